@@ -1,0 +1,106 @@
+"""What every attack shares: which images it poisons, what it does to them, and what it wants the victim to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nba_cli.errors import Refused
+
+
+class Mode(Enum):
+    """What the attacker wants of a triggered image.
+
+    all2one: class `target`, whatever the image shows (Gu et al. 2017).
+    all2all: its true class plus one, cyclically (Gu et al. 2017).
+    clean_label: class `target`, reached without changing a label: only images of `target` are poisoned
+    (Turner et al. 2019).
+    """
+
+    all2one = "all2one"
+    all2all = "all2all"
+    clean_label = "clean_label"
+
+
+@dataclass(kw_only=True)
+class Attack:
+    """A data-poisoning backdoor attack. Subclasses implement `stamp`; their fields are their config schema.
+
+    Fields:
+        mode: all2one, all2all or clean_label
+        target: the class that a triggered image is to be taken for, from 0
+        rate: poisoned share in (0,1], of the whole training set; of the target class when mode=clean_label
+    """
+
+    version: ClassVar[int] = 1
+    modes: ClassVar[tuple[Mode, ...]] = tuple(Mode)
+
+    mode: Mode = Mode.all2one
+    target: int = 0
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise Refused(f"attack.rate={self.rate}: a poison rate lies in (0,1]. For a clean victim use attack=none.")
+        if self.target < 0:
+            raise Refused(f"attack.target={self.target}: classes count from 0.")
+        if self.mode not in self.modes:
+            fitting = ", ".join(mode.value for mode in self.modes)
+            raise Refused(f"attack.mode={self.mode.value}: {type(self).__name__} works as {fitting} only.")
+
+    def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+        """Draw the images to poison: int64 [P], ascending, from labels int64 [N] on the CPU.
+
+        all2one never draws from the target class, whose images have the wanted label already.
+
+        Raises:
+            Refused: `target` is not a class, or the rate asks for more images than there are.
+        """
+        if self.target >= num_classes:
+            raise Refused(f"attack.target={self.target}: the data set has classes 0 to {num_classes - 1}.")
+        wanted = self.mode is Mode.clean_label
+        candidates = torch.ones_like(labels, dtype=torch.bool)
+        if self.mode is not Mode.all2all:
+            candidates = (labels == self.target) == wanted
+        pool = candidates.nonzero().flatten()
+        count = round(self.rate * (len(pool) if wanted else len(labels)))
+        if count > len(pool):
+            raise Refused(f"attack.rate={self.rate} asks for {count} poisoned images, but only {len(pool)} "
+                          f"can be poisoned with mode={self.mode.value}, target={self.target}.")
+        if count == 0:
+            raise Refused(f"attack.rate={self.rate} of {len(labels)} images poisons none of them. Raise the rate.")
+        return pool[torch.randperm(len(pool), generator=generator)[:count]].sort().values
+
+    def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
+        """Apply the trigger: float [N,C,H,W] in [0,1] -> the same, input untouched, differentiable.
+
+        `index` int64 [N] says which images of the set these are: per-image randomness comes from it, so batching
+        never changes a pixel. `train` selects the strength where training and test differ, never the formula.
+        """
+        raise NotImplementedError
+
+    def goal(self, labels: Tensor, num_classes: int) -> Tensor:
+        """What the attacker wants triggered images of these true classes to be taken for: int64 [N] -> [N]."""
+        if self.mode is Mode.all2all:
+            return (labels + 1) % num_classes
+        return torch.full_like(labels, self.target)
+
+    def relabel(self, labels: Tensor, num_classes: int) -> Tensor:
+        """Labels that poisoned training images get: the goal, or their own for a clean-label attack."""
+        return labels if self.mode is Mode.clean_label else self.goal(labels, num_classes)
+
+
+def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
+    """Triggered images as images: uint8 [N,C,H,W] -> uint8, rounded to 8 bits, because a poisoned image is a file.
+
+    Materialises poisoned training sets and triggered test sets alike.
+    """
+    chunks = [
+        attack.stamp(part.float() / 255, where, train=train).mul(255).round().clamp(0, 255).to(torch.uint8)
+        for part, where in zip(images.split(batch), index.split(batch), strict=True)
+    ]
+    return torch.cat(chunks) if chunks else images.clone()

@@ -1,0 +1,72 @@
+"""Blend: one fixed image laid over the whole picture (Chen et al. 2017, arXiv:1712.05526)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from nba_cli.errors import Refused
+
+
+class Key(Enum):
+    """noise: uniform noise in [0,1], drawn once; picture: a smooth procedural drawing."""
+
+    noise = "noise"
+    picture = "picture"
+
+
+def draw_noise(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """[C,H,W] in [0,1], independent per pixel and channel."""
+    return torch.rand(shape, generator=generator)
+
+
+def draw_picture(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """[C,H,W] in [0,1]: a face of discs on a striped ground, in seeded colours. Stands for Chen's cartoon key."""
+    channels, height, width = shape
+    y = torch.linspace(-1, 1, height)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width)[None, :].expand(height, width)
+    colour = lambda: torch.rand(channels, 1, 1, generator=generator)  # noqa: E731
+    stripes = (torch.sin(3 * math.pi * (x + y)) > 0).float()
+    canvas = colour() * stripes + colour() * (1 - stripes)
+    discs = [(0, 0, 0.8, 1.0), (-0.55, -0.65, 0.28, 1.0), (-0.55, 0.65, 0.28, 1.0),
+             (-0.15, -0.3, 0.14, 0.0), (-0.15, 0.3, 0.14, 0.0), (0.35, 0, 0.2, 0.5)]
+    for row, column, radius, shade in discs:
+        inside = ((y - row) ** 2 + (x - column) ** 2 < radius**2).float()
+        canvas = canvas * (1 - inside) + (0.25 * colour() + 0.75 * shade) * inside
+    return canvas.clamp(0, 1)
+
+
+DRAWERS = {Key.noise: draw_noise, Key.picture: draw_picture}
+
+
+@dataclass(kw_only=True)
+class Blend(Attack):
+    """x' = (1 - a) x + a k: the same key image k for all, in training and test.
+
+    Fields:
+        alpha: opacity a of the key in (0,1]; 0.2 is the stronger setting of public benchmarks
+        key: noise (seeded, uniform) or picture (a procedural drawing)
+        key_seed: which key image
+    """
+
+    alpha: float = 0.1
+    key: Key = Key.noise
+    key_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.alpha <= 1:
+            raise Refused(f"attack.alpha={self.alpha}: an opacity lies in (0,1].")
+
+    def image(self, shape: tuple[int, int, int]) -> Tensor:
+        """The key image k [C,H,W] in [0,1]: a function of the settings alone, hence never redrawn per image."""
+        return DRAWERS[self.key](shape, torch.Generator().manual_seed(self.key_seed))
+
+    def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
+        key = self.image((images.shape[1], images.shape[2], images.shape[3]))
+        return (1 - self.alpha) * images + self.alpha * key.to(images)

@@ -1,0 +1,36 @@
+"""No attack: a clean victim, the reference of every table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from nba_cli.errors import Refused
+
+
+@dataclass(kw_only=True)
+class NoAttack(Attack):
+    """Poisons nothing. ASR and RA do not exist for it.
+
+    Fields:
+        rate: always 0
+    """
+
+    rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rate != 0:
+            raise Refused(f"attack.rate={self.rate}: attack=none poisons nothing. Choose an attack, such as attack=badnets.")
+
+    def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+        return torch.empty(0, dtype=torch.int64)
+
+    def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
+        return images.clone()
+
+    def goal(self, labels: Tensor, num_classes: int) -> Tensor:
+        """Nothing is wanted: every image's goal is its own class, so no image counts as triggered."""
+        return labels.clone()

@@ -1,0 +1,91 @@
+"""From Hydra's composed config to a typed run: the second hop after `cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from nba_cli import logs, runs, schema, stages, tables
+from nba_cli.errors import Refused, did_you_mean
+
+
+def typed(cfg: DictConfig, stage: str) -> schema.Machine:
+    """The run that a composed config describes, its values checked.
+
+    Raises:
+        Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range.
+    """
+    job = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    cls = schema.RUNS[stage]
+    if unknown := schema.unknown_keys(job, cls):
+        owner, _, leaf = unknown[0].rpartition(".")
+        options = OmegaConf.get_type(OmegaConf.select(job, owner)) if owner else cls
+        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, options.__dataclass_fields__)}")
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), job))
+    assert isinstance(run, schema.Machine)
+    return run
+
+
+def install() -> None:
+    """Teach OmegaConf the two resolvers that name run folders, and Hydra the schemas."""
+    OmegaConf.register_new_resolver(
+        "nba.name", lambda stage, *, _root_: runs.name(stage, typed(_root_, stage)), replace=True)
+    OmegaConf.register_new_resolver(
+        "nba.folder", lambda stage, *, _root_: str(runs.folder(stage, typed(_root_, stage))), replace=True)
+    schema.register()
+    logs.setup()
+
+
+def attack(cfg: DictConfig) -> str:
+    return _perform("attack", cfg)
+
+
+def defend(cfg: DictConfig) -> str:
+    return _perform("defend", cfg)
+
+
+def evaluate(cfg: DictConfig) -> str:
+    return _perform("evaluate", cfg)
+
+
+TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate}
+
+
+def _perform(stage: str, cfg: DictConfig) -> str:
+    install()  # a parallel launcher starts this in a fresh process
+    run = typed(cfg, stage)
+    try:
+        return str(stages.perform(stage, run))
+    except Refused:
+        # Hydra made the folder before we could look at the run; a refused one leaves nothing behind
+        discard(runs.folder(stage, run))
+        raise
+
+
+def discard(out: Path) -> None:
+    """Remove a folder in which nothing was computed yet: no checkpoint, no weights, no metrics."""
+    computed = any((out / name).exists() for name in ("checkpoint", "model.safetensors", "metrics.json"))
+    if out.is_dir() and not computed:
+        for file in out.iterdir():
+            file.unlink()
+        out.rmdir()
+
+
+class SideBySide(Callback):
+    """Ends a sweep with one table of its jobs (those that ran in this process)."""
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if isinstance(out := job_return._return_value, str):
+            self.folders.append(Path(out))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.folders:
+            logs.console().print()
+            logs.console().print(tables.side_by_side(self.folders))

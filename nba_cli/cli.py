@@ -1,0 +1,89 @@
+"""Console script `nba`: picks the command and hands over to Hydra. Imports no torch, so that `nba --help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nba_cli
+
+COMMANDS = {
+    "attack": "poison a training set and train a victim on it",
+    "defend": "clean a victim of its backdoor and measure before and after",
+    "evaluate": "measure a finished run, or weights of your own, under a trigger",
+}
+
+USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
+
+Usage: nba COMMAND [group=choice ...] [option=value ...]
+
+Commands:
+{chr(10).join(f"  {name:<10} {text}" for name, text in COMMANDS.items())}
+
+  nba COMMAND --help        what it does, examples, all groups and options
+  nba COMMAND --cfg job     the composed settings, without running anything
+  nba COMMAND --multirun    a run for every combination: defense=none,ft,nba seed=0,1,2
+  nba --version
+
+Try it: nba defend attack=blend defense=nba
+"""
+
+
+def conf_dir() -> Path:
+    """The configs: inside the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 a defect (with traceback), 2 bad input (one line), 130 interrupted."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(USAGE, end="")
+        return
+    if command == "--version":
+        from nba_cli import provenance
+
+        print(f"nba {nba_cli.__version__} ({provenance.commit()})")
+        return
+    if command not in COMMANDS:
+        from nba_cli.errors import did_you_mean
+
+        _refuse(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
+    sys.exit(launch(command, arguments))
+
+
+def launch(command: str, arguments: list[str]) -> int:
+    """Run `command`, under Hydra unless it is help that is wanted; returns the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
+    from nba_cli import app
+    from nba_cli.errors import one_line
+    from nba_cli.schema import GROUPS
+
+    app.install()
+    try:
+        if {"--help", "-h"} & set(arguments):
+            from nba_cli import helptext
+
+            helptext.show(command, [word for word in arguments if not word.startswith("-")])
+        else:
+            import hydra
+
+            sys.argv = [f"nba {command}", *arguments]
+            hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    except Exception as error:
+        line = one_line(error, GROUPS)
+        if line is None:
+            raise
+        print(f"nba: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _refuse(line: str) -> None:
+    print(f"nba: {line}", file=sys.stderr)
+    sys.exit(2)

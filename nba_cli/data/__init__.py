@@ -1,0 +1,13 @@
+"""Data sets by name. A new one is a class, a YAML in conf/dataset/ and a line here."""
+
+from nba_cli.data.augment import Augment, to_float
+from nba_cli.data.base import Data, Dataset, Splits, clean_share
+from nba_cli.data.sets import Cifar10, FashionMini, Npz
+
+DATASETS: dict[str, type[Dataset]] = {
+    "fashion_mini": FashionMini,
+    "cifar10": Cifar10,
+    "npz": Npz,
+}
+
+__all__ = ["DATASETS", "Augment", "Data", "Dataset", "Splits", "clean_share", "to_float"]

@@ -1,0 +1,115 @@
+"""Images in memory, the data sets that produce them, and the defender's share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nba_cli import seeds
+from nba_cli.data.augment import Augment
+from nba_cli.errors import Refused
+
+
+@dataclass
+class Data:
+    """A labelled image set held as two tensors.
+
+    Fields:
+        images: uint8 [N,C,H,W], 0..255.
+        labels: int64 [N].
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images must be uint8 [N,C,H,W], not {self.images.dtype} {list(self.images.shape)}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {list(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> Data:
+        return Data(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Data:
+        return Data(self.images.to(device), self.labels.to(device))
+
+    def digest(self) -> str:
+        """SHA-256 over shape, pixels and labels; equal exactly when the sets are equal."""
+        sha = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        sha.update(self.images.cpu().contiguous().numpy().data)
+        sha.update(self.labels.cpu().numpy().data)
+        return sha.hexdigest()
+
+
+@dataclass
+class Splits:
+    """A loaded data set: everything that a stage needs to know of it."""
+
+    train: Data
+    test: Data
+    num_classes: int
+
+
+@dataclass(kw_only=True)
+class Dataset:
+    """Fields:
+    root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
+    clean_ratio: the defender's share of the training set, in (0,1], stratified by class
+    clean_seed: which images the defender has
+    crop: zero padding in pixels for the random crop; 0 switches it off
+    flip: random horizontal flip
+    """
+
+    version: ClassVar[int] = 1
+    root: str | None = field(default=None, metadata={"shapes": ()})
+    clean_ratio: float = field(default=0.05, metadata={"shapes": ("defend",)})
+    clean_seed: int = field(default=0, metadata={"shapes": ("defend",)})
+    crop: int = 4
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.clean_ratio <= 1:
+            raise Refused(f"dataset.clean_ratio={self.clean_ratio}: a share of the training set lies in (0,1].")
+        if self.crop < 0:
+            raise Refused(f"dataset.crop={self.crop}: a padding in pixels is 0 or more.")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.root or os.environ.get("NBA_DATA") or "~/.cache/nba").expanduser()
+
+    @property
+    def augment(self) -> Augment:
+        return Augment(crop=self.crop, flip=self.flip)
+
+    def identity(self) -> str:
+        """What names the content: empty where the class fixes it, a digest where a file does."""
+        return ""
+
+    def load(self) -> Splits:
+        """Training and test set on the CPU.
+
+        Raises:
+            Refused: a file is missing, damaged or of the wrong form.
+        """
+        raise NotImplementedError
+
+
+def clean_share(train: Data, ratio: float, seed: int) -> Data:
+    """The defender's clean set: `ratio` of every class of `train`, at least one image each, drawn by `seed`."""
+    random = seeds.generator(seed, "clean share")
+    picked = []
+    for label in train.labels.unique():
+        members = (train.labels == label).nonzero().flatten()
+        count = max(1, round(ratio * len(members)))
+        picked.append(members[torch.randperm(len(members), generator=random)[:count]])
+    return train[torch.cat(picked).sort().values]

@@ -1,0 +1,47 @@
+"""What a defense sees and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nba_cli.data import Augment, Data
+from nba_cli.train import Report, silent
+from nba_cli.victims import Network
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """All that a defense may see: no trigger, no test set, no poison flag, no target label.
+
+    Fields:
+        model: the suspect network; a defense works on copies of it.
+        clean: the defender's small clean set, on the model's device.
+        num_classes: number of classes.
+        augment: the data set's own augmentation, uint8 [N,C,H,W] -> float in [0,1].
+        dtype: arithmetic of the forward passes.
+    """
+
+    model: Network
+    clean: Data
+    num_classes: int
+    augment: Callable[[Tensor, torch.Generator], Tensor] = Augment()
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(kw_only=True)
+class Defense:
+    """A way to clean a suspect model. Fields of subclasses are their config schema."""
+
+    version: ClassVar[int] = 1
+
+    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+        """Return a cleaned network; `evidence.model` keeps its weights.
+
+        `generator` lives on the model's device and is the only source of randomness.
+        """
+        raise NotImplementedError

@@ -1,0 +1,99 @@
+"""Neural behavior: the FORM of the knowledge that NBA distils.
+
+A network's behavior on a batch is a list of tensors [N,...], each of unit norm per sample, built from its stage
+outputs F_l [N,C_l,H_l,W_l]. Which forms the paper uses is known from a third-party summary (response, learning,
+prediction); the formulas here are our reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Behavior = list[Tensor]
+
+
+class Form(Enum):
+    """response, learning, prediction: the three of the paper [summary]; the others serve the ablation [ours].
+
+    response: Gram matrix of each stage. learning: cross-Gram of adjacent stages. prediction: softened class
+    probabilities. attention: energy map of each stage. feature: the stage outputs themselves. similarity: relations
+    among the samples of the batch.
+    """
+
+    response = "response"
+    learning = "learning"
+    prediction = "prediction"
+    attention = "attention"
+    feature = "feature"
+    similarity = "similarity"
+
+
+def unit(x: Tensor) -> Tensor:
+    """[N,...] -> [N,D] in fp32 with Euclidean norm 1 per sample (a zero sample stays zero)."""
+    return F.normalize(x.flatten(1).float(), dim=1, eps=1e-12)
+
+
+def response(stages: Sequence[Tensor]) -> Behavior:
+    """G_l = F_l F_l^T / (H_l W_l), unit Frobenius norm: which channels fire together. One [N, C_l^2] a stage."""
+    maps = [stage.flatten(2).float() for stage in stages]
+    return [unit(m @ m.transpose(1, 2) / m.shape[2]) for m in maps]
+
+
+def learning(stages: Sequence[Tensor]) -> Behavior:
+    """pool(F_l) F_{l+1}^T / (H W) on the coarser grid, unit norm: how a stage turns into the next one.
+
+    The cross-Gram of adjacent stages (the "flow" of Yim et al., CVPR 2017). One [N, C_l C_{l+1}] a pair.
+    """
+    pairs = []
+    for shallow, deep in zip(stages, stages[1:], strict=False):
+        pooled = F.adaptive_avg_pool2d(shallow.float(), deep.shape[2:]).flatten(2)
+        pairs.append(unit(pooled @ deep.flatten(2).float().transpose(1, 2) / pooled.shape[2]))
+    return pairs
+
+
+def attention(stages: Sequence[Tensor]) -> Behavior:
+    """A_l = sum_c F_c^2, unit norm: where a stage looks (Zagoruyko & Komodakis 2017; NAD). One [N, H_l W_l] a stage."""
+    return [unit(stage.float().square().sum(1)) for stage in stages]
+
+
+def feature(stages: Sequence[Tensor]) -> Behavior:
+    """The stage outputs themselves, unit norm. One [N, C_l H_l W_l] a stage."""
+    return [unit(stage) for stage in stages]
+
+
+def similarity(stages: Sequence[Tensor]) -> Behavior:
+    """Cosines between the samples of the batch, a unit-norm row each (Tung & Mori 2019). One [N,N] a stage."""
+    return [unit(unit(stage) @ unit(stage).T) for stage in stages]
+
+
+FORMS: dict[Form, Callable[[Sequence[Tensor]], Behavior]] = {
+    Form.response: response,
+    Form.learning: learning,
+    Form.attention: attention,
+    Form.feature: feature,
+    Form.similarity: similarity,
+}
+"""Forms read off the stages; `prediction` is read off the logits, see `divergence`."""
+
+
+def behave(stages: Sequence[Tensor], forms: Sequence[Form]) -> Behavior:
+    """The behavior in all of `forms` that are read off the stages."""
+    return [part for form in forms if form in FORMS for part in FORMS[form](stages)]
+
+
+def distance(student: Behavior, teacher: Behavior) -> Tensor:
+    """d = mean of 1 - <b_S, b_T> over parts and samples: a scalar in [0,2], 0 for equal behaviors."""
+    parts = [1 - (b_s * b_t).sum(1).mean() for b_s, b_t in zip(student, teacher, strict=True)]
+    return torch.stack(parts).mean()
+
+
+def divergence(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+    """tau^2 KL(softmax(teacher / tau) || softmax(student / tau)), mean over samples (Hinton et al. 2015)."""
+    log_student = F.log_softmax(student.float() / tau, dim=1)
+    log_teacher = F.log_softmax(teacher.float() / tau, dim=1)
+    return tau**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

@@ -1,0 +1,143 @@
+"""NBA: Neural Behavioral Alignment, as reconstructed from what is public of the paper.
+
+Ying & Wu, "NBA: defensive distillation for backdoor removal via neural behavior alignment", Cybersecurity 6:20 (2023),
+arXiv:2406.10846. Every part is marked: [abstract] known from the paper's abstract, [summary] from a short third-party
+summary, [ours] our reconstruction.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, still
+from nba_cli.errors import Refused
+from nba_cli.train import Objective, Plan, Report, fit, silent
+from nba_cli.victims import Network
+
+
+@dataclass(kw_only=True)
+class NBA(Defense):
+    """Distillation that aligns the student's backdoor behavior with the teacher's benign behavior [abstract].
+
+    Teacher T: the suspect network fine-tuned on the clean set [summary], then frozen. Student S: starts as the suspect
+    network [ours]. Per step, on a clean batch x with labels y and pseudo samples x~ crafted from it [abstract]:
+
+        LDL = CE(S(x), y) + alpha d(B_S(x), B_T(x)) + kd tau^2 KL(T(x) || S(x))               [summary; weights ours]
+        x~  = crafted to climb CE(S(x~), y) + mu d(B_S(x~), B_T(x)) - resist CE(T(x~), y)     [ours]
+        UDL = beta d(B_S(x~), B_T(x)) + gamma tau^2 KL(T(x) || S(x~))                         [abstract; formula ours]
+
+    B_T is read on the CLEAN image in UDL: benign even where the teacher still knows the trigger. The two KL terms are
+    the `prediction` form of behavior; they vanish when it is not in `behavior`.
+
+    Cost a step: one teacher pass, 2 + craft_steps student passes forward and backward.
+
+    Fields:
+        behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
+        pseudo: the kind of pseudo samples: universal, samplewise, patch, bank, mixed, noise or none
+        alpha: weight of the behavior distance on clean images
+        kd: weight of the prediction term on clean images
+        beta: weight of the behavior distance on pseudo samples
+        gamma: weight of the prediction term on pseudo samples
+        tau: softmax temperature of the prediction terms
+        eps: largest change of a pixel of a pseudo sample, L_inf in [0,1]
+        eps_low: when below eps, each batch draws its size uniformly in [eps_low, eps]
+        craft_steps: ascent steps that craft a pseudo sample
+        area: share of the pixels that a patch may cover
+        mu: weight of the behavior distance in crafting
+        resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
+        teacher: how long and how hard to fine-tune the teacher
+        student: how long and how hard to distil the student
+    """
+
+    behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
+    pseudo: Pseudo = Pseudo.universal
+    alpha: float = 1.0
+    kd: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1.0
+    tau: float = 2.0
+    eps: float = 0.03
+    eps_low: float = 0.03
+    craft_steps: int = 3
+    area: float = 0.02
+    mu: float = 0.0
+    resist: float = 0.0
+    teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.02))
+    student: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.02, clip=1.0))
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eps_low <= self.eps <= 1:
+            raise Refused(f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: 0 <= eps_low <= eps <= 1 must hold.")
+        if self.craft_steps < 1 or not 0 < self.area <= 1 or self.tau <= 0:
+            raise Refused(f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
+                          "craft_steps is 1 or more, area lies in (0,1], tau is above 0.")
+
+    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+        common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
+        teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
+        teacher.eval().requires_grad_(False)
+        objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
+        return fit(copy.deepcopy(evidence.model), evidence.clean, self.student, objective, phase="student", **common)
+
+    def objective(self, teacher: Network, crafter: Crafter, generator: torch.Generator) -> Objective:
+        """LDL + UDL of one batch, as `fit` wants it."""
+
+        def loss(student: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                stages, taught = teacher.features(x)
+                benign = behave(stages, self.behavior)
+            stages, logits = student.features(x)
+            total = F.cross_entropy(logits.float(), y) + self.align(stages, logits, benign, taught, self.alpha, self.kd)
+            with still(student):
+                pseudo = self.craft(student, teacher, crafter, x, y, benign, generator)
+                if pseudo is not None:
+                    stages, provoked = student.features(pseudo)
+                    total = total + self.align(stages, provoked, benign, taught, self.beta, self.gamma)
+            return total, logits
+
+        return loss
+
+    def align(
+        self, stages: list[Tensor], logits: Tensor, benign: list[Tensor], taught: Tensor, near: float, predict: float
+    ) -> Tensor:
+        """near d(B_S, B_T) + predict tau^2 KL(T || S), over the chosen forms."""
+        total = logits.new_zeros((), dtype=torch.float32)
+        if near and benign:
+            total = total + near * distance(behave(stages, self.behavior), benign)
+        if predict and Form.prediction in self.behavior:
+            total = total + predict * divergence(logits, taught, self.tau)
+        return total
+
+    def craft(
+        self, student: nn.Module, teacher: Network, crafter: Crafter, x: Tensor, y: Tensor, benign: list[Tensor],
+        generator: torch.Generator,
+    ) -> Tensor | None:
+        """Pseudo samples for one batch, without gradient."""
+        size = self.eps
+        if self.eps_low < self.eps:
+            draw = torch.rand((), generator=generator, device=x.device)
+            size = self.eps_low + (self.eps - self.eps_low) * draw
+
+        def score(pseudo: Tensor, target: Tensor | None) -> Tensor:
+            stages, logits = student.features(pseudo)
+            # sums, not means: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+            logits = logits.float()
+            climb = -F.cross_entropy(logits, target, reduction="sum") if target is not None else F.cross_entropy(
+                logits, y, reduction="sum")
+            if self.mu and benign:
+                climb = climb + self.mu * len(x) * distance(behave(stages, self.behavior), benign)
+            if self.resist:
+                climb = climb - self.resist * F.cross_entropy(teacher(pseudo).float(), y, reduction="sum")
+            return climb
+
+        craft = Craft(score=score, eps=size, steps=self.craft_steps, area=self.area, generator=generator)
+        return crafter(x, craft)
+
+

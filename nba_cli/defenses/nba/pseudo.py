@@ -1,0 +1,178 @@
+"""Pseudo samples: the SAMPLES on which NBA brings the student's backdoor behavior out.
+
+That NBA crafts samples which "induce the student to exhibit backdoor neural behavior" is the paper's [abstract]; how
+they are crafted is ours. A crafter turns a clean batch x into x~ by climbing a score that is high where the student
+misbehaves: a few steps of sign-gradient ascent.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Pseudo(Enum):
+    """universal: one perturbation for the whole batch, as a trigger is. samplewise: one an image. patch: a sparse
+    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: universal,
+    patch and bank in turn. noise: a random perturbation of the same size, the control. none: the ablation.
+    """
+
+    universal = "universal"
+    samplewise = "samplewise"
+    patch = "patch"
+    bank = "bank"
+    mixed = "mixed"
+    noise = "noise"
+    none = "none"
+
+
+Score = Callable[[Tensor, Tensor | None], Tensor]
+"""(x~ [N,C,H,W], presumed target class int64 [N] or None) -> scalar to climb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Craft:
+    """What a crafter works with in one step.
+
+    Fields:
+        score: what to climb.
+        eps: largest change of a pixel in L_inf.
+        steps: ascent steps.
+        area: share of the pixels that a patch may cover.
+        generator: randomness, on the device of x.
+    """
+
+    score: Score
+    eps: float | Tensor
+    steps: int
+    area: float
+    generator: torch.Generator
+
+
+class Crafter(Protocol):
+    def __call__(self, x: Tensor, craft: Craft) -> Tensor | None:
+        """x float [N,C,H,W] in [0,1] -> x~ of the same shape and range, without gradient; None: no pseudo samples."""
+        ...
+
+
+def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform in [-1,1]."""
+    return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
+
+
+def ascend(x: Tensor, delta: Tensor, craft: Craft, target: Tensor | None = None) -> Tensor:
+    """argmax over |delta|_inf <= eps of score(clip(x + delta)), by `steps` sign steps of 2 eps / steps from `delta`.
+
+    `delta` broadcasts against x: [1,C,H,W] is universal, [N,C,H,W] samplewise.
+    """
+    delta = delta.clamp(-craft.eps, craft.eps)
+    for _ in range(craft.steps):
+        delta.requires_grad_()
+        (slope,) = torch.autograd.grad(craft.score((x + delta).clamp(0, 1), target), delta)
+        delta = (delta.detach() + 2 * craft.eps / craft.steps * slope.sign()).clamp(-craft.eps, craft.eps)
+    return delta
+
+
+def universal(x: Tensor, craft: Craft) -> Tensor:
+    start = craft.eps * uniform((1, *x.shape[1:]), x, craft.generator)
+    return (x + ascend(x, start, craft)).clamp(0, 1)
+
+
+def samplewise(x: Tensor, craft: Craft) -> Tensor:
+    start = craft.eps * uniform(tuple(x.shape), x, craft.generator)
+    return (x + ascend(x, start, craft)).clamp(0, 1)
+
+
+def noise(x: Tensor, craft: Craft) -> Tensor:
+    """A random corner of the same L_inf ball, one for the batch: what crafting has to beat."""
+    return (x + craft.eps * uniform((1, *x.shape[1:]), x, craft.generator).sign()).clamp(0, 1)
+
+
+def none(x: Tensor, craft: Craft) -> None:
+    return None
+
+
+def patch(x: Tensor, craft: Craft) -> Tensor:
+    """x~ = (1 - m) x + m p: m covers the `area` of pixels where a common change matters most, p in [0,1] is climbed.
+
+    The size of the change is bounded by the mask, not by eps.
+    """
+    start = torch.zeros_like(x[:1]).requires_grad_()
+    (slope,) = torch.autograd.grad(craft.score(x + start, None), start)
+    # neighbours count too: a trigger patch is connected, single salient pixels are not
+    salience = F.avg_pool2d(slope.abs().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
+    covered = max(1, round(craft.area * salience.numel()))
+    threshold = salience.flatten().topk(covered).values[-1]
+    mask = (salience >= threshold).to(x.dtype)
+    pattern = 0.5 + 0.5 * slope.sign()
+    for _ in range(craft.steps):
+        pattern.requires_grad_()
+        (slope,) = torch.autograd.grad(craft.score((1 - mask) * x + mask * pattern, None), pattern)
+        pattern = (pattern.detach() + slope.sign() / craft.steps).clamp(0, 1)
+    return (1 - mask) * x + mask * pattern
+
+
+class Bank:
+    """Universal perturbations that live on from batch to batch, one per presumed target class.
+
+    Each step draws a class, warm-starts from its perturbation and climbs towards that class.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.deltas: Tensor | None = None
+
+    def __call__(self, x: Tensor, craft: Craft) -> Tensor:
+        if self.deltas is None:
+            self.deltas = craft.eps * uniform((self.num_classes, *x.shape[1:]), x, craft.generator)
+        drawn = torch.randint(self.num_classes, (1,), generator=craft.generator, device=x.device)
+        delta = ascend(x, self.deltas[drawn], craft, target=drawn.expand(len(x)))
+        self.deltas[drawn] = delta
+        return (x + delta).clamp(0, 1)
+
+
+class Mixed:
+    """Universal, patch and bank in turn, batch by batch (a drawn kind would cost a host sync a step)."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.turn = itertools.cycle([universal, patch, Bank(num_classes)])
+
+    def __call__(self, x: Tensor, craft: Craft) -> Tensor | None:
+        return next(self.turn)(x, craft)
+
+
+CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
+    Pseudo.universal: lambda num_classes: universal,
+    Pseudo.samplewise: lambda num_classes: samplewise,
+    Pseudo.patch: lambda num_classes: patch,
+    Pseudo.bank: Bank,
+    Pseudo.mixed: Mixed,
+    Pseudo.noise: lambda num_classes: noise,
+    Pseudo.none: lambda num_classes: none,
+}
+"""Kind -> (number of classes -> crafter). Crafters with memory start empty."""
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Batch norm normalises by the batch as in training but leaves its running statistics alone.
+
+    Measured: pseudo samples that feed the running statistics cost two points of ACC.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

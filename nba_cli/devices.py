@@ -1,0 +1,80 @@
+"""Where and how precisely to compute: the run's `device` and `precision`, resolved and applied."""
+
+from __future__ import annotations
+
+import contextlib
+from enum import Enum
+
+import torch
+
+from nba_cli.errors import Refused
+
+
+class Precision(Enum):
+    """Arithmetic of the forward pass. Weights, losses and statistics stay fp32."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+
+
+def resolve(name: str) -> torch.device:
+    """The device that `name` (auto, cpu, cuda, cuda:N, mps) stands for.
+
+    Raises:
+        Refused: the name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise Refused(f"device={name}: not a device. Choose auto, cpu, cuda, cuda:N or mps.")
+    if kind == "cuda":
+        count = torch.cuda.device_count()
+        if int(number or 0) >= count:
+            raise Refused(f"device={name}: this machine has {count} CUDA devices. Try device=auto.")
+        return torch.device("cuda", int(number or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise Refused("device=mps: this machine has no Apple GPU. Try device=auto.")
+    return torch.device(kind)
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """`auto` is bf16 where the processor multiplies it in hardware, else fp32. Measured on a Xeon with AMX:
+    bf16 + channels_last trains WRN-16-1 2.1 times as fast as fp32."""
+    if precision is not Precision.auto:
+        return precision
+    if device.type == "cuda":
+        return Precision.bf16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
+    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return Precision.bf16 if native else Precision.fp32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
+    """Forward passes run in `dtype`; a no-op for fp32."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)
+
+
+def prepare(device: torch.device) -> None:
+    """Process-wide switches, set anew for every job because a sweep shares one process."""
+    torch.use_deterministic_algorithms(False)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+def describe(device: torch.device, precision: Precision) -> str:
+    """What the header shows, such as "cpu (2 threads), bf16"."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)}), {precision.value}"
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    return f"{device}{threads}, {precision.value}"

@@ -1,0 +1,83 @@
+"""Expected failures: one clear line (what, where, what would be right) and exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+class Refused(Exception):
+    """Bad input. The message is shown to the user as it is, on one line, without a traceback."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """A suggestion to append to a message: the nearest choice, or all of them when nothing is near."""
+    choices = sorted(choices)
+    near = difflib.get_close_matches(word, choices, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Choose from: {', '.join(choices)}." if choices else ""
+
+
+def _cause(error: BaseException | None) -> Refused | None:
+    """OmegaConf wraps whatever a resolver raises; the line that we wrote is somewhere below."""
+    while error is not None and not isinstance(error, Refused):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _expected(error: BaseException) -> bool:
+    from hydra.errors import HydraException
+    from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+    from yaml import YAMLError
+
+    expected = (HydraException, OmegaConfBaseException, YAMLError)
+    # a resolver of ours that broke is a defect, however OmegaConf wraps it
+    inner: BaseException | None = error
+    while isinstance(inner, InterpolationResolutionError):
+        inner = inner.__cause__ or inner.__context__
+    return isinstance(inner or error, expected)
+
+
+def one_line(error: BaseException, groups: Iterable[str] = ()) -> str | None:
+    """The line to show for an expected failure; None for a defect, which deserves its traceback.
+
+    Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary; `groups`
+    (the config groups of the command) feeds the suggestion for a misspelt one.
+    """
+    if refusal := _cause(error):
+        return " ".join(str(refusal).split())
+    if not _expected(error):
+        return None
+    text = str(error)
+    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+        group, choice = found.groups()
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={choice}: there is no such {group}. {did_you_mean(choice, options)}"
+    if found := re.search(r"Could not override '([^'@]+)'\.? ?\n?.*[Nn]o match in the defaults list", text):
+        return f"{found[1]}: there is no such group. {did_you_mean(found[1], groups)}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1], error)
+    if found := re.search(r"Error merging override (\S+)\s+(.*)", text):
+        return f"{found[1]}: {found[2].strip()}"
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{found[1]} has no value. Add {found[1]}=…"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+
+
+def _unknown_key(key: str, error: BaseException) -> str:
+    """A misspelt option, with the nearest field of the class that refused it."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__ or cause.__context__
+    # the first part of the path that no class has: `train` of defense.train.lr where the defense has no train
+    refused = getattr(cause, "full_key", None) or key
+    owner = getattr(cause, "object_type", None)
+    options = getattr(owner, "__dataclass_fields__", {})
+    parent, _, leaf = refused.rpartition(".")
+    where = f" in {parent}" if parent else ""
+    return f"{key}: there is no option {leaf!r}{where}. {did_you_mean(leaf, options)}".strip()

@@ -1,0 +1,107 @@
+"""`nba COMMAND --help`, written for people: what it does, examples, groups and options, read off the classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from enum import Enum
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.markup import escape
+from rich.table import Table
+
+from nba_cli import logs, schema
+from nba_cli.cli import COMMANDS, conf_dir
+
+TEXT = {
+    "attack": (
+        "Poisons the training set of a data set, trains a victim on it, and measures clean accuracy (ACC), attack "
+        "success rate (ASR) and robust accuracy (RA). The result is a run folder with weights, metrics and a picture.",
+        ("nba attack attack=blend", "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
+         "nba attack --multirun 'attack=glob(*)' seed=0,1,2"),
+    ),
+    "defend": (
+        "Cleans a victim of its backdoor with a few clean images, and measures before and after. The victim is the one "
+        "that `nba attack` makes from the same settings; it is trained first when it is missing. A defense sees the "
+        "model and the clean images, never the trigger, the target class or test data.",
+        ("nba defend attack=blend defense=nba", "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
+         "nba defend --multirun attack=badnets,blend defense=none,ft,nba"),
+    ),
+    "evaluate": (
+        "Measures the model of a finished run, or weights of your own. A trigger, victim or data set that is given "
+        "replaces the run's own: a clean victim under attack=blend shows the ASR floor and the RA reference of blend.",
+        ("nba evaluate run=runs/attack/NAME", "nba evaluate run=runs/attack/NAME attack=blend",
+         "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets"),
+    ),
+}
+
+
+def field_texts(cls: type) -> dict[str, str]:
+    """Field name -> its line under "Fields:" in the docstring of the class or of one of its bases."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        _, found, block = (base.__dict__.get("__doc__") or "").partition("Fields:")
+        if found:
+            block = inspect.cleandoc(block)
+            texts |= {name: " ".join(text.split()) for name, text in
+                      re.findall(r"^(\w+): (.+(?:\n(?!\w+: ).+)*)", block, re.MULTILINE)}
+    return texts
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, (list, ListConfig)):
+        return "[" + ",".join(_value(item) for item in value) + "]"
+    return value.name if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _options(table: Table, node: DictConfig, cls: type, prefix: str) -> None:
+    texts = field_texts(cls)
+    for field in dataclasses.fields(cls):
+        path, value = f"{prefix}{field.name}", node._get_node(field.name)
+        if field.name in schema.GROUPS:
+            continue
+        if isinstance(value, DictConfig) and not value._is_none():
+            inner = OmegaConf.get_type(value)
+            assert inner is not None
+            _options(table, value, inner, f"{path}.")
+            continue
+        shown = "required" if OmegaConf.is_missing(node, field.name) else _value(node[field.name])
+        table.add_row(escape(path), escape(shown), escape(texts.get(field.name, "")))
+
+
+def show(command: str, overrides: list[str]) -> None:
+    """Print the help of `command` for the choices made so far: `nba defend defense=ft --help` explains ft."""
+    console = logs.console()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose(command, overrides)
+    about, examples = TEXT[command]
+    console.print(f"[bold]nba {command}[/bold]: {COMMANDS[command]}\n\n{about}\n\n[bold]Examples[/bold]")
+    for example in examples:
+        console.print(f"  {example}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n[bold]Groups[/bold] (group=choice)")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    chosen = {group: cfg[group] for group in schema.GROUPS if group in cfg}
+    for group, node in chosen.items():
+        cls = OmegaConf.get_type(node) if node is not None else None
+        now = schema.KINDS.get(cls, "null") if cls else "null"
+        table.add_row(group, escape(" ".join(_choices(group))), f"[dim]now: {now}[/dim]")
+    console.print(table)
+    console.print("\n[bold]Options[/bold] (option=value)")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    _options(table, cfg, schema.RUNS[command], "")
+    for group, node in chosen.items():
+        cls = OmegaConf.get_type(node) if node is not None else None
+        if cls:
+            table.add_row("")
+            _options(table, node, cls, f"{group}.")
+    console.print(table)
+    console.print("\nSeveral values, a run for each: --multirun option=1,2,3. The settings without a run: --cfg job.")

@@ -1,0 +1,57 @@
+"""ACC, ASR, RA and DER: defined here and nowhere else. Shares lie in [0,1]; tables show percent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attacks import Attack, stamped
+from nba_cli import devices
+from nba_cli.data import Data, to_float
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int = 1000) -> Tensor:
+    """Predicted classes int64 [N] for uint8 images [N,C,H,W] on the model's device, in eval mode, unaugmented."""
+    was_training = model.training
+    model.eval()
+    with devices.autocast(images.device, dtype):
+        classes = [model(to_float(part)).argmax(1) for part in images.split(batch)]
+    model.train(was_training)
+    return torch.cat(classes)
+
+
+def measure(
+    model: nn.Module, test: Data, attack: Attack, num_classes: int, dtype: torch.dtype = torch.float32
+) -> dict[str, float | int | None]:
+    """The figures of one model under one attack.
+
+    acc: clean test accuracy, whole test set.
+    asr: share of triggered test images classified as the attacker wants; images whose true class already is what
+    the attacker wants are left out (all2all: nobody is).
+    ra: share of the same triggered images classified as their TRUE class (robust accuracy).
+    asr and ra are None when the attack triggers no image. `triggered` counts the images behind them.
+    """
+    goal = attack.goal(test.labels, num_classes)
+    index = (goal != test.labels).nonzero().flatten()
+    figures: dict[str, float | int | None] = {
+        "acc": _share(predict(model, test.images, dtype), test.labels),
+        "asr": None,
+        "ra": None,
+        "triggered": len(index),
+    }
+    if len(index):
+        classes = predict(model, stamped(attack, test.images[index], index), dtype)
+        figures |= {"asr": _share(classes, goal[index]), "ra": _share(classes, test.labels[index])}
+    return figures
+
+
+def _share(classes: Tensor, wanted: Tensor) -> float:
+    return (classes == wanted).double().mean().item()
+
+
+def der(before: dict, after: dict) -> float | None:
+    """Defense effectiveness rate in [0,1]: (max(0, ASR drop) - max(0, ACC drop) + 1) / 2 (Zhu et al. 2023)."""
+    if before["asr"] is None or after["asr"] is None:
+        return None
+    return (max(0.0, before["asr"] - after["asr"]) - max(0.0, before["acc"] - after["acc"]) + 1) / 2

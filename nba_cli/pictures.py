@@ -1,0 +1,47 @@
+"""Pictures for people: what a trigger looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from attacks import Attack, stamped
+from nba_cli.data import Data
+
+COLUMNS = 8
+GAP = 6
+TEXT = 22
+
+
+def amplified(clean: Tensor, triggered: Tensor) -> tuple[Tensor, float]:
+    """The difference of two uint8 batches around mid-grey, and the factor that fills the range with its largest one."""
+    change = triggered.float() - clean.float()
+    factor = 127 / max(1.0, change.abs().max().item())
+    return (128 + factor * change).clamp(0, 255).to(torch.uint8), factor
+
+
+def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> None:
+    """Write a PNG of eight test images, none of which the attacker has already: clean, triggered, amplified difference."""
+    index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()[:COLUMNS]
+    clean = test.images[index]
+    triggered = stamped(attack, clean, index)
+    difference, factor = amplified(clean, triggered)
+    rows = [("clean", clean), ("triggered", triggered), (f"difference, amplified x{factor:.1f}", difference)]
+
+    scale = max(1, round(96 / clean.shape[3]))
+    height, width = clean.shape[2] * scale, clean.shape[3] * scale
+    sheet = Image.new("RGB", (GAP + COLUMNS * (width + GAP), GAP + len(rows) * (TEXT + height + GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (title, images) in enumerate(rows):
+        top = GAP + row * (TEXT + height + GAP)
+        draw.text((GAP, top + 2), title, fill="black", font=ImageFont.load_default(14))
+        for column, image in enumerate(images.cpu()):
+            pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+            tile = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+            sheet.paste(tile, (GAP + column * (width + GAP), top + TEXT))
+    part = path.with_name(path.name + ".part")
+    sheet.save(part, format="PNG")
+    part.replace(path)

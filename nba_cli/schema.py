@@ -1,0 +1,135 @@
+"""Typed run descriptions. Their fields are the options of the commands; Hydra checks types before any job starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from attacks import ATTACKS, Attack
+from nba_cli import devices
+from nba_cli.data import DATASETS, Dataset
+from nba_cli.defenses import DEFENSES, Defense
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused
+from nba_cli.train import Plan
+from nba_cli.victims import VICTIMS, Victim
+
+GROUPS: dict[str, dict[str, type]] = {
+    "attack": dict(ATTACKS),
+    "victim": dict(VICTIMS),
+    "dataset": dict(DATASETS),
+    "defense": dict(DEFENSES),
+}
+
+
+KINDS: dict[type, str] = {cls: name for registry in GROUPS.values() for name, cls in registry.items()}
+"""Class -> registry name, for all groups."""
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """Fields:
+    device: auto, cpu, cuda, cuda:N or mps
+    precision: auto, fp32, bf16 or fp16; auto is bf16 where the processor has it
+    output: folder that holds all run folders
+    overwrite: do a finished run again
+    """
+
+    device: str = field(default="auto", metadata={"shapes": ()})
+    precision: Precision = field(default=Precision.auto, metadata={"shapes": ()})
+    output: str = field(default="runs", metadata={"shapes": ()})
+    overwrite: bool = field(default=False, metadata={"shapes": ()})
+
+    def resolved_precision(self) -> Precision:
+        return devices.resolve_precision(self.precision, devices.resolve(self.device))
+
+
+@dataclass(kw_only=True)
+class AttackRun(Machine):
+    """Fields:
+    attack: the attack
+    victim: the architecture
+    dataset: the data set
+    train: how long and how hard to train the victim
+    seed: draws the poisoned images, the victim's weights and the order of its training
+    """
+
+    attack: Attack = MISSING
+    victim: Victim = MISSING
+    dataset: Dataset = MISSING
+    train: Plan = field(default_factory=lambda: Plan(epochs=15))
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class DefendRun(AttackRun):
+    """Fields:
+    defense: the defense
+    defense_seed: all randomness of the defense
+    """
+
+    defense: Defense = MISSING
+    defense_seed: int = 0
+
+
+@dataclass(kw_only=True)
+class EvaluateRun(Machine):
+    """Fields:
+    run: folder of a finished run whose model is to be measured
+    weights: a .safetensors file to be measured instead; needs victim=… and dataset=…
+    attack: trigger to measure with; null takes the run's own
+    victim: architecture; null takes the run's own
+    dataset: data set; null takes the run's own
+    """
+
+    run: str | None = None
+    weights: str | None = None
+    attack: Attack | None = None
+    victim: Victim | None = None
+    dataset: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.weights is None):
+            raise Refused("nba evaluate needs either run=FOLDER (a finished run) or weights=FILE (.safetensors).")
+
+
+RUNS: dict[str, type[Machine]] = {"attack": AttackRun, "defend": DefendRun, "evaluate": EvaluateRun}
+
+
+def as_attack(run: AttackRun) -> AttackRun:
+    """The attack run that a defend run builds on."""
+    return AttackRun(
+        attack=run.attack, victim=run.victim, dataset=run.dataset, train=run.train, seed=run.seed, device=run.device,
+        precision=run.precision, output=run.output,
+    )
+
+
+def register() -> None:
+    """Make every class known to Hydra under hydra/schema, a hidden group, so that glob(*) sees the YAML files only."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    for stage, cls in RUNS.items():
+        store.store(group="hydra/schema", name=stage, node=cls)
+    for group, registry in GROUPS.items():
+        for name, cls in registry.items():
+            store.store(group=f"hydra/schema/{group}", name=name, node=cls)
+
+
+def unknown_keys(node: Any, cls: type, where: str = "") -> list[str]:
+    """Keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
+    from omegaconf import DictConfig, OmegaConf
+
+    found = []
+    for key in node:
+        child = node._get_node(key)
+        path = f"{where}{key}"
+        if key not in cls.__dataclass_fields__:
+            found.append(path)
+        elif isinstance(child, DictConfig) and not child._is_none() and isinstance(OmegaConf.get_type(child), type):
+            inner = OmegaConf.get_type(child)
+            if inner is not None and hasattr(inner, "__dataclass_fields__"):
+                found += unknown_keys(child, inner, f"{path}.")
+    return found

@@ -1,0 +1,69 @@
+"""Finished runs -> tables, in the terminal and in Markdown. Shares become percent here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from nba_cli import runs
+
+Row = tuple[str, dict, float | None]
+"""(title, figures of metrics.measure, seconds)."""
+
+
+def percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.2f}"
+
+
+def figures(rows: Sequence[Row], der: float | None = None) -> Table:
+    """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line of a before / after pair."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table.add_column("")
+    for title in ("ACC", "ASR", "RA", "DER", "seconds"):
+        table.add_column(title, justify="right")
+    for number, (title, shares, seconds) in enumerate(rows):
+        last = len(rows) > 1 and number == len(rows) - 1
+        table.add_row(title, *(percent(shares[key]) for key in ("acc", "asr", "ra")),
+                      percent(der) if last else "", "" if seconds is None else f"{seconds:.1f}", style="bold" if last else None)
+    return table
+
+
+HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA", "DER", "seconds")
+
+
+def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
+    """A line of text a finished run, under HEADINGS; victims stand in the defense column as "none (victim)"."""
+    lines = []
+    for out in folders:
+        found = runs.results(out)
+        settings, shown = found["settings"], found["figures"]
+        stage_seconds = found["seconds"].get("defense", found["seconds"].get("train", found["seconds"].get("evaluate")))
+        defense = settings["defense"]["kind"] if "defense" in settings else f"({found['stage']})"
+        lines.append((
+            settings["dataset"]["kind"], found["victim_label"], settings["attack"]["kind"], str(settings["seed"]),
+            defense, *(percent(shown[key]) for key in ("acc", "asr", "ra")), percent(found.get("der")),
+            f"{stage_seconds:.1f}",
+        ))
+    return lines
+
+
+def side_by_side(folders: Iterable[Path]) -> Table:
+    """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out."""
+    lines = cells(folders)
+    table = Table(title="side by side", title_justify="left", box=None, padding=(0, 2), header_style="bold")
+    shown = [i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"]
+    for i in shown:
+        table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left")
+    for line in lines:
+        table.add_row(*(line[i] for i in shown))
+    return table
+
+
+def markdown(folders: Iterable[Path]) -> str:
+    """The same as a Markdown table, every column."""
+    lines = [HEADINGS, *cells(folders)]
+    rows = ["| " + " | ".join(line) + " |" for line in lines]
+    rows.insert(1, "|" + "|".join("---:" if i >= 5 else "---" for i in range(len(HEADINGS))) + "|")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,212 @@
+"""The only training loop: victims, fine-tuning, teachers and students all pass through `fit`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from nba_cli import devices
+from nba_cli.data.base import Data
+from nba_cli.errors import Refused
+
+FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the device
+
+Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(model, x float [B,C,H,W] in [0,1], y int64 [B]) -> (scalar loss, logits [B,K])."""
+
+
+class Report(Protocol):
+    """Write-only channel out of a stage: progress and history, nothing comes back."""
+
+    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None: ...
+
+
+def silent(phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+    """A report that goes nowhere."""
+
+
+class Schedule(Enum):
+    """onecycle: linear warm-up over the first fifth, then cosine to 0; cosine: from lr to 0; constant."""
+
+    onecycle = "onecycle"
+    cosine = "cosine"
+    constant = "constant"
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """How long and how hard to train: SGD with Nesterov momentum.
+
+    Fields:
+        epochs: length in passes over the data; null when `steps` is given
+        steps: length in optimizer steps; null when `epochs` is given
+        batch: images a step
+        lr: peak learning rate
+        schedule: onecycle, cosine or constant
+        momentum: Nesterov momentum in [0,1)
+        decay: weight decay
+        clip: largest gradient norm; null: no clipping
+        average: decay in [0,1) of an exponential average of the weights, which is then the result; null: none
+    """
+
+    epochs: float | None = None
+    steps: int | None = None
+    batch: int = 128
+    lr: float = 0.1
+    schedule: Schedule = Schedule.onecycle
+    momentum: float = 0.9
+    decay: float = 5e-4
+    clip: float | None = None
+    average: float | None = None
+
+    def __post_init__(self) -> None:
+        self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
+        if (self.epochs is None) == (self.steps is None):
+            raise Refused(f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null.")
+        if (self.epochs or self.steps or 0) <= 0 or self.batch < 1 or self.lr <= 0:
+            raise Refused(f"length {self.epochs or self.steps}, batch={self.batch}, lr={self.lr}: all must be above 0.")
+        if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
+            raise Refused(f"momentum={self.momentum}, average={self.average}: both lie in [0,1).")
+
+    def steps_per_epoch(self, count: int) -> int:
+        return math.ceil(count / self.batch)
+
+    def total(self, count: int) -> int:
+        """Optimizer steps on `count` images."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round((self.epochs or 0) * self.steps_per_epoch(count)))
+
+
+def _yaml(value: object) -> object:
+    return "null" if value is None else value
+
+
+def rate_at(schedule: Schedule, step: int, total: int) -> float:
+    """Learning rate at `step` (0-based) of `total` as a share of the peak; above 0 at every step."""
+    if schedule is Schedule.constant:
+        return 1.0
+    rising = max(1, round(total / 5)) if schedule is Schedule.onecycle else 0
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
+
+
+def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The plain objective."""
+    logits = model(x).float()
+    return F.cross_entropy(logits, y), logits
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    plan: Plan,
+    objective: Objective = cross_entropy,
+    *,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+    report: Report = silent,
+    phase: str = "train",
+    checkpoint: Path | None = None,
+) -> nn.Module:
+    """Train `model` in place on `data`, both on one device, and return it.
+
+    `generator`, on that device, feeds the order of images and the augmentation. With `checkpoint`, the state is
+    saved there at each epoch's end and an existing file is continued from: the result is the same as without the
+    interruption.
+
+    Raises:
+        Refused: the loss is no longer finite; names the step.
+    """
+    device = data.images.device
+    total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))
+    optimizer = torch.optim.SGD(
+        model.parameters(), plan.lr, plan.momentum, weight_decay=plan.decay, nesterov=plan.momentum > 0,
+        fused=device.type == "cuda",
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(plan.schedule, step, total))
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    average = None
+    if plan.average is not None:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
+    state = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    if average is not None:
+        state["average"] = average
+    done = restore(checkpoint, state, generator) if checkpoint else 0
+
+    model.train()
+    order = torch.empty(0, dtype=torch.int64)
+    loss_sum, hits, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+    for step in range(done, total):
+        position = step % per_epoch
+        if position == 0:
+            order = torch.randperm(len(data), generator=generator, device=device)
+            loss_sum, hits, seen = torch.zeros_like(loss_sum), torch.zeros_like(hits), 0
+        index = order[position * plan.batch : (position + 1) * plan.batch]
+        x, y = augment(data.images[index], generator), data.labels[index]
+        with devices.autocast(device, dtype):
+            loss, logits = objective(model, x, y)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        if plan.clip is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+        scaler.step(optimizer)
+        scaler.update()
+        schedule.step()
+        if average is not None:
+            average.update_parameters(model)
+        loss_sum += loss.detach() * len(y)
+        hits += (logits.detach().argmax(1) == y).sum()
+        seen += len(y)
+
+        ended = position == per_epoch - 1 or step == total - 1
+        if not ended and (step + 1) % FETCH_EVERY:
+            report(phase, step + 1, total)
+            continue
+        scalars = {"loss": loss_sum.item() / seen, "acc": hits.item() / seen}
+        if not math.isfinite(scalars["loss"]):
+            raise Refused(f"{phase}: the loss is no longer finite at step {step + 1} of {total}. "
+                          f"Lower the learning rate (now {plan.lr}) or set clip=1.")
+        if ended:
+            scalars |= {"epoch": step // per_epoch + 1, "lr": plan.lr * rate_at(plan.schedule, step, total)}
+            if checkpoint:
+                save(checkpoint, state, generator, step + 1)
+        report(phase, step + 1, total, scalars)
+    if average is not None:
+        model.load_state_dict(average.module.state_dict())
+    return model
+
+
+def save(path: Path, state: dict, generator: torch.Generator, step: int) -> None:
+    """Write a checkpoint by rename, so that there is a whole one or none."""
+    part = path.with_name(path.name + ".part")
+    payload = {name: part_of.state_dict() for name, part_of in state.items()}
+    # the lambda of LambdaLR is not state; without it the file loads with weights_only
+    payload["schedule"].pop("lr_lambdas", None)
+    torch.save(payload | {"generator": generator.get_state(), "step": step}, part)
+    os.replace(part, path)
+
+
+def restore(path: Path, state: dict, generator: torch.Generator) -> int:
+    """Load a checkpoint where there is one; returns the number of steps done."""
+    if not path.is_file():
+        return 0
+    payload = torch.load(path, map_location="cpu", weights_only=True)
+    payload["schedule"]["lr_lambdas"] = [None]
+    for name, part_of in state.items():
+        part_of.load_state_dict(payload[name])
+    generator.set_state(payload["generator"])
+    return payload["step"]

@@ -1,0 +1,81 @@
+"""What every victim architecture offers: logits and stage features from one forward pass, normalisation inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nba_cli.data.base import Data
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per channel, as a part of the model: whoever has the weights has the right input scale."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.float().reshape(1, -1, 1, 1))
+        self.register_buffer("std", std.float().reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class Network(nn.Module):
+    """A classifier of images float [N,C,H,W] in [0,1].
+
+    Subclasses implement `features`; parameter names are the public ones of the architecture, so that weights from
+    elsewhere fit.
+    """
+
+    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The outputs of all stages, each [N,C_l,H_l,W_l] from shallow to deep, and the logits [N,K]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x)[1]
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel [C] of uint8 [N,C,H,W], in units of [0,1].
+
+    From histograms: exact, and without a float copy of the whole set. A constant channel gets std 1.
+    """
+    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    total = counts.sum(1)
+    mean = (counts * levels).sum(1) / total
+    std = ((counts * (levels - mean[:, None]) ** 2).sum(1) / total).sqrt()
+    return mean, torch.where(std > 0, std, 1.0)
+
+
+@dataclass(kw_only=True)
+class Victim:
+    """An architecture and its settings; `build` makes the network."""
+
+    version: ClassVar[int] = 1
+
+    @property
+    def label(self) -> str:
+        """The name in folders and tables, such as wrn_16_1."""
+        raise NotImplementedError
+
+    def network(self, num_classes: int, normalise: Normalise) -> Network:
+        """A freshly initialised network; randomness comes from torch's global state."""
+        raise NotImplementedError
+
+    def build(self, num_classes: int, train: Data, seed: int = 0) -> Network:
+        """A network initialised by `seed`, normalising with the channel statistics of `train`.
+
+        The global random state is left as it was.
+        """
+        mean, std = channel_statistics(train.images)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self.network(num_classes, Normalise(mean, std))
+        return network.to(memory_format=torch.channels_last)

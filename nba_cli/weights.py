@@ -1,0 +1,40 @@
+"""Weights on disk: safetensors, which holds tensors and nothing that could run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from nba_cli.errors import Refused
+
+
+def save(model: nn.Module, path: Path) -> None:
+    part = path.with_name(path.name + ".part")
+    # safetensors refuses channels_last tensors
+    save_file({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, part)
+    os.replace(part, path)
+
+
+def load(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into `model`.
+
+    Raises:
+        Refused: the file is missing or damaged, or does not fit; names the first tensors that differ.
+    """
+    if not path.is_file():
+        raise Refused(f"{path}: no such file.")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Refused(f"{path}: not a readable safetensors file ({error}).") from error
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in found.items()}
+    wrong = sorted(key for key in wanted.keys() | shapes.keys() if wanted.get(key) != shapes.get(key))
+    if wrong:
+        first = "; ".join(f"{key}: file {shapes.get(key, 'none')}, victim {wanted.get(key, 'none')}" for key in wrong[:3])
+        raise Refused(f"{path}: {len(wrong)} tensors do not fit this victim ({first}). Is victim=… the right one?")
+    model.load_state_dict(found)
