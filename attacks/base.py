@@ -69,8 +69,10 @@ class Attack:
         pool = candidates.nonzero().flatten()
         count = round(self.rate * (len(pool) if wanted else len(labels)))
         if count > len(pool):
-            raise Refused(f"attack.rate={self.rate} asks for {count} poisoned images, but only {len(pool)} "
-                          f"can be poisoned with mode={self.mode.value}, target={self.target}.")
+            raise Refused(
+                f"attack.rate={self.rate} asks for {count} poisoned images, but only {len(pool)} "
+                f"can be poisoned with mode={self.mode.value}, target={self.target}."
+            )
         if count == 0:
             raise Refused(f"attack.rate={self.rate} of {len(labels)} images poisons none of them. Raise the rate.")
         return pool[torch.randperm(len(pool), generator=generator)[:count]].sort().values

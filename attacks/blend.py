@@ -33,8 +33,14 @@ def draw_picture(shape: tuple[int, int, int], generator: torch.Generator) -> Ten
     colour = lambda: torch.rand(channels, 1, 1, generator=generator)  # noqa: E731
     stripes = (torch.sin(3 * math.pi * (x + y)) > 0).float()
     canvas = colour() * stripes + colour() * (1 - stripes)
-    discs = [(0, 0, 0.8, 1.0), (-0.55, -0.65, 0.28, 1.0), (-0.55, 0.65, 0.28, 1.0),
-             (-0.15, -0.3, 0.14, 0.0), (-0.15, 0.3, 0.14, 0.0), (0.35, 0, 0.2, 0.5)]
+    discs = [
+        (0, 0, 0.8, 1.0),
+        (-0.55, -0.65, 0.28, 1.0),
+        (-0.55, 0.65, 0.28, 1.0),
+        (-0.15, -0.3, 0.14, 0.0),
+        (-0.15, 0.3, 0.14, 0.0),
+        (0.35, 0, 0.2, 0.5),
+    ]
     for row, column, radius, shade in discs:
         inside = ((y - row) ** 2 + (x - column) ** 2 < radius**2).float()
         canvas = canvas * (1 - inside) + (0.25 * colour() + 0.75 * shade) * inside

@@ -19,12 +19,12 @@ def typed(cfg: DictConfig, stage: str) -> schema.Machine:
     Raises:
         Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range.
     """
-    job = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     cls = schema.RUNS[stage]
     if unknown := schema.unknown_keys(job, cls):
         owner, _, leaf = unknown[0].rpartition(".")
-        options = OmegaConf.get_type(OmegaConf.select(job, owner)) if owner else cls
-        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, options.__dataclass_fields__)}")
+        options = (OmegaConf.get_type(OmegaConf.select(job, owner)) if owner else None) or cls
+        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, schema.option_names(options))}")
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), job))
     assert isinstance(run, schema.Machine)
     return run
@@ -33,9 +33,11 @@ def typed(cfg: DictConfig, stage: str) -> schema.Machine:
 def install() -> None:
     """Teach OmegaConf the two resolvers that name run folders, and Hydra the schemas."""
     OmegaConf.register_new_resolver(
-        "nba.name", lambda stage, *, _root_: runs.name(stage, typed(_root_, stage)), replace=True)
+        "nba.name", lambda stage, *, _root_: runs.name(stage, typed(_root_, stage)), replace=True
+    )
     OmegaConf.register_new_resolver(
-        "nba.folder", lambda stage, *, _root_: str(runs.folder(stage, typed(_root_, stage))), replace=True)
+        "nba.folder", lambda stage, *, _root_: str(runs.folder(stage, typed(_root_, stage))), replace=True
+    )
     schema.register()
     logs.setup()
 

@@ -1,4 +1,4 @@
-"""Console script `nba`: picks the command and hands over to Hydra. Imports no torch, so that `nba --help` is instant."""
+"""Console script `nba`: picks the command and hands over to Hydra. Imports no torch: `nba --help` is instant."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterable
@@ -77,7 +78,7 @@ def _unknown_key(key: str, error: BaseException) -> str:
     # the first part of the path that no class has: `train` of defense.train.lr where the defense has no train
     refused = getattr(cause, "full_key", None) or key
     owner = getattr(cause, "object_type", None)
-    options = getattr(owner, "__dataclass_fields__", {})
+    options = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
     parent, _, leaf = refused.rpartition(".")
     where = f" in {parent}" if parent else ""
     return f"{key}: there is no option {leaf!r}{where}. {did_you_mean(leaf, options)}".strip()

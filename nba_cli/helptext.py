@@ -20,21 +20,30 @@ TEXT = {
     "attack": (
         "Poisons the training set of a data set, trains a victim on it, and measures clean accuracy (ACC), attack "
         "success rate (ASR) and robust accuracy (RA). The result is a run folder with weights, metrics and a picture.",
-        ("nba attack attack=blend", "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
-         "nba attack --multirun 'attack=glob(*)' seed=0,1,2"),
+        (
+            "nba attack attack=blend",
+            "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
+            "nba attack --multirun 'attack=glob(*)' seed=0,1,2",
+        ),
     ),
     "defend": (
         "Cleans a victim of its backdoor with a few clean images, and measures before and after. The victim is the one "
         "that `nba attack` makes from the same settings; it is trained first when it is missing. A defense sees the "
         "model and the clean images, never the trigger, the target class or test data.",
-        ("nba defend attack=blend defense=nba", "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
-         "nba defend --multirun attack=badnets,blend defense=none,ft,nba"),
+        (
+            "nba defend attack=blend defense=nba",
+            "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
+            "nba defend --multirun attack=badnets,blend defense=none,ft,nba",
+        ),
     ),
     "evaluate": (
         "Measures the model of a finished run, or weights of your own. A trigger, victim or data set that is given "
         "replaces the run's own: a clean victim under attack=blend shows the ASR floor and the RA reference of blend.",
-        ("nba evaluate run=runs/attack/NAME", "nba evaluate run=runs/attack/NAME attack=blend",
-         "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets"),
+        (
+            "nba evaluate run=runs/attack/NAME",
+            "nba evaluate run=runs/attack/NAME attack=blend",
+            "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets",
+        ),
     ),
 }
 
@@ -46,8 +55,10 @@ def field_texts(cls: type) -> dict[str, str]:
         _, found, block = (base.__dict__.get("__doc__") or "").partition("Fields:")
         if found:
             block = inspect.cleandoc(block)
-            texts |= {name: " ".join(text.split()) for name, text in
-                      re.findall(r"^(\w+): (.+(?:\n(?!\w+: ).+)*)", block, re.MULTILINE)}
+            texts |= {
+                name: " ".join(text.split())
+                for name, text in re.findall(r"^(\w+): (.+(?:\n(?!\w+: ).+)*)", block, re.MULTILINE)
+            }
     return texts
 
 
@@ -99,8 +110,7 @@ def show(command: str, overrides: list[str]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
     _options(table, cfg, schema.RUNS[command], "")
     for group, node in chosen.items():
-        cls = OmegaConf.get_type(node) if node is not None else None
-        if cls:
+        if node is not None and (cls := OmegaConf.get_type(node)):
             table.add_row("")
             _options(table, node, cls, f"{group}.")
     console.print(table)

@@ -12,7 +12,15 @@ import rich
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from nba_cli.train import Report
@@ -31,7 +39,9 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "file_only", False):
             return
-        style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
+        style = (
+            "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
+        )
         console().print(self.format(record), style=style, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -52,7 +62,9 @@ def recording(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        handler.emit(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "failed", (), (type(error), error, error.__traceback__)))
+        handler.emit(
+            LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "failed", (), (type(error), error, error.__traceback__))
+        )
         raise
     finally:
         LOG.removeHandler(handler)
@@ -66,11 +78,21 @@ class Bars:
         self.history = history
         self.started: dict[str, float] = {}
         self.last_line = 0.0
-        self.tasks: dict[str, int] = {}
-        self.live = Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console(),
-        ) if console().is_terminal else None
+        self.tasks: dict[str, TaskID] = {}
+        self.live = (
+            Progress(
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console(),
+            )
+            if console().is_terminal
+            else None
+        )
 
     def __enter__(self) -> Bars:
         if self.live:
@@ -89,11 +111,15 @@ class Bars:
             task = self.tasks.get(phase)
             if task is None:
                 task = self.tasks[phase] = self.live.add_task(escape(phase), total=total, note="")
-            self.live.update(task, completed=step, **({"note": note} if note else {}))
+            self.live.update(task, completed=step)
+            if note:
+                self.live.update(task, note=note)
         now = time.monotonic()
         if scalars and "epoch" in scalars and (now - self.last_line >= QUIET_SECONDS or step == total):
             self.last_line = now
-            LOG.info(f"{phase:<10} step {step}/{total}  {note}  {now - began:.0f} s", extra={"file_only": bool(self.live)})
+            LOG.info(
+                f"{phase:<10} step {step}/{total}  {note}  {now - began:.0f} s", extra={"file_only": bool(self.live)}
+            )
 
 
 def header(title: str, rows: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ def amplified(clean: Tensor, triggered: Tensor) -> tuple[Tensor, float]:
 
 
 def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> None:
-    """Write a PNG of eight test images, none of which the attacker has already: clean, triggered, amplified difference."""
+    """Write a PNG of eight test images that the trigger is meant for: clean, triggered, amplified difference."""
     index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()[:COLUMNS]
     clean = test.images[index]
     triggered = stamped(attack, clean, index)

@@ -95,13 +95,19 @@ def suspect(run: schema.EvaluateRun) -> tuple[schema.AttackRun, Path]:
         base, file = load(Path(run.run)), Path(run.run) / "model.safetensors"
     else:
         if run.victim is None or run.dataset is None:
-            raise Refused(f"weights={run.weights}: weights alone do not say what they belong to. "
-                          "Add victim=… and dataset=… (and attack=… for ASR and RA).")
+            raise Refused(
+                f"weights={run.weights}: weights alone do not say what they belong to. "
+                "Add victim=… and dataset=… (and attack=… for ASR and RA)."
+            )
         base = schema.AttackRun(attack=schema.GROUPS["attack"]["none"](), victim=run.victim, dataset=run.dataset)
         file = Path(str(run.weights))
     resolved = schema.AttackRun(
-        attack=run.attack or base.attack, victim=run.victim or base.victim, dataset=run.dataset or base.dataset,
-        device=run.device, precision=run.precision, output=run.output,
+        attack=run.attack or base.attack,
+        victim=run.victim or base.victim,
+        dataset=run.dataset or base.dataset,
+        device=run.device,
+        precision=run.precision,
+        output=run.output,
     )
     return resolved, file
 
@@ -120,7 +126,9 @@ def locked(out: Path, root: Path) -> Iterator[None]:
         lock = filelock.FileLock(locks / f"{out.name}.lock")
         lock.acquire()
     except OSError as error:
-        raise Refused(f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can.") from error
+        raise Refused(
+            f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can."
+        ) from error
     try:
         yield
     finally:
@@ -169,7 +177,10 @@ def _rebuild(group: str, plain: dict) -> Any:
 def finish(out: Path, metrics: dict) -> None:
     """Mark the run finished: `metrics.json` is written last, by rename."""
     (out / "checkpoint").unlink(missing_ok=True)
-    write(out / "metrics.json", json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance()}, indent=2) + "\n")
+    write(
+        out / "metrics.json",
+        json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance()}, indent=2) + "\n",
+    )
 
 
 def results(out: Path) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -101,8 +101,14 @@ RUNS: dict[str, type[Machine]] = {"attack": AttackRun, "defend": DefendRun, "eva
 def as_attack(run: AttackRun) -> AttackRun:
     """The attack run that a defend run builds on."""
     return AttackRun(
-        attack=run.attack, victim=run.victim, dataset=run.dataset, train=run.train, seed=run.seed, device=run.device,
-        precision=run.precision, output=run.output,
+        attack=run.attack,
+        victim=run.victim,
+        dataset=run.dataset,
+        train=run.train,
+        seed=run.seed,
+        device=run.device,
+        precision=run.precision,
+        output=run.output,
     )
 
 
@@ -118,18 +124,24 @@ def register() -> None:
             store.store(group=f"hydra/schema/{group}", name=name, node=cls)
 
 
+def option_names(cls: type) -> list[str]:
+    """The fields of a run or part, as a user writes them."""
+    return [field.name for field in fields(cls)]
+
+
 def unknown_keys(node: Any, cls: type, where: str = "") -> list[str]:
     """Keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
     from omegaconf import DictConfig, OmegaConf
 
     found = []
+    known = option_names(cls)
     for key in node:
         child = node._get_node(key)
         path = f"{where}{key}"
-        if key not in cls.__dataclass_fields__:
+        if key not in known:
             found.append(path)
         elif isinstance(child, DictConfig) and not child._is_none() and isinstance(OmegaConf.get_type(child), type):
             inner = OmegaConf.get_type(child)
-            if inner is not None and hasattr(inner, "__dataclass_fields__"):
+            if inner is not None and is_dataclass(inner):
                 found += unknown_keys(child, inner, f"{path}.")
     return found

@@ -49,34 +49,54 @@ def attack(run: AttackRun, out: Path) -> None:
     device, precision = _machine(run)
     splits = run.dataset.load()
     poisoned, index = poison(run.attack, splits, run.seed)
-    logs.header("nba attack", _about(run, splits) | {
-        "poisoned": _poison_note(run.attack, len(index), len(splits.train)),
-        "device": devices.describe(device, precision),
-        "folder": str(out),
-    })
+    logs.header(
+        "nba attack",
+        _about(run, splits)
+        | {
+            "poisoned": _poison_note(run.attack, len(index), len(splits.train)),
+            "device": devices.describe(device, precision),
+            "folder": str(out),
+        },
+    )
     network = run.victim.build(splits.num_classes, splits.train, seeds.derive(run.seed, "weights")).to(device)
     began = time.monotonic()
     checkpoint = out / "checkpoint"
     history = runs.History(out / "history.jsonl", resume=checkpoint.is_file())
     with logs.Bars(history) as report:
-        fit(network, poisoned.to(device), run.train, augment=run.dataset.augment,
-            generator=seeds.generator(run.seed, "train", device), dtype=DTYPES[precision],
-            report=report, phase="victim", checkpoint=checkpoint)
+        fit(
+            network,
+            poisoned.to(device),
+            run.train,
+            augment=run.dataset.augment,
+            generator=seeds.generator(run.seed, "train", device),
+            dtype=DTYPES[precision],
+            report=report,
+            phase="victim",
+            checkpoint=checkpoint,
+        )
     seconds = time.monotonic() - began
     weights.save(network, out / "model.safetensors")
     figures = metrics.measure(network, splits.test.to(device), run.attack, splits.num_classes, DTYPES[precision])
     pictures.trigger_sheet(run.attack, splits.test, splits.num_classes, out / "trigger.png")
-    runs.finish(out, {
-        "stage": "attack", "settings": runs.describe(run), "device": str(device), "precision": precision.value,
-        "victim_label": run.victim.label, "figures": figures,
-        "counts": {"train": len(splits.train), "test": len(splits.test), "poisoned": len(index)},
-        "seconds": {"train": seconds},
-        "digests": {
-            "train": splits.train.digest(), "test": splits.test.digest(),
-            "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
-            "weights": file_digest(out / "model.safetensors"),
+    runs.finish(
+        out,
+        {
+            "stage": "attack",
+            "settings": runs.describe(run),
+            "device": str(device),
+            "precision": precision.value,
+            "victim_label": run.victim.label,
+            "figures": figures,
+            "counts": {"train": len(splits.train), "test": len(splits.test), "poisoned": len(index)},
+            "seconds": {"train": seconds},
+            "digests": {
+                "train": splits.train.digest(),
+                "test": splits.test.digest(),
+                "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
+                "weights": file_digest(out / "model.safetensors"),
+            },
         },
-    })
+    )
     logs.show(tables.figures([("victim", figures, seconds)]), out)
 
 
@@ -87,18 +107,25 @@ def defend(run: DefendRun, out: Path) -> None:
     splits = run.dataset.load()
     clean = clean_share(splits.train, run.dataset.clean_ratio, run.dataset.clean_seed)
     before = runs.results(victim)
-    logs.header("nba defend", _about(run, splits) | {
-        "poisoned": _poison_note(run.attack, before["counts"]["poisoned"], len(splits.train)),
-        "defense": f"{runs.kind(run.defense)}, sees {len(clean):,} clean images "
-                   f"({run.dataset.clean_ratio:.4g} of the training set)",
-        "device": devices.describe(device, precision),
-        "folder": str(out),
-    })
+    logs.header(
+        "nba defend",
+        _about(run, splits)
+        | {
+            "poisoned": _poison_note(run.attack, before["counts"]["poisoned"], len(splits.train)),
+            "defense": f"{runs.kind(run.defense)}, sees {len(clean):,} clean images "
+            f"({run.dataset.clean_ratio:.4g} of the training set)",
+            "device": devices.describe(device, precision),
+            "folder": str(out),
+        },
+    )
     network = run.victim.build(splits.num_classes, splits.train)
     weights.load(network, victim / "model.safetensors")
     evidence = Evidence(
-        model=network.to(device), clean=clean.to(device), num_classes=splits.num_classes,
-        augment=run.dataset.augment, dtype=DTYPES[precision],
+        model=network.to(device),
+        clean=clean.to(device),
+        num_classes=splits.num_classes,
+        augment=run.dataset.augment,
+        dtype=DTYPES[precision],
     )
     began = time.monotonic()
     with logs.Bars(runs.History(out / "history.jsonl", resume=False)) as report:
@@ -108,15 +135,29 @@ def defend(run: DefendRun, out: Path) -> None:
     figures = metrics.measure(cured, splits.test.to(device), run.attack, splits.num_classes, DTYPES[precision])
     der = metrics.der(before["figures"], figures)
     pictures.trigger_sheet(run.attack, splits.test, splits.num_classes, out / "trigger.png")
-    runs.finish(out, {
-        "stage": "defend", "settings": runs.describe(run), "device": str(device), "precision": precision.value,
-        "victim_label": run.victim.label, "figures": figures, "before": before["figures"], "der": der,
-        "counts": before["counts"] | {"clean": len(clean)},
-        "seconds": before["seconds"] | {"defense": seconds},
-        "digests": before["digests"] | {"clean": clean.digest(), "victim": before["digests"]["weights"],
-                                        "weights": file_digest(out / "model.safetensors")},
-        "victim": str(victim), "victim_commit": before["made"]["commit"],
-    })
+    runs.finish(
+        out,
+        {
+            "stage": "defend",
+            "settings": runs.describe(run),
+            "device": str(device),
+            "precision": precision.value,
+            "victim_label": run.victim.label,
+            "figures": figures,
+            "before": before["figures"],
+            "der": der,
+            "counts": before["counts"] | {"clean": len(clean)},
+            "seconds": before["seconds"] | {"defense": seconds},
+            "digests": before["digests"]
+            | {
+                "clean": clean.digest(),
+                "victim": before["digests"]["weights"],
+                "weights": file_digest(out / "model.safetensors"),
+            },
+            "victim": str(victim),
+            "victim_commit": before["made"]["commit"],
+        },
+    )
     rows = [("before", before["figures"], None), ("after", figures, seconds)]
     logs.show(tables.figures(rows, der), out)
 
@@ -126,21 +167,38 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     device, precision = _machine(run)
     subject, file = runs.suspect(run)
     splits = subject.dataset.load()
-    logs.header("nba evaluate", _about(subject, splits) | {
-        "weights": str(file), "device": devices.describe(device, precision), "folder": str(out),
-    })
+    logs.header(
+        "nba evaluate",
+        _about(subject, splits)
+        | {
+            "weights": str(file),
+            "device": devices.describe(device, precision),
+            "folder": str(out),
+        },
+    )
     network = subject.victim.build(splits.num_classes, splits.train)
     weights.load(network, file)
     began = time.monotonic()
     figures = metrics.measure(
-        network.to(device), splits.test.to(device), subject.attack, splits.num_classes, DTYPES[precision])
+        network.to(device), splits.test.to(device), subject.attack, splits.num_classes, DTYPES[precision]
+    )
     seconds = time.monotonic() - began
     pictures.trigger_sheet(subject.attack, splits.test, splits.num_classes, out / "trigger.png")
-    runs.finish(out, {
-        "stage": "evaluate", "settings": runs.describe(subject), "device": str(device), "precision": precision.value,
-        "victim_label": subject.victim.label, "figures": figures, "counts": {"test": len(splits.test)}, "seconds": {"evaluate": seconds},
-        "digests": {"test": splits.test.digest(), "weights": file_digest(file)}, "model": str(file),
-    })
+    runs.finish(
+        out,
+        {
+            "stage": "evaluate",
+            "settings": runs.describe(subject),
+            "device": str(device),
+            "precision": precision.value,
+            "victim_label": subject.victim.label,
+            "figures": figures,
+            "counts": {"test": len(splits.test)},
+            "seconds": {"evaluate": seconds},
+            "digests": {"test": splits.test.digest(), "weights": file_digest(file)},
+            "model": str(file),
+        },
+    )
     logs.show(tables.figures([("model", figures, seconds)]), out)
 
 
@@ -158,7 +216,7 @@ def _about(run: AttackRun, splits: Splits) -> dict[str, str]:
     return {
         "runs": f"{runs.kind(run.attack)} on {run.victim.label}, seed {run.seed}",
         "data": f"{runs.kind(run.dataset)}: {len(splits.train):,} training and {len(splits.test):,} test images "
-                f"{shape}, {splits.num_classes} classes",
+        f"{shape}, {splits.num_classes} classes",
     }
 
 

@@ -25,8 +25,13 @@ def figures(rows: Sequence[Row], der: float | None = None) -> Table:
         table.add_column(title, justify="right")
     for number, (title, shares, seconds) in enumerate(rows):
         last = len(rows) > 1 and number == len(rows) - 1
-        table.add_row(title, *(percent(shares[key]) for key in ("acc", "asr", "ra")),
-                      percent(der) if last else "", "" if seconds is None else f"{seconds:.1f}", style="bold" if last else None)
+        table.add_row(
+            title,
+            *(percent(shares[key]) for key in ("acc", "asr", "ra")),
+            percent(der) if last else "",
+            "" if seconds is None else f"{seconds:.1f}",
+            style="bold" if last else None,
+        )
     return table
 
 
@@ -41,11 +46,18 @@ def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
         settings, shown = found["settings"], found["figures"]
         stage_seconds = found["seconds"].get("defense", found["seconds"].get("train", found["seconds"].get("evaluate")))
         defense = settings["defense"]["kind"] if "defense" in settings else f"({found['stage']})"
-        lines.append((
-            settings["dataset"]["kind"], found["victim_label"], settings["attack"]["kind"], str(settings["seed"]),
-            defense, *(percent(shown[key]) for key in ("acc", "asr", "ra")), percent(found.get("der")),
-            f"{stage_seconds:.1f}",
-        ))
+        lines.append(
+            (
+                settings["dataset"]["kind"],
+                found["victim_label"],
+                settings["attack"]["kind"],
+                str(settings["seed"]),
+                defense,
+                *(percent(shown[key]) for key in ("acc", "asr", "ra")),
+                percent(found.get("der")),
+                f"{stage_seconds:.1f}",
+            )
+        )
     return lines
 
 
@@ -53,7 +65,9 @@ def side_by_side(folders: Iterable[Path]) -> Table:
     """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out."""
     lines = cells(folders)
     table = Table(title="side by side", title_justify="left", box=None, padding=(0, 2), header_style="bold")
-    shown = [i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"]
+    shown = [
+        i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"
+    ]
     for i in shown:
         table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left")
     for line in lines:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,17 +21,18 @@ from nba_cli.errors import Refused
 
 FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the device
 
-Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+N = TypeVar("N", bound=nn.Module)
+Objective = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(model, x float [B,C,H,W] in [0,1], y int64 [B]) -> (scalar loss, logits [B,K])."""
 
 
 class Report(Protocol):
     """Write-only channel out of a stage: progress and history, nothing comes back."""
 
-    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None: ...
+    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None, /) -> None: ...
 
 
-def silent(phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+def silent(phase: str, step: int, total: int, scalars: dict[str, float] | None = None, /) -> None:
     """A report that goes nowhere."""
 
 
@@ -72,7 +73,9 @@ class Plan:
     def __post_init__(self) -> None:
         self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
         if (self.epochs is None) == (self.steps is None):
-            raise Refused(f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null.")
+            raise Refused(
+                f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
+            )
         if (self.epochs or self.steps or 0) <= 0 or self.batch < 1 or self.lr <= 0:
             raise Refused(f"length {self.epochs or self.steps}, batch={self.batch}, lr={self.lr}: all must be above 0.")
         if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
@@ -109,7 +112,7 @@ def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
 
 
 def fit(
-    model: nn.Module,
+    model: N,
     data: Data,
     plan: Plan,
     objective: Objective = cross_entropy,
@@ -120,7 +123,7 @@ def fit(
     report: Report = silent,
     phase: str = "train",
     checkpoint: Path | None = None,
-) -> nn.Module:
+) -> N:
     """Train `model` in place on `data`, both on one device, and return it.
 
     `generator`, on that device, feeds the order of images and the augmentation. With `checkpoint`, the state is
@@ -133,7 +136,11 @@ def fit(
     device = data.images.device
     total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))
     optimizer = torch.optim.SGD(
-        model.parameters(), plan.lr, plan.momentum, weight_decay=plan.decay, nesterov=plan.momentum > 0,
+        model.parameters(),
+        plan.lr,
+        plan.momentum,
+        weight_decay=plan.decay,
+        nesterov=plan.momentum > 0,
         fused=device.type == "cuda",
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(plan.schedule, step, total))
@@ -178,8 +185,10 @@ def fit(
             continue
         scalars = {"loss": loss_sum.item() / seen, "acc": hits.item() / seen}
         if not math.isfinite(scalars["loss"]):
-            raise Refused(f"{phase}: the loss is no longer finite at step {step + 1} of {total}. "
-                          f"Lower the learning rate (now {plan.lr}) or set clip=1.")
+            raise Refused(
+                f"{phase}: the loss is no longer finite at step {step + 1} of {total}. "
+                f"Lower the learning rate (now {plan.lr}) or set clip=1."
+            )
         if ended:
             scalars |= {"epoch": step // per_epoch + 1, "lr": plan.lr * rate_at(plan.schedule, step, total)}
             if checkpoint:

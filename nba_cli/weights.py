@@ -35,6 +35,8 @@ def load(model: nn.Module, path: Path) -> None:
     shapes = {key: tuple(value.shape) for key, value in found.items()}
     wrong = sorted(key for key in wanted.keys() | shapes.keys() if wanted.get(key) != shapes.get(key))
     if wrong:
-        first = "; ".join(f"{key}: file {shapes.get(key, 'none')}, victim {wanted.get(key, 'none')}" for key in wrong[:3])
+        first = "; ".join(
+            f"{key}: file {shapes.get(key, 'none')}, victim {wanted.get(key, 'none')}" for key in wrong[:3]
+        )
         raise Refused(f"{path}: {len(wrong)} tensors do not fit this victim ({first}). Is victim=… the right one?")
     model.load_state_dict(found)

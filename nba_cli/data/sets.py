@@ -6,13 +6,14 @@ import functools
 import hashlib
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from omegaconf import MISSING
 
 from nba_cli.data.base import Data, Dataset, Splits
 from nba_cli.errors import Refused
@@ -54,7 +55,7 @@ def read_npz(path: Path) -> Splits:
     if not path.is_file():
         raise Refused(f"{path}: no such file. It must be an .npz with {', '.join(KERAS_KEYS)}.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in KERAS_KEYS if key not in archive]
             if missing:
                 raise Refused(f"{path}: array {missing[0]} is missing; found {', '.join(archive.files) or 'none'}.")
@@ -63,12 +64,16 @@ def read_npz(path: Path) -> Splits:
         raise Refused(f"{path}: not a readable .npz ({error}).") from error
     train, test = to_data(x_train, y_train, f"{path} (train)"), to_data(x_test, y_test, f"{path} (test)")
     if train.images.shape[1:] != test.images.shape[1:]:
-        raise Refused(f"{path}: training images are {list(train.images.shape[1:])}, test images {list(test.images.shape[1:])}.")
+        raise Refused(
+            f"{path}: training images are {list(train.images.shape[1:])}, test images {list(test.images.shape[1:])}."
+        )
     num_classes = int(train.labels.max()) + 1
     if num_classes < 2:
         raise Refused(f"{path}: all training labels are 0; a classifier needs two classes or more.")
     if int(test.labels.max()) >= num_classes:
-        raise Refused(f"{path}: test label {int(test.labels.max())} is outside the training classes 0..{num_classes - 1}.")
+        raise Refused(
+            f"{path}: test label {int(test.labels.max())} is outside the training classes 0..{num_classes - 1}."
+        )
     return Splits(train, test, num_classes)
 
 
@@ -100,16 +105,20 @@ class Cifar10(Dataset):
         if archive.is_file():
             splits = read_npz(archive)
             if splits.train.images.shape[1:] != (3, 32, 32) or splits.num_classes != 10:
-                raise Refused(f"{archive}: not CIFAR-10 (images {list(splits.train.images.shape[1:])}, "
-                              f"{splits.num_classes} classes). For a set of your own: dataset=npz dataset.path=…")
+                raise Refused(
+                    f"{archive}: not CIFAR-10 (images {list(splits.train.images.shape[1:])}, "
+                    f"{splits.num_classes} classes). For a set of your own: dataset=npz dataset.path=…"
+                )
             return splits
         from torchvision.datasets import CIFAR10
 
         try:
             parts = [CIFAR10(str(self.folder), train=train, download=True) for train in (True, False)]
         except (OSError, RuntimeError) as error:
-            raise Refused(f"dataset=cifar10: cannot be had from {self.folder}, nor downloaded ({error}). "
-                          "Set dataset.root or $NBA_DATA to where it is.") from error
+            raise Refused(
+                f"dataset=cifar10: cannot be had from {self.folder}, nor downloaded ({error}). "
+                "Set dataset.root or $NBA_DATA to where it is."
+            ) from error
         train, test = (to_data(part.data, np.array(part.targets), str(self.folder)) for part in parts)
         return Splits(train, test, 10)
 
@@ -136,7 +145,7 @@ class Npz(Dataset):
         path: the .npz file; a relative path is looked for here, then under `root`
     """
 
-    path: str = "???"
+    path: str = field(default=MISSING, metadata={"shapes": ()})  # the content names the run, not its place
     flip: bool = False
 
     @property

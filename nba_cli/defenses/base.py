@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,7 @@ class Evidence:
     model: Network
     clean: Data
     num_classes: int
-    augment: Callable[[Tensor, torch.Generator], Tensor] = Augment()
+    augment: Callable[[Tensor, torch.Generator], Tensor] = field(default_factory=Augment)
     dtype: torch.dtype = torch.float32
 
 

@@ -27,6 +27,12 @@ class FT(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
         return fit(
-            copy.deepcopy(evidence.model), evidence.clean, self.train, augment=evidence.augment,
-            generator=generator, dtype=evidence.dtype, report=report, phase="fine-tune",
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.train,
+            augment=evidence.augment,
+            generator=generator,
+            dtype=evidence.dtype,
+            report=report,
+            phase="fine-tune",
         )

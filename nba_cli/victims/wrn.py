@@ -79,7 +79,9 @@ class WideResNet(Victim):
 
     def __post_init__(self) -> None:
         if self.depth < 10 or self.depth % 6 != 4:
-            raise Refused(f"victim.depth={self.depth}: a wide residual network has 6n + 4 layers: 10, 16, 22, 28, 40 ...")
+            raise Refused(
+                f"victim.depth={self.depth}: a wide residual network has 6n + 4 layers: 10, 16, 22, 28, 40 ..."
+            )
         if self.width < 1:
             raise Refused(f"victim.width={self.width}: the widening factor is 1 or more.")
 

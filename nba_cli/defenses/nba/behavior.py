@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +51,8 @@ def learning(stages: Sequence[Tensor]) -> Behavior:
     The cross-Gram of adjacent stages (the "flow" of Yim et al., CVPR 2017). One [N, C_l C_{l+1}] a pair.
     """
     pairs = []
-    for shallow, deep in zip(stages, stages[1:], strict=False):
-        pooled = F.adaptive_avg_pool2d(shallow.float(), deep.shape[2:]).flatten(2)
+    for shallow, deep in pairwise(stages):
+        pooled = F.adaptive_avg_pool2d(shallow.float(), (deep.shape[2], deep.shape[3])).flatten(2)
         pairs.append(unit(pooled @ deep.flatten(2).float().transpose(1, 2) / pooled.shape[2]))
     return pairs
 

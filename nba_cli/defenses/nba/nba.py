@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
@@ -74,10 +74,14 @@ class NBA(Defense):
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps_low <= self.eps <= 1:
-            raise Refused(f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: 0 <= eps_low <= eps <= 1 must hold.")
+            raise Refused(
+                f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: 0 <= eps_low <= eps <= 1 must hold."
+            )
         if self.craft_steps < 1 or not 0 < self.area <= 1 or self.tau <= 0:
-            raise Refused(f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
-                          "craft_steps is 1 or more, area lies in (0,1], tau is above 0.")
+            raise Refused(
+                f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
+                "craft_steps is 1 or more, area lies in (0,1], tau is above 0."
+            )
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
         common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
@@ -89,7 +93,7 @@ class NBA(Defense):
     def objective(self, teacher: Network, crafter: Crafter, generator: torch.Generator) -> Objective:
         """LDL + UDL of one batch, as `fit` wants it."""
 
-        def loss(student: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 stages, taught = teacher.features(x)
                 benign = behave(stages, self.behavior)
@@ -116,21 +120,28 @@ class NBA(Defense):
         return total
 
     def craft(
-        self, student: nn.Module, teacher: Network, crafter: Crafter, x: Tensor, y: Tensor, benign: list[Tensor],
+        self,
+        student: Network,
+        teacher: Network,
+        crafter: Crafter,
+        x: Tensor,
+        y: Tensor,
+        benign: list[Tensor],
         generator: torch.Generator,
     ) -> Tensor | None:
         """Pseudo samples for one batch, without gradient."""
-        size = self.eps
-        if self.eps_low < self.eps:
-            draw = torch.rand((), generator=generator, device=x.device)
-            size = self.eps_low + (self.eps - self.eps_low) * draw
+        draw = torch.rand((), generator=generator, device=x.device)
+        size = self.eps_low + (self.eps - self.eps_low) * draw
 
         def score(pseudo: Tensor, target: Tensor | None) -> Tensor:
             stages, logits = student.features(pseudo)
             # sums, not means: in fp16 the slope of a mean over the batch would underflow before its sign is taken
             logits = logits.float()
-            climb = -F.cross_entropy(logits, target, reduction="sum") if target is not None else F.cross_entropy(
-                logits, y, reduction="sum")
+            climb = (
+                -F.cross_entropy(logits, target, reduction="sum")
+                if target is not None
+                else F.cross_entropy(logits, y, reduction="sum")
+            )
             if self.mu and benign:
                 climb = climb + self.mu * len(x) * distance(behave(stages, self.behavior), benign)
             if self.resist:
@@ -139,5 +150,3 @@ class NBA(Defense):
 
         craft = Craft(score=score, eps=size, steps=self.craft_steps, area=self.area, generator=generator)
         return crafter(x, craft)
-
-

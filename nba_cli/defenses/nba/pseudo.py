@@ -44,14 +44,14 @@ class Craft:
 
     Fields:
         score: what to climb.
-        eps: largest change of a pixel in L_inf.
+        eps: largest change of a pixel in L_inf, a scalar on the device of x.
         steps: ascent steps.
         area: share of the pixels that a patch may cover.
         generator: randomness, on the device of x.
     """
 
     score: Score
-    eps: float | Tensor
+    eps: Tensor
     steps: int
     area: float
     generator: torch.Generator

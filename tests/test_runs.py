@@ -1,0 +1,146 @@
+"""Names, locks, and the life of a run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from attacks.badnets import BadNets
+from attacks.blend import Blend
+from nba_cli import runs, schema, stages
+from nba_cli.data.sets import FashionMini, Npz
+from nba_cli.defenses import FT, NBA
+from nba_cli.defenses.nba.behavior import Form
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused
+from nba_cli.train import Plan
+from nba_cli.victims.wrn import WideResNet
+
+
+def attack_run(**changes: object) -> schema.AttackRun:
+    settings = {"attack": BadNets(), "victim": WideResNet(), "dataset": FashionMini(), "precision": Precision.fp32}
+    return schema.AttackRun(**(settings | changes))  # type: ignore[arg-type]
+
+
+def defend_run(**changes: object) -> schema.DefendRun:
+    settings = {
+        "attack": BadNets(),
+        "victim": WideResNet(),
+        "dataset": FashionMini(),
+        "precision": Precision.fp32,
+        "defense": FT(),
+    }
+    return schema.DefendRun(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_a_name_is_readable_and_stable() -> None:
+    """Written down: a change of this name orphans every finished run, so it has to be meant."""
+    assert runs.name("attack", attack_run()) == "attack/fashion_mini-wrn_16_1-badnets-s0-4998aa569b"
+    assert runs.name("defend", defend_run()).startswith("defend/fashion_mini-wrn_16_1-badnets-s0-ft-d0-")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attack": BadNets(rate=0.05)},
+        {"attack": Blend()},
+        {"victim": WideResNet(depth=22)},
+        {"seed": 1},
+        {"dataset": FashionMini(flip=False)},
+        {"train": Plan(epochs=15, lr=0.05)},
+        {"train": Plan(steps=15)},
+        {"precision": Precision.bf16},
+    ],
+)
+def test_what_shapes_the_victim_changes_its_name(change: dict) -> None:
+    assert runs.name("attack", attack_run(**change)) != runs.name("attack", attack_run())
+    assert runs.name("defend", defend_run(**change)) != runs.name("defend", defend_run())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": FashionMini(clean_ratio=0.1)},
+        {"dataset": FashionMini(clean_seed=1)},
+        {"defense_seed": 1},
+        {"defense": FT(train=Plan(steps=5))},
+        {"defense": NBA()},
+    ],
+)
+def test_what_shapes_the_defense_keeps_its_victim(change: dict) -> None:
+    changed = defend_run(**change)
+    assert runs.name("defend", changed) != runs.name("defend", defend_run())
+    assert runs.name("attack", changed) == runs.name("attack", attack_run())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "cpu"},
+        {"output": "elsewhere"},
+        {"overwrite": True},
+        {"dataset": FashionMini(root="/data")},
+        {"train": Plan(epochs=15.0)},
+    ],
+)
+def test_what_shapes_no_result_changes_no_name(change: dict) -> None:
+    assert runs.name("defend", defend_run(**change)) == runs.name("defend", defend_run())
+
+
+def test_a_raised_version_changes_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = runs.name("attack", attack_run())
+    monkeypatch.setattr(BadNets, "version", BadNets.version + 1)
+    assert runs.name("attack", attack_run()) != before
+
+
+def test_the_content_of_a_data_file_is_in_the_name_and_its_place_is_not(tmp_path: Path, tiny_file: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / name).write_bytes(tiny_file.read_bytes())
+    names = [runs.name("attack", attack_run(dataset=Npz(path=str(tmp_path / name)))) for name in ("a.npz", "b.npz")]
+    assert names[0] == names[1]
+    (tmp_path / "a.npz").write_bytes(tiny_file.read_bytes() + b"\0")
+    assert runs.name("attack", attack_run(dataset=Npz(path=str(tmp_path / "a.npz")))) != names[0]
+
+
+def test_auto_precision_is_named_by_what_it_resolves_to() -> None:
+    auto = attack_run(precision=Precision.auto)
+    assert runs.name("attack", auto) == runs.name("attack", attack_run(precision=auto.resolved_precision()))
+
+
+def test_a_run_survives_its_config_file(tmp_path: Path) -> None:
+    defense = NBA(behavior=[Form.attention], student=Plan(steps=9, clip=None))
+    run = defend_run(defense=defense, attack=Blend(alpha=0.2), dataset=FashionMini(clean_ratio=0.2))
+    runs.begin(tmp_path, "defend", run)
+    (tmp_path / "metrics.json").write_text("{}")
+    assert runs.load(tmp_path) == run
+
+
+def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="not the folder of a finished run"):
+        runs.load(tmp_path)
+    runs.begin(tmp_path, "evaluate", attack_run())
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(Refused, match="holds no model"):
+        runs.load(tmp_path)
+
+
+def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match=r"output=.*cannot be written \(Not a directory|File exists"):
+        stages.perform("attack", attack_run(output=str(tmp_path / "file")))
+
+
+def test_history_drops_what_its_checkpoint_has_not_seen(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    first = runs.History(file, resume=False)
+    for epoch in (1, 2, 3):
+        first("victim", 10 * epoch, 50, {"loss": 1.0, "acc": 0.5, "epoch": epoch})
+        first("victim", 10 * epoch + 1, 50)
+    second = runs.History(file, resume=True)  # the checkpoint was that of epoch 2
+    second("victim", 30, 50, {"loss": 2.0, "acc": 0.5, "epoch": 3})
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["epoch"], line["loss"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
+    runs.History(file, resume=False)("victim", 10, 50, {"loss": 3.0, "acc": 0.5, "epoch": 1})
+    assert len(file.read_text().splitlines()) == 1
