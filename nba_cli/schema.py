@@ -59,7 +59,7 @@ class AttackRun(Machine):
     attack: Attack = MISSING
     victim: Victim = MISSING
     dataset: Dataset = MISSING
-    train: Plan = field(default_factory=lambda: Plan(epochs=15))
+    train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = 0
 
 

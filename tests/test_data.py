@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import pickle
 import runpy
 import struct
+import tarfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import tiny_arrays
+from torchvision.datasets import CIFAR10
 
 from nba_cli.data import Augment, Data, clean_share, to_float
 from nba_cli.data.sets import Cifar10, FashionMini, Npz, read_npz
@@ -108,19 +115,56 @@ def test_cifar10_prefers_the_archive_and_checks_it(tmp_path: Path, tiny_file: Pa
         Cifar10(root=str(tmp_path)).load()
 
 
-def test_cifar10_reads_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays, asked = tiny_arrays(classes=10, side=32), []
+def serve(folder: Path) -> ThreadingHTTPServer:
+    """A web server for `folder` on the loopback interface."""
 
-    class Fake:
-        def __init__(self, root: str, train: bool, download: bool) -> None:
-            asked.append((root, train, download))
-            part = "train" if train else "test"
-            self.data, self.targets = arrays[f"x_{part}"], arrays[f"y_{part}"].tolist()
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
 
-    monkeypatch.setattr("torchvision.datasets.CIFAR10", Fake)
-    splits = Cifar10(root=str(tmp_path)).load()
-    assert asked == [(str(tmp_path), True, True), (str(tmp_path), False, True)]
-    assert torch.equal(splits.train.images[7].permute(1, 2, 0), torch.from_numpy(arrays["x_train"][7]))
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_cifar10_is_downloaded_once_with_a_progress_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torchvision's own download, against an archive of the published layout on a server of ours."""
+    random, site, root = np.random.default_rng(0), tmp_path / "site", tmp_path / "root"
+    base = site / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+    md5 = lambda path: hashlib.md5(path.read_bytes()).hexdigest()  # noqa: E731
+    contents = {}
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"):
+        contents[name] = random.integers(0, 256, (20, 3072), dtype=np.uint8)
+        (base / name).write_bytes(pickle.dumps({"data": contents[name], "labels": [n % 10 for n in range(20)]}))
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(n) for n in range(10)]}))
+    with tarfile.open(site / "cifar.tar.gz", "w:gz") as tar:
+        tar.add(base, base.name)
+    server = serve(site)
+    for field, value in {
+        "url": f"http://127.0.0.1:{server.server_port}/cifar.tar.gz",
+        "filename": "cifar.tar.gz",
+        "tgz_md5": md5(site / "cifar.tar.gz"),
+        "train_list": [[f"data_batch_{n}", md5(base / f"data_batch_{n}")] for n in range(1, 6)],
+        "test_list": [["test_batch", md5(base / "test_batch")]],
+        "meta": {"filename": "batches.meta", "key": "label_names", "md5": md5(base / "batches.meta")},
+    }.items():
+        monkeypatch.setattr(CIFAR10, field, value)
+    try:
+        splits = Cifar10(root=str(root)).load()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "100" in capfd.readouterr().err, "a progress bar"
+    assert splits.num_classes == 10 and len(splits.train) == 100 and len(splits.test) == 20
+    wanted = torch.from_numpy(contents["data_batch_2"][3]).reshape(3, 32, 32)
+    assert torch.equal(splits.train.images[23], wanted)
+    assert Cifar10(root=str(root)).load().train.digest() == splits.train.digest(), "nothing is fetched again"
 
 
 def test_cifar10_that_cannot_be_downloaded_says_where_to_put_it(

@@ -49,7 +49,7 @@ def test_a_name_is_readable_and_stable() -> None:
         {"victim": WideResNet(depth=22)},
         {"seed": 1},
         {"dataset": FashionMini(flip=False)},
-        {"train": Plan(epochs=15, lr=0.05)},
+        {"train": Plan(epochs=20, lr=0.05)},
         {"train": Plan(steps=15)},
         {"precision": Precision.bf16},
     ],
@@ -82,7 +82,7 @@ def test_what_shapes_the_defense_keeps_its_victim(change: dict) -> None:
         {"output": "elsewhere"},
         {"overwrite": True},
         {"dataset": FashionMini(root="/data")},
-        {"train": Plan(epochs=15.0)},
+        {"train": Plan(epochs=20.0)},
     ],
 )
 def test_what_shapes_no_result_changes_no_name(change: dict) -> None:

@@ -95,7 +95,7 @@ def test_a_constant_channel_does_not_divide_by_zero() -> None:
                 "bn1.bias",
                 "fc.weight",
             },
-            175_994,
+            175_066,
         ),
         (
             "preact_resnet18",

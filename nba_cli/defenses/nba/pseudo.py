@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 class Pseudo(Enum):
     """universal: one perturbation for the whole batch, as a trigger is. samplewise: one an image. patch: a sparse
-    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: universal,
-    patch and bank in turn. noise: a random perturbation of the same size, the control. none: the ablation.
+    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: universal
+    and patch in turn. noise: a random perturbation of the same size, the control. none: the ablation.
     """
 
     universal = "universal"
@@ -140,10 +140,13 @@ class Bank:
 
 
 class Mixed:
-    """Universal, patch and bank in turn, batch by batch (a drawn kind would cost a host sync a step)."""
+    """Universal and patch in turn, batch by batch: triggers are either faint and everywhere or strong and local.
 
-    def __init__(self, num_classes: int) -> None:
-        self.turn = itertools.cycle([universal, patch, Bank(num_classes)])
+    In turn and not drawn: a drawn kind would cost a host sync a step.
+    """
+
+    def __init__(self) -> None:
+        self.turn = itertools.cycle([universal, patch])
 
     def __call__(self, x: Tensor, craft: Craft) -> Tensor | None:
         return next(self.turn)(x, craft)
@@ -154,7 +157,7 @@ CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
     Pseudo.samplewise: lambda num_classes: samplewise,
     Pseudo.patch: lambda num_classes: patch,
     Pseudo.bank: Bank,
-    Pseudo.mixed: Mixed,
+    Pseudo.mixed: lambda num_classes: Mixed(),
     Pseudo.noise: lambda num_classes: noise,
     Pseudo.none: lambda num_classes: none,
 }
