@@ -159,11 +159,11 @@ def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
 @pytest.mark.parametrize(("field", "value"), [("mu", 5.0), ("resist", 5.0)])
 def test_mu_and_resist_change_what_is_crafted(victim: Network, tiny: Data, field: str, value: float) -> None:
     student, teacher, x, y = networks(victim, tiny)
-    benign = behave(teacher.features(x)[0], [Form.response])
+    taught = teacher.features(x)[0]
     crafter, made = CRAFTERS[Pseudo.universal](3), []
     settings: dict[str, Any]
     for settings in ({}, {field: value}):
-        made.append(NBA(**settings).craft(student.eval(), teacher, crafter, x, y, benign, generator(0, "x")))
+        made.append(NBA(**settings).craft(student.eval(), teacher, crafter, x, y, taught, generator(0, "x")))
     assert not torch.equal(made[0], made[1])
 
 

@@ -95,28 +95,29 @@ class NBA(Defense):
 
         def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                stages, taught = teacher.features(x)
-                benign = behave(stages, self.behavior)
+                taught, answers = teacher.features(x)
+                benign = behave(taught, self.behavior)
             stages, logits = student.features(x)
-            total = F.cross_entropy(logits.float(), y) + self.align(stages, logits, benign, taught, self.alpha, self.kd)
+            total = F.cross_entropy(logits.float(), y)
+            total = total + self.align(stages, logits, benign, answers, self.alpha, self.kd)
             with still(student):
-                pseudo = self.craft(student, teacher, crafter, x, y, benign, generator)
+                pseudo = self.craft(student, teacher, crafter, x, y, taught, generator)
                 if pseudo is not None:
                     stages, provoked = student.features(pseudo)
-                    total = total + self.align(stages, provoked, benign, taught, self.beta, self.gamma)
+                    total = total + self.align(stages, provoked, benign, answers, self.beta, self.gamma)
             return total, logits
 
         return loss
 
     def align(
-        self, stages: list[Tensor], logits: Tensor, benign: list[Tensor], taught: Tensor, near: float, predict: float
+        self, stages: list[Tensor], logits: Tensor, benign: list[Tensor], answers: Tensor, near: float, predict: float
     ) -> Tensor:
         """near d(B_S, B_T) + predict tau^2 KL(T || S), over the chosen forms."""
         total = logits.new_zeros((), dtype=torch.float32)
         if near and benign:
             total = total + near * distance(behave(stages, self.behavior), benign)
         if predict and Form.prediction in self.behavior:
-            total = total + predict * divergence(logits, taught, self.tau)
+            total = total + predict * divergence(logits, answers, self.tau)
         return total
 
     def craft(
@@ -126,26 +127,24 @@ class NBA(Defense):
         crafter: Crafter,
         x: Tensor,
         y: Tensor,
-        benign: list[Tensor],
+        taught: list[Tensor],
         generator: torch.Generator,
     ) -> Tensor | None:
-        """Pseudo samples for one batch, without gradient."""
+        """Pseudo samples for one batch, without gradient; `taught` are the teacher's stages on x."""
         draw = torch.rand((), generator=generator, device=x.device)
         size = self.eps_low + (self.eps - self.eps_low) * draw
 
-        def score(pseudo: Tensor, target: Tensor | None) -> Tensor:
+        def score(pseudo: Tensor, target: Tensor | None, rows: slice = slice(None)) -> Tensor:
             stages, logits = student.features(pseudo)
             # sums, not means: in fp16 the slope of a mean over the batch would underflow before its sign is taken
-            logits = logits.float()
-            climb = (
-                -F.cross_entropy(logits, target, reduction="sum")
-                if target is not None
-                else F.cross_entropy(logits, y, reduction="sum")
-            )
-            if self.mu and benign:
-                climb = climb + self.mu * len(x) * distance(behave(stages, self.behavior), benign)
+            if target is None:
+                climb = F.cross_entropy(logits.float(), y[rows], reduction="sum")
+            else:
+                climb = -F.cross_entropy(logits.float(), target, reduction="sum")
+            if self.mu and (wanted := behave([stage[rows] for stage in taught], self.behavior)):
+                climb = climb + self.mu * len(pseudo) * distance(behave(stages, self.behavior), wanted)
             if self.resist:
-                climb = climb - self.resist * F.cross_entropy(teacher(pseudo).float(), y, reduction="sum")
+                climb = climb - self.resist * F.cross_entropy(teacher(pseudo).float(), y[rows], reduction="sum")
             return climb
 
         craft = Craft(score=score, eps=size, steps=self.craft_steps, area=self.area, generator=generator)

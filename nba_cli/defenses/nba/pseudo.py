@@ -7,11 +7,11 @@ misbehaves: a few steps of sign-gradient ascent.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 class Pseudo(Enum):
     """universal: one perturbation for the whole batch, as a trigger is. samplewise: one an image. patch: a sparse
-    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: universal
-    and patch in turn. noise: a random perturbation of the same size, the control. none: the ablation.
+    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: half of
+    the batch universal, half patch. noise: a random perturbation of the same size, the control. none: the ablation.
     """
 
     universal = "universal"
@@ -34,8 +34,12 @@ class Pseudo(Enum):
     none = "none"
 
 
-Score = Callable[[Tensor, Tensor | None], Tensor]
-"""(x~ [N,C,H,W], presumed target class int64 [N] or None) -> scalar to climb."""
+class Score(Protocol):
+    """What to climb."""
+
+    def __call__(self, pseudo: Tensor, target: Tensor | None, rows: slice = ...) -> Tensor:
+        """(x~ [N,C,H,W], presumed target class int64 [N] or None, which rows of the batch these are) -> scalar."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,17 +143,15 @@ class Bank:
         return (x + delta).clamp(0, 1)
 
 
-class Mixed:
-    """Universal and patch in turn, batch by batch: triggers are either faint and everywhere or strong and local.
+def mixed(x: Tensor, craft: Craft) -> Tensor:
+    """Universal on the first half of the batch, patch on the other.
 
-    In turn and not drawn: a drawn kind would cost a host sync a step.
+    Triggers are faint and everywhere or strong and local, and the defender does not know which.
     """
-
-    def __init__(self) -> None:
-        self.turn = itertools.cycle([universal, patch])
-
-    def __call__(self, x: Tensor, craft: Craft) -> Tensor | None:
-        return next(self.turn)(x, craft)
+    half = (len(x) + 1) // 2
+    rows = [slice(half), slice(half, None)] if half < len(x) else [slice(None)]
+    parts = [replace(craft, score=partial(craft.score, rows=part)) for part in rows]
+    return torch.cat([make(x[part], of) for make, part, of in zip((universal, patch), rows, parts, strict=False)])
 
 
 CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
@@ -157,7 +159,7 @@ CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
     Pseudo.samplewise: lambda num_classes: samplewise,
     Pseudo.patch: lambda num_classes: patch,
     Pseudo.bank: Bank,
-    Pseudo.mixed: lambda num_classes: Mixed(),
+    Pseudo.mixed: lambda num_classes: mixed,
     Pseudo.noise: lambda num_classes: noise,
     Pseudo.none: lambda num_classes: none,
 }
