@@ -1,7 +1,7 @@
 """Attacks by name. A new one is a file, a YAML in conf/attack/ and a line here."""
 
 from attacks.badnets import BadNets
-from attacks.base import Attack, Mode, stamped
+from attacks.base import Attack, Mode, poison, stamped
 from attacks.blend import Blend
 from attacks.none import NoAttack
 
@@ -11,4 +11,4 @@ ATTACKS: dict[str, type[Attack]] = {
     "blend": Blend,
 }
 
-__all__ = ["ATTACKS", "Attack", "Mode", "stamped"]
+__all__ = ["ATTACKS", "Attack", "Mode", "poison", "stamped"]

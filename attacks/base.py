@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nba_cli import seeds
+from nba_cli.data import Data
 from nba_cli.errors import Refused
 
 
@@ -106,3 +108,12 @@ def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = Fals
         for part, where in zip(images.split(batch), index.split(batch), strict=True)
     ]
     return torch.cat(chunks) if chunks else images.clone()
+
+
+def poison(attack: Attack, train: Data, num_classes: int, seed: int) -> tuple[Data, Tensor]:
+    """The poisoned copy of a training set on the CPU, and which of its images are poisoned, int64 [P], by `seed`."""
+    index = attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
+    images, labels = train.images.clone(), train.labels.clone()
+    images[index] = stamped(attack, train.images[index], index, train=True)
+    labels[index] = attack.relabel(train.labels[index], num_classes)
+    return Data(images, labels), index

@@ -59,22 +59,7 @@ TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate}
 
 def _perform(stage: str, cfg: DictConfig) -> str:
     install()  # a parallel launcher starts this in a fresh process
-    run = typed(cfg, stage)
-    try:
-        return str(stages.perform(stage, run))
-    except Refused:
-        # Hydra made the folder before we could look at the run; a refused one leaves nothing behind
-        discard(runs.folder(stage, run))
-        raise
-
-
-def discard(out: Path) -> None:
-    """Remove a folder in which nothing was computed yet: no checkpoint, no weights, no metrics."""
-    computed = any((out / name).exists() for name in ("checkpoint", "model.safetensors", "metrics.json"))
-    if out.is_dir() and not computed:
-        for file in out.iterdir():
-            file.unlink()
-        out.rmdir()
+    return str(stages.perform(stage, typed(cfg, stage)))
 
 
 class SideBySide(Callback):

@@ -24,8 +24,13 @@ def amplified(clean: Tensor, triggered: Tensor) -> tuple[Tensor, float]:
 
 
 def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> None:
-    """Write a PNG of eight test images that the trigger is meant for: clean, triggered, amplified difference."""
+    """Write a PNG of eight test images that the trigger is meant for: clean, triggered, amplified difference.
+
+    Without a trigger there is no picture.
+    """
     index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()[:COLUMNS]
+    if not len(index):
+        return
     clean = test.images[index]
     triggered = stamped(attack, clean, index)
     difference, factor = amplified(clean, triggered)

@@ -148,6 +148,14 @@ def begin(out: Path, stage: str, run: schema.Machine) -> None:
     write(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | describe(run))))
 
 
+def discard(out: Path) -> None:
+    """Remove the folder of a refused run, unless something was computed in it: a checkpoint or weights."""
+    if not any((out / name).exists() for name in ("checkpoint", "model.safetensors")):
+        for file in out.iterdir():
+            file.unlink()
+        out.rmdir()
+
+
 def load(out: Path) -> schema.AttackRun:
     """The typed run of a finished attack or defend folder.
 

@@ -178,6 +178,7 @@ REFUSED = [
     ("attack", ["attack.rate=lots"], "attack.rate=lots: Value 'lots' of type 'str' could not be converted to Float"),
     ("attack", ["attack.rate=1.5"], "attack.rate=1.5: a poison rate lies in (0,1]"),
     ("attack", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
+    ("defend", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
     ("attack", ["attack.target=3"], "attack.target=3: the data set has classes 0 to 2."),
     ("attack", ["train.steps=5"], "give one length and set the other to null"),
     ("attack", ["device=cuda:7"], "device=cuda:7: this machine has"),
@@ -218,7 +219,7 @@ def test_a_defect_keeps_its_traceback(nba: Run, tmp_path: Path, monkeypatch: pyt
     def broken(*args: object) -> None:
         raise ZeroDivisionError("our mistake")
 
-    monkeypatch.setattr("nba_cli.stages.metrics.measure", broken)
+    monkeypatch.setattr("nba_cli.metrics.measure", broken)
     with pytest.raises(ZeroDivisionError):
         nba("attack", *SHORT, "train.epochs=1")
     (log,) = (tmp_path / "runs").rglob("run.log")

@@ -9,15 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from attacks import poison
 from attacks.badnets import BadNets
-from nba_cli.data import Augment, Data, Splits, clean_share
+from nba_cli.data import Augment, Data, clean_share
 from nba_cli.defenses import DEFENSES, FT, NBA, Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
 from nba_cli.seeds import generator
-from nba_cli.stages import poison
 from nba_cli.train import Plan, fit
 from nba_cli.victims import Network
 from nba_cli.victims.wrn import WideResNet
@@ -32,7 +32,7 @@ SHORT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def victim(tiny: Data) -> Network:
-    poisoned, _ = poison(ATTACK, Splits(tiny, tiny, 3), seed=0)
+    poisoned, _ = poison(ATTACK, tiny, 3, seed=0)
     network = fit(
         WideResNet(depth=10).build(3, tiny),
         poisoned,

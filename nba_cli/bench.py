@@ -1,0 +1,79 @@
+"""What every stage has in hand: the machine, the loaded data, and the folder that the result goes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attacks import Attack, Mode
+from nba_cli import devices, logs, metrics, pictures, runs
+from nba_cli.data import Splits
+from nba_cli.schema import AttackRun, Machine
+from nba_cli.victims import Network
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Set up once per stage by `open_bench`."""
+
+    stage: str
+    run: AttackRun
+    out: Path
+    device: torch.device
+    precision: devices.Precision
+    splits: Splits
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return devices.DTYPES[self.precision]
+
+    def header(self, **rows: str) -> None:
+        """Say what is about to run, on what."""
+        splits, run = self.splits, self.run
+        shape = "x".join(map(str, splits.test.images.shape[1:]))
+        sizes = f"{len(splits.train):,} training and {len(splits.test):,} test images {shape}"
+        about = {
+            "runs": f"{runs.kind(run.attack)} on {run.victim.label}, seed {run.seed}",
+            "data": f"{runs.kind(run.dataset)}: {sizes}, {splits.num_classes} classes",
+        }
+        where = {"device": devices.describe(self.device, self.precision), "folder": str(self.out)}
+        logs.header(f"nba {self.stage}", about | rows | where)
+
+    def measure(self, network: Network) -> dict:
+        """The figures of `network` on the test set, and a picture of the trigger that they are measured with."""
+        splits = self.splits
+        pictures.trigger_sheet(self.run.attack, splits.test, splits.num_classes, self.out / "trigger.png")
+        test = splits.test.to(self.device)
+        return metrics.measure(network, test, self.run.attack, splits.num_classes, self.dtype)
+
+    def finish(self, **fields: Any) -> None:
+        """Write `metrics.json`: what is known of every stage, and `fields`."""
+        common = {
+            "stage": self.stage,
+            "settings": runs.describe(self.run),
+            "victim_label": self.run.victim.label,
+            "device": str(self.device),
+            "precision": self.precision.value,
+        }
+        runs.finish(self.out, common | fields)
+
+
+def open_bench(stage: str, run: Machine, subject: AttackRun, out: Path) -> Bench:
+    """Resolve the machine of `run` and load the data of `subject`."""
+    device = devices.resolve(run.device)
+    devices.prepare(device)
+    precision = devices.resolve_precision(run.precision, device)
+    splits = subject.dataset.load()
+    return Bench(stage=stage, run=subject, out=out, device=device, precision=precision, splits=splits)
+
+
+def poison_note(attack: Attack, count: int, total: int) -> str:
+    """How many images are poisoned, what the rate refers to, and what the attacker wants."""
+    if not count:
+        return "no image: a clean victim"
+    whole = f"class {attack.target}" if attack.mode is Mode.clean_label else f"the {total:,} training images"
+    wanted = "label + 1" if attack.mode is Mode.all2all else f"class {attack.target}"
+    return f"{count:,} images ({100 * attack.rate:.4g} % of {whole}), {attack.mode.value} -> {wanted}"
