@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchvision import models
 
 from nba_cli import weights
 from nba_cli.data import Data
@@ -17,10 +19,19 @@ from nba_cli.victims import VICTIMS, Network, Victim
 from nba_cli.victims.base import channel_statistics
 from nba_cli.victims.wrn import WideResNet
 
+NEEDED: dict[str, dict] = {"torchvision": {"name": "resnet18"}}  # what has no default
+
 
 @pytest.fixture(params=VICTIMS)
 def victim(request: pytest.FixtureRequest) -> Victim:
-    return VICTIMS[request.param]()
+    return VICTIMS[request.param](**NEEDED.get(request.param, {}))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Data:  # type: ignore[no-redef]
+    """32x32, unlike the tiny set of the other tests: VGG halves its maps five times."""
+    images = torch.randint(0, 256, (48, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Data(images, torch.arange(48) % 3)
 
 
 def test_logits_and_stage_features_come_from_one_pass(victim: Victim, tiny: Data) -> None:
@@ -33,7 +44,9 @@ def test_logits_and_stage_features_come_from_one_pass(victim: Victim, tiny: Data
     assert logits.shape == (4, 7) and torch.equal(logits, network(x))
     assert len(stages) >= 3 and all(stage.ndim == 4 and len(stage) == 4 for stage in stages)
     sides = [stage.shape[2] for stage in stages]
-    assert sides == sorted(sides, reverse=True) and sides[0] == 16, "a CIFAR stem keeps the resolution"
+    assert sides == sorted(sides, reverse=True)
+    if victim.label.startswith(("wrn", "resnet", "preact", "mobilenet")):
+        assert sides[0] == 32, "a CIFAR stem keeps the resolution"
     assert stages[-1].shape[2] > 1, "a map, not a pooled vector"
 
 
@@ -64,7 +77,7 @@ def test_save_and_load_give_the_same_predictions(victim: Victim, tiny: Data, tmp
 
 def test_runs_on_the_meta_device(victim: Victim, tiny: Data) -> None:
     network: Network = victim.build(3, tiny).to("meta")
-    stages, logits = network.features(torch.rand(2, 3, 16, 16, device="meta"))
+    stages, logits = network.features(torch.rand(2, 3, 32, 32, device="meta"))
     assert logits.is_meta and all(stage.is_meta for stage in stages)
     assert all(tensor.is_meta for tensor in network.state_dict().values())
 
@@ -108,6 +121,40 @@ def test_parameter_names_are_the_public_ones(name: str, keys: set[str], paramete
     network = VICTIMS[name]().build(10, tiny)
     assert keys <= network.state_dict().keys()
     assert sum(value.numel() for value in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vit_b_16", "images of 32x32 do not fit it"),
+        ("swin_t", "not a convolutional classifier"),
+        ("alexnet", "images of 32x32 do not fit it"),
+        ("resnet19", "has no such classifier. Did you mean 'resnet1"),
+    ],
+)
+def test_what_torchvision_cannot_offer_is_refused(name: str, message: str, tiny: Data) -> None:
+    with pytest.raises(Refused, match=message):
+        VICTIMS["torchvision"](name=name).build(3, tiny)  # type: ignore[call-arg]
+
+
+def test_tapped_networks_keep_torchvisions_names_and_survive_a_copy(tiny: Data) -> None:
+    network = VICTIMS["torchvision"](name="resnet18").build(3, tiny)  # type: ignore[call-arg]
+    plain = models.resnet18(num_classes=3)
+    assert set(network.state_dict()) - {"normalise.mean", "normalise.std"} == set(plain.state_dict())
+    plain.load_state_dict(network.state_dict(), strict=False)
+    x = tiny.images[:4].float() / 255
+    copied = copy.deepcopy(network.eval())
+    with torch.no_grad():
+        assert torch.allclose(plain.eval()(network.normalise(x)), network(x), atol=1e-5)  # type: ignore[operator]
+        for parameter in copied.parameters():
+            parameter.zero_()
+        stages, _ = copied.features(x)
+    assert not stages[0].any(), "a copy taps itself, not its original"
+
+
+def test_a_tap_is_the_last_output_of_its_resolution(tiny: Data) -> None:
+    network = VICTIMS["resnet"]().build(3, tiny)
+    assert network.taps == ["layer1", "layer2", "layer3", "layer4"]
 
 
 def test_wrn_depth_is_checked_and_named() -> None:

@@ -1,12 +1,17 @@
 """Victim architectures by name. A new one is a class, a YAML in conf/victim/ and a line here."""
 
 from nba_cli.victims.base import Network, Normalise, Victim
+from nba_cli.victims.library import VGG, MobileNetV2, ResNet, Torchvision
 from nba_cli.victims.preact_resnet import PreActResNet18
 from nba_cli.victims.wrn import WideResNet
 
 VICTIMS: dict[str, type[Victim]] = {
     "wrn": WideResNet,
     "preact_resnet18": PreActResNet18,
+    "resnet": ResNet,
+    "vgg": VGG,
+    "mobilenet_v2": MobileNetV2,
+    "torchvision": Torchvision,
 }
 
 __all__ = ["VICTIMS", "Network", "Normalise", "Victim"]

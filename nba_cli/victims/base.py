@@ -65,8 +65,8 @@ class Victim:
         """The name in folders and tables, such as wrn_16_1."""
         raise NotImplementedError
 
-    def network(self, num_classes: int, normalise: Normalise) -> Network:
-        """A freshly initialised network; randomness comes from torch's global state."""
+    def network(self, num_classes: int, normalise: Normalise, shape: tuple[int, int, int]) -> Network:
+        """A freshly initialised network for images of `shape` (C,H,W); randomness from torch's global state."""
         raise NotImplementedError
 
     def build(self, num_classes: int, train: Data, seed: int = 0) -> Network:
@@ -75,7 +75,8 @@ class Victim:
         The global random state is left as it was.
         """
         mean, std = channel_statistics(train.images)
+        shape = (train.images.shape[1], train.images.shape[2], train.images.shape[3])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = self.network(num_classes, Normalise(mean, std))
+            network = self.network(num_classes, Normalise(mean, std), shape)
         return network.to(memory_format=torch.channels_last)

@@ -59,5 +59,5 @@ class PreActResNet18(Victim):
     def label(self) -> str:
         return "preact_resnet18"
 
-    def network(self, num_classes: int, normalise: Normalise) -> Network:
+    def network(self, num_classes: int, normalise: Normalise, shape: tuple[int, int, int]) -> Network:
         return PreActNetwork(num_classes, normalise)

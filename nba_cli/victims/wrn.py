@@ -89,5 +89,5 @@ class WideResNet(Victim):
     def label(self) -> str:
         return f"wrn_{self.depth}_{self.width}"
 
-    def network(self, num_classes: int, normalise: Normalise) -> Network:
+    def network(self, num_classes: int, normalise: Normalise, shape: tuple[int, int, int]) -> Network:
         return WideResNetwork(self.depth, self.width, num_classes, normalise)
