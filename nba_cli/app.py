@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nba_cli import logs, runs, schema, stages, tables
@@ -30,14 +32,21 @@ def typed(cfg: DictConfig, stage: str) -> schema.Machine:
     return run
 
 
+REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name
+
+
+def name(stage: str, *, _root_: DictConfig) -> str:
+    """The resolver that names run folders. A run that will be refused gets a placeholder: raising here, before the job
+    has started, would take the rest of the sweep with it."""
+    try:
+        return runs.name(stage, typed(_root_, stage))
+    except Refused:
+        return REFUSED
+
+
 def install() -> None:
-    """Teach OmegaConf the two resolvers that name run folders, and Hydra the schemas."""
-    OmegaConf.register_new_resolver(
-        "nba.name", lambda stage, *, _root_: runs.name(stage, typed(_root_, stage)), replace=True
-    )
-    OmegaConf.register_new_resolver(
-        "nba.folder", lambda stage, *, _root_: str(runs.folder(stage, typed(_root_, stage))), replace=True
-    )
+    """Teach OmegaConf the resolver, and Hydra the schemas."""
+    OmegaConf.register_new_resolver("nba.name", name, replace=True)
     schema.register()
     logs.setup()
 
@@ -59,7 +68,16 @@ TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate}
 
 def _perform(stage: str, cfg: DictConfig) -> str:
     install()  # a parallel launcher starts this in a fresh process
-    return str(stages.perform(stage, typed(cfg, stage)))
+    try:
+        return str(stages.perform(stage, typed(cfg, stage)))
+    except Refused as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:  # the sweep goes on; its last line names only the first refusal
+            logs.LOG.error(f"refused: {' '.join(HydraConfig.get().overrides.task)}: {error}")
+        raise
+    finally:
+        placeholder = Path(cfg.output) / REFUSED
+        if placeholder.is_dir():
+            placeholder.rmdir()
 
 
 class SideBySide(Callback):
@@ -75,4 +93,4 @@ class SideBySide(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.folders:
             logs.console().print()
-            logs.console().print(tables.side_by_side(self.folders))
+            logs.print_table(tables.side_by_side(self.folders))

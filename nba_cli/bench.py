@@ -11,7 +11,7 @@ import torch
 from attacks import Attack, Mode
 from nba_cli import devices, logs, metrics, pictures, runs
 from nba_cli.data import Splits
-from nba_cli.schema import AttackRun, Machine
+from nba_cli.schema import AttackRun
 from nba_cli.victims import Network
 
 
@@ -36,17 +36,21 @@ class Bench:
         shape = "x".join(map(str, splits.test.images.shape[1:]))
         sizes = f"{len(splits.train):,} training and {len(splits.test):,} test images {shape}"
         about = {
-            "runs": f"{runs.kind(run.attack)} on {run.victim.label}, seed {run.seed}",
+            "runs": f"{runs.kind(run.attack)} on {run.victim.label}",
             "data": f"{runs.kind(run.dataset)}: {sizes}, {splits.num_classes} classes",
         }
         where = {"device": devices.describe(self.device, self.precision), "folder": str(self.out)}
         logs.header(f"nba {self.stage}", about | rows | where)
 
+    def begin(self) -> None:
+        """Nothing can be refused any more: mark the run unfinished, write its settings and a picture of its trigger."""
+        runs.begin(self.out, self.stage, self.run)
+        pictures.trigger_sheet(self.run.attack, self.splits.test, self.splits.num_classes, self.out / "trigger.png")
+
     def measure(self, network: Network) -> dict:
-        """The figures of `network` on the test set, and a picture of the trigger that they are measured with."""
+        """The figures of `network` on the test set."""
         splits = self.splits
-        pictures.trigger_sheet(self.run.attack, splits.test, splits.num_classes, self.out / "trigger.png")
-        test = splits.test.to(self.device)
+        test = self.run.dataset.place(splits.test, self.device)
         return metrics.measure(network, test, self.run.attack, splits.num_classes, self.dtype)
 
     def finish(self, **fields: Any) -> None:
@@ -58,16 +62,16 @@ class Bench:
             "device": str(self.device),
             "precision": self.precision.value,
         }
-        runs.finish(self.out, common | fields)
+        runs.finish(self.out, common | fields, self.device)
 
 
-def open_bench(stage: str, run: Machine, subject: AttackRun, out: Path) -> Bench:
-    """Resolve the machine of `run` and load the data of `subject`."""
+def open_bench(stage: str, run: AttackRun, out: Path) -> Bench:
+    """Resolve the machine and load the data."""
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
-    splits = subject.dataset.load()
-    return Bench(stage=stage, run=subject, out=out, device=device, precision=precision, splits=splits)
+    splits = run.dataset.load()
+    return Bench(stage=stage, run=run, out=out, device=device, precision=precision, splits=splits)
 
 
 def poison_note(attack: Attack, count: int, total: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 import nba_cli
 
@@ -28,6 +30,9 @@ Commands:
 
 Try it: nba defend attack=blend defense=nba
 """
+
+
+INTERRUPTED = "interrupted; the same command goes on: a victim after its last finished epoch, a defense anew"
 
 
 def conf_dir() -> Path:
@@ -70,10 +75,13 @@ def launch(command: str, arguments: list[str]) -> int:
         else:
             import hydra
 
-            sys.argv = [f"nba {command}", *arguments]
-            hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+            # Hydra's parser wants its flags first; a user may write them anywhere
+            words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
+            sys.argv = [f"nba {command}", *words]
+            with contextlib.redirect_stderr(Quiet(sys.stderr)):
+                hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+        print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
         line = one_line(error, GROUPS)
@@ -82,6 +90,19 @@ def launch(command: str, arguments: list[str]) -> int:
         print(f"nba: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+class Quiet:
+    """stderr without Hydra's "Error executing job with overrides: [...]", which precedes every failure of a job."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides:") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _refuse(line: str) -> None:

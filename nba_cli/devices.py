@@ -63,6 +63,13 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     return torch.autocast(device.type, dtype)
 
 
+def exact(device: torch.device) -> contextlib.AbstractContextManager:
+    """fp32 inside an autocast region, matrix products included (`.float()` alone does not reach those)."""
+    if device.type == "meta":  # has no autocast; tests run steps on it
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 def prepare(device: torch.device) -> None:
     """Process-wide switches, set anew for every job because a sweep shares one process."""
     torch.use_deterministic_algorithms(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
@@ -21,11 +22,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"Choose from: {', '.join(choices)}." if choices else ""
 
 
-def _cause(error: BaseException | None) -> Refused | None:
-    """OmegaConf wraps whatever a resolver raises; the line that we wrote is somewhere below."""
-    while error is not None and not isinstance(error, Refused):
-        error = error.__cause__ or error.__context__
-    return error
+DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 def _expected(error: BaseException) -> bool:
@@ -47,8 +44,10 @@ def one_line(error: BaseException, groups: Iterable[str] = ()) -> str | None:
     Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary; `groups`
     (the config groups of the command) feeds the suggestion for a misspelt one.
     """
-    if refusal := _cause(error):
-        return " ".join(str(refusal).split())
+    if isinstance(error, Refused):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{error.filename or 'output'}: {error.strerror}. Set output=FOLDER to one that can be written."
     if not _expected(error):
         return None
     text = str(error)
@@ -60,8 +59,9 @@ def one_line(error: BaseException, groups: Iterable[str] = ()) -> str | None:
         return f"{found[1]}: there is no such group. {did_you_mean(found[1], groups)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
-    if found := re.search(r"Error merging override (\S+)\s+(.*)", text):
-        return f"{found[1]}: {found[2].strip()}"
+    if found := re.search(r"Error merging override (\S+)", text):
+        why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
+        return f"{found[1]}: {why[0]}"
     if found := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{found[1]} has no value. Add {found[1]}=…"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

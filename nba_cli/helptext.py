@@ -93,7 +93,7 @@ def show(command: str, overrides: list[str]) -> None:
     """Print the help of `command` for the choices made so far: `nba defend defense=ft --help` explains ft."""
     console = logs.console()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose(command, overrides)
+        cfg = compose(command, overrides, return_hydra_config=True)
     about, examples = TEXT[command]
     console.print(f"[bold]nba {command}[/bold]: {COMMANDS[command]}\n\n{about}\n\n[bold]Examples[/bold]")
     for example in examples:
@@ -101,9 +101,8 @@ def show(command: str, overrides: list[str]) -> None:
     console.print("\n[bold]Groups[/bold] (group=choice)")
     table = Table(box=None, show_header=False, padding=(0, 2))
     chosen = {group: cfg[group] for group in schema.GROUPS if group in cfg}
-    for group, node in chosen.items():
-        cls = OmegaConf.get_type(node) if node is not None else None
-        now = schema.KINDS.get(cls, "null") if cls else "null"
+    for group in chosen:
+        now = cfg.hydra.runtime.choices.get(group) or "null"
         table.add_row(group, escape(" ".join(_choices(group))), f"[dim]now: {now}[/dim]")
     console.print(table)
     console.print("\n[bold]Options[/bold] (option=value)")

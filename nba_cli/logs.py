@@ -18,11 +18,11 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 
+from nba_cli.errors import Refused
 from nba_cli.train import Report
 
 LOG = logging.getLogger("nba")
@@ -61,10 +61,12 @@ def recording(path: Path) -> Iterator[None]:
     LOG.addHandler(handler)
     try:
         yield
+    except Refused as error:
+        handler.emit(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, str(error), (), None))
+        raise
     except Exception as error:
-        handler.emit(
-            LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "failed", (), (type(error), error, error.__traceback__))
-        )
+        trace = (type(error), error, error.__traceback__)
+        handler.emit(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "failed", (), trace))
         raise
     finally:
         LOG.removeHandler(handler)
@@ -82,10 +84,9 @@ class Bars:
         self.live = (
             Progress(
                 TextColumn("{task.description:<10}"),
-                BarColumn(),
+                BarColumn(20),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=console(),
@@ -106,7 +107,7 @@ class Bars:
     def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
         self.history(phase, step, total, scalars)
         began = self.started.setdefault(phase, time.monotonic())
-        note = f"loss {scalars['loss']:.4f}  ACC {100 * scalars['acc']:.2f}" if scalars else None
+        note = f"loss {scalars['loss']:.4f} ACC {100 * scalars['acc']:.2f}" if scalars else None
         if self.live:
             task = self.tasks.get(phase)
             if task is None:
@@ -136,5 +137,10 @@ def header(title: str, rows: dict[str, str]) -> None:
 
 def show(table: Table, out: Path) -> None:
     """The closing table and where everything is."""
-    console().print(table)
+    print_table(table)
     LOG.info(f"folder: {out}")
+
+
+def print_table(table: Table) -> None:
+    """Print at full width where the terminal does not bound it: numbers are never cut in a pipe."""
+    console().print(table, width=None if console().is_terminal else 200)

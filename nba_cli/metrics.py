@@ -12,11 +12,15 @@ from nba_cli.data import Data, to_float
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int = 1000) -> Tensor:
-    """Predicted classes int64 [N] for uint8 images [N,C,H,W] on the model's device, in eval mode, unaugmented."""
+    """Predicted classes int64 [N], on the device of `images` (uint8 [N,C,H,W]), in eval mode, unaugmented.
+
+    Images that are not on the model's device are copied there batch by batch.
+    """
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    with devices.autocast(images.device, dtype):
-        classes = [model(to_float(part)).argmax(1) for part in images.split(batch)]
+    with devices.autocast(device, dtype):
+        classes = [model(to_float(part.to(device))).argmax(1).to(images.device) for part in images.split(batch)]
     model.train(was_training)
     return torch.cat(classes)
 

@@ -12,7 +12,7 @@ import torch
 import nba_cli
 
 
-def provenance() -> dict[str, str | int]:
+def provenance(device: torch.device) -> dict[str, str | int]:
     """What a result's reader asks first: when, on what, with which code."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -20,14 +20,14 @@ def provenance() -> dict[str, str | int]:
         "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": _processor(device),
         "threads": torch.get_num_threads(),
     }
 
 
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def _processor(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import filelock
-import yaml
+import torch
 from omegaconf import OmegaConf
 
 from nba_cli import provenance, schema
-from nba_cli.data.sets import file_digest
+from nba_cli.data.arrays import file_digest
+from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.logs import LOG
 
 SCHEMA = 1  # of metrics.json; README documents it
 
@@ -67,18 +69,20 @@ def _default(field: dataclasses.Field) -> Any:
 def name(stage: str, run: schema.Machine) -> str:
     """`<stage>/<readable head>-<digest>`: equal settings, equal name, whatever the order of the overrides."""
     if isinstance(run, schema.EvaluateRun):
-        run, file = suspect(run)
-        head, settings = [], {"weights": file_digest(file)}
+        subject, file = suspect(run)
+        head = []
+        parts = {part: shaping(getattr(subject, part), stage) for part in ("attack", "victim", "dataset")}
+        settings = parts | {"weights": file_digest(file)}
     else:
         assert isinstance(run, schema.AttackRun)
-        head, settings = [f"s{run.seed}"], {}
-    if stage == "attack":
-        run = schema.as_attack(run)
-    elif isinstance(run, schema.DefendRun):
-        head += [kind(run.defense), f"d{run.defense_seed}"]
-    settings |= shaping(run, stage) | {"precision": run.resolved_precision().value}
+        subject = schema.as_attack(run) if stage == "attack" else run
+        head = [f"s{run.seed}"]
+        settings = shaping(subject, stage)
+    if isinstance(subject, schema.DefendRun) and stage == "defend":
+        head += [kind(subject.defense), f"d{subject.defense_seed}"]
+    settings["precision"] = subject.resolved_precision().value
     digest = hashlib.sha256(json.dumps([stage, settings], sort_keys=True).encode()).hexdigest()[:10]
-    return f"{stage}/{'-'.join([kind(run.dataset), run.victim.label, kind(run.attack), *head, digest])}"
+    return f"{stage}/{'-'.join([kind(subject.dataset), subject.victim.label, kind(subject.attack), *head, digest])}"
 
 
 def folder(stage: str, run: schema.Machine) -> Path:
@@ -91,25 +95,20 @@ def suspect(run: schema.EvaluateRun) -> tuple[schema.AttackRun, Path]:
     Raises:
         Refused: the folder is not a finished run, or bare weights come without their victim and data set.
     """
+    changes = {"device": run.device, "precision": run.precision, "output": run.output}
+    changes |= {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
-        base, file = load(Path(run.run)), Path(run.run) / "model.safetensors"
-    else:
-        if run.victim is None or run.dataset is None:
-            raise Refused(
-                f"weights={run.weights}: weights alone do not say what they belong to. "
-                "Add victim=… and dataset=… (and attack=… for ASR and RA)."
-            )
-        base = schema.AttackRun(attack=schema.GROUPS["attack"]["none"](), victim=run.victim, dataset=run.dataset)
-        file = Path(str(run.weights))
-    resolved = schema.AttackRun(
-        attack=run.attack or base.attack,
-        victim=run.victim or base.victim,
-        dataset=run.dataset or base.dataset,
-        device=run.device,
-        precision=run.precision,
-        output=run.output,
-    )
-    return resolved, file
+        folder = Path(run.run)
+        base = load(folder)
+        if run.precision is Precision.auto:  # measured as it was trained
+            changes["precision"] = Precision(results(folder)["precision"])
+        return dataclasses.replace(base, **changes), folder / "model.safetensors"
+    if run.victim is None or run.dataset is None:
+        raise Refused(
+            f"weights={run.weights}: weights alone do not say what they belong to. "
+            "Add victim=… and dataset=… (and attack=… for ASR and RA)."
+        )
+    return schema.AttackRun(**({"attack": schema.GROUPS["attack"]["none"]()} | changes)), Path(str(run.weights))
 
 
 def finished(out: Path) -> bool:
@@ -124,7 +123,11 @@ def locked(out: Path, root: Path) -> Iterator[None]:
         locks.mkdir(parents=True, exist_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(locks / f"{out.name}.lock")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            LOG.info(f"waiting: another process works on {out}")
+            lock.acquire()
     except OSError as error:
         raise Refused(
             f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can."
@@ -143,14 +146,16 @@ def write(path: Path, text: str) -> None:
 
 
 def begin(out: Path, stage: str, run: schema.Machine) -> None:
-    """Mark the run unfinished and write down what it is about to do."""
+    """Mark the run unfinished and write down what it is about to do; called when nothing can be refused any more."""
     (out / "metrics.json").unlink(missing_ok=True)
+    if run.overwrite:
+        (out / "checkpoint").unlink(missing_ok=True)
     write(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | describe(run))))
 
 
 def discard(out: Path) -> None:
-    """Remove the folder of a refused run, unless something was computed in it: a checkpoint or weights."""
-    if not any((out / name).exists() for name in ("checkpoint", "model.safetensors")):
+    """Remove the folder of a refused run, unless something was computed in it: a checkpoint, weights or a result."""
+    if not any((out / name).exists() for name in ("checkpoint", "model.safetensors", "metrics.json")):
         for file in out.iterdir():
             file.unlink()
         out.rmdir()
@@ -165,7 +170,7 @@ def load(out: Path) -> schema.AttackRun:
     file = out / "config.yaml"
     if not file.is_file() or not finished(out):
         raise Refused(f"{out}: not the folder of a finished run (it lacks config.yaml or metrics.json).")
-    plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
@@ -182,34 +187,15 @@ def _rebuild(group: str, plain: dict) -> Any:
     return OmegaConf.merge(OmegaConf.structured(registry[chosen]), plain)
 
 
-def finish(out: Path, metrics: dict) -> None:
+def finish(out: Path, metrics: dict, device: torch.device) -> None:
     """Mark the run finished: `metrics.json` is written last, by rename."""
     (out / "checkpoint").unlink(missing_ok=True)
     write(
         out / "metrics.json",
-        json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance()}, indent=2) + "\n",
+        json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance(device)}, indent=2) + "\n",
     )
 
 
 def results(out: Path) -> dict:
     """The `metrics.json` of a finished run."""
     return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-
-
-class History:
-    """`history.jsonl`: a line per epoch. Continuing a run drops the lines that its checkpoint has not seen."""
-
-    def __init__(self, file: Path, resume: bool) -> None:
-        self.file = file
-        self.lines = file.read_text(encoding="utf-8").splitlines() if resume and file.is_file() else []
-        self.began = False
-
-    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
-        if scalars is None or "epoch" not in scalars:
-            return
-        if not self.began:
-            kept = [line for line in self.lines if json.loads(line)["step"] < step]
-            self.file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            self.began = True
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"phase": phase, "step": step} | scalars) + "\n")

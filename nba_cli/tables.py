@@ -39,7 +39,7 @@ HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA"
 
 
 def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
-    """A line of text a finished run, under HEADINGS; victims stand in the defense column as "none (victim)"."""
+    """A line of text a finished run, under HEADINGS; a victim has "(attack)" in the defense column."""
     lines = []
     for out in folders:
         found = runs.results(out)
@@ -51,7 +51,7 @@ def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
                 settings["dataset"]["kind"],
                 found["victim_label"],
                 settings["attack"]["kind"],
-                str(settings["seed"]),
+                str(settings.get("seed", "—")),
                 defense,
                 *(percent(shown[key]) for key in ("acc", "asr", "ra")),
                 percent(found.get("der")),
@@ -69,7 +69,7 @@ def side_by_side(folders: Iterable[Path]) -> Table:
         i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"
     ]
     for i in shown:
-        table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left")
+        table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left", no_wrap=True)
     for line in lines:
         table.add_row(*(line[i] for i in shown))
     return table

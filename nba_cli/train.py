@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nba_cli import devices
+from nba_cli import checkpoints, devices
 from nba_cli.data.base import Data
 from nba_cli.errors import Refused
+from nba_cli.seeds import derive
 
 FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the device
 
@@ -124,16 +125,17 @@ def fit(
     phase: str = "train",
     checkpoint: Path | None = None,
 ) -> N:
-    """Train `model` in place on `data`, both on one device, and return it.
+    """Train `model` in place on `data` and return it.
 
-    `generator`, on that device, feeds the order of images and the augmentation. With `checkpoint`, the state is
-    saved there at each epoch's end and an existing file is continued from: the result is the same as without the
-    interruption.
+    `data` is on the model's device, or on the CPU, from where batches are copied. `generator`, on the model's device,
+    feeds the order of images and the augmentation; dropout inside the model is seeded from it too, and torch's global
+    state is left as it was. With `checkpoint`, the state is saved there after each epoch and an existing file is
+    continued from: the result is the same as without the interruption.
 
     Raises:
-        Refused: the loss is no longer finite; names the step.
+        Refused: the loss is no longer finite (names the step), or the checkpoint was made on another kind of device.
     """
-    device = data.images.device
+    device = next(model.parameters()).device
     total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -145,77 +147,68 @@ def fit(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(plan.schedule, step, total))
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    average = None
+    state: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     if plan.average is not None:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
-    state = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
-    if average is not None:
-        state["average"] = average
-    done = restore(checkpoint, state, generator) if checkpoint else 0
+        state["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
 
-    model.train()
-    order = torch.empty(0, dtype=torch.int64)
-    loss_sum, hits, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
-    for step in range(done, total):
-        position = step % per_epoch
-        if position == 0:
-            order = torch.randperm(len(data), generator=generator, device=device)
-            loss_sum, hits, seen = torch.zeros_like(loss_sum), torch.zeros_like(hits), 0
-        index = order[position * plan.batch : (position + 1) * plan.batch]
-        x, y = augment(data.images[index], generator), data.labels[index]
-        with devices.autocast(device, dtype):
-            loss, logits = objective(model, x, y)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        if plan.clip is not None:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
-        scaler.step(optimizer)
-        scaler.update()
-        schedule.step()
-        if average is not None:
-            average.update_parameters(model)
-        loss_sum += loss.detach() * len(y)
-        hits += (logits.detach().argmax(1) == y).sum()
-        seen += len(y)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(derive(generator.initial_seed(), "layers"))
+        done, elapsed = checkpoints.restore(checkpoint, state, generator, device) if checkpoint else (0, 0.0)
+        began = time.monotonic() - elapsed
+        model.train()
+        order = torch.empty(0, dtype=torch.int64)
+        loss_sum, hits, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        for step in range(done, total):
+            position = step % per_epoch
+            if position == 0:
+                order = torch.randperm(len(data), generator=generator, device=device)
+                loss_sum, hits, seen = torch.zeros_like(loss_sum), torch.zeros_like(hits), 0
+            images, y = data.batch(order[position * plan.batch : (position + 1) * plan.batch], device)
+            x = augment(images, generator)
+            with devices.autocast(device, dtype):
+                loss, logits = objective(model, x, y)
+            descend(loss, model, optimizer, scaler, plan.clip)
+            schedule.step()
+            if plan.average is not None:
+                state["average"].update_parameters(model)
+            loss_sum += loss.detach() * len(y)
+            hits += (logits.detach().argmax(1) == y).sum()
+            seen += len(y)
 
-        ended = position == per_epoch - 1 or step == total - 1
-        if not ended and (step + 1) % FETCH_EVERY:
-            report(phase, step + 1, total)
-            continue
-        scalars = {"loss": loss_sum.item() / seen, "acc": hits.item() / seen}
-        if not math.isfinite(scalars["loss"]):
-            raise Refused(
-                f"{phase}: the loss is no longer finite at step {step + 1} of {total}. "
-                f"Lower the learning rate (now {plan.lr}) or set clip=1."
-            )
-        if ended:
-            scalars |= {"epoch": step // per_epoch + 1, "lr": plan.lr * rate_at(plan.schedule, step, total)}
-            if checkpoint:
-                save(checkpoint, state, generator, step + 1)
-        report(phase, step + 1, total, scalars)
-    if average is not None:
-        model.load_state_dict(average.module.state_dict())
+            ended = position == per_epoch - 1 or step == total - 1
+            if not ended and (step + 1) % FETCH_EVERY:
+                report(phase, step + 1, total)
+                continue
+            scalars = {"loss": loss_sum.item() / seen, "acc": hits.item() / seen}
+            if not math.isfinite(scalars["loss"]):
+                raise Refused(
+                    f"{phase}: the loss is no longer finite at step {step + 1} of {total}. "
+                    f"Lower the learning rate (now {plan.lr}) or set clip=1."
+                )
+            if ended:
+                seconds = time.monotonic() - began
+                lr = plan.lr * rate_at(plan.schedule, step, total)
+                scalars |= {"epoch": step // per_epoch + 1, "lr": lr, "seconds": seconds}
+            report(phase, step + 1, total, scalars)
+            if ended and checkpoint:  # after the report: a line too many is dropped on resume, a missing one is lost
+                checkpoints.save(checkpoint, state, generator, device, step + 1, scalars["seconds"])
+    if plan.average is not None:
+        model.load_state_dict(state["average"].module.state_dict())
     return model
 
 
-def save(path: Path, state: dict, generator: torch.Generator, step: int) -> None:
-    """Write a checkpoint by rename, so that there is a whole one or none."""
-    part = path.with_name(path.name + ".part")
-    payload = {name: part_of.state_dict() for name, part_of in state.items()}
-    # the lambda of LambdaLR is not state; without it the file loads with weights_only
-    payload["schedule"].pop("lr_lambdas", None)
-    torch.save(payload | {"generator": generator.get_state(), "step": step}, part)
-    os.replace(part, path)
-
-
-def restore(path: Path, state: dict, generator: torch.Generator) -> int:
-    """Load a checkpoint where there is one; returns the number of steps done."""
-    if not path.is_file():
-        return 0
-    payload = torch.load(path, map_location="cpu", weights_only=True)
-    payload["schedule"]["lr_lambdas"] = [None]
-    for name, part_of in state.items():
-        part_of.load_state_dict(payload[name])
-    generator.set_state(payload["generator"])
-    return payload["step"]
+def descend(
+    loss: Tensor,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    clip: float | None,
+) -> None:
+    """One optimizer step down `loss`, its gradient norm clipped at `clip`."""
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()
+    if clip is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    scaler.step(optimizer)
+    scaler.update()

@@ -10,6 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nba_cli.errors import Refused
+from nba_cli.logs import LOG
+
+STATISTICS = {"normalise.mean", "normalise.std"}
 
 
 def save(model: nn.Module, path: Path) -> None:
@@ -31,7 +34,11 @@ def load(model: nn.Module, path: Path) -> None:
         found = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise Refused(f"{path}: not a readable safetensors file ({error}).") from error
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    own = model.state_dict()
+    if not STATISTICS & found.keys():  # public weights of the architecture: normalised by the data set's statistics
+        LOG.warning(f"{path}: holds no normalisation; the data set's channel statistics are used")
+        found |= {key: own[key] for key in STATISTICS}
+    wanted = {key: tuple(value.shape) for key, value in own.items()}
     shapes = {key: tuple(value.shape) for key, value in found.items()}
     wrong = sorted(key for key in wanted.keys() | shapes.keys() if wanted.get(key) != shapes.get(key))
     if wrong:

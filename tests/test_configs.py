@@ -27,7 +27,11 @@ def installed() -> None:
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_to_a_live_object(group: str, choice: str, tiny_file: Path) -> None:
-    needed = {"npz": [f"dataset.path={tiny_file}"], "torchvision": ["victim.name=resnet18"]}
+    needed = {
+        "npz": [f"dataset.path={tiny_file}"],
+        "folder": ["dataset.path=x"],
+        "torchvision": ["victim.name=resnet18"],
+    }
     given = [f"{group}={choice}", *needed.get(choice, [])]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         run = app.typed(compose("defend", given), "defend")

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import pickle
 import runpy
+import shutil
 import struct
 import tarfile
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,10 +19,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_arrays
+from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from nba_cli.data import Augment, Data, clean_share, to_float
-from nba_cli.data.sets import Cifar10, FashionMini, Npz, read_npz
+from nba_cli.data import DATASETS, Augment, Data, clean_share, to_float
+from nba_cli.data.arrays import read_npz
+from nba_cli.data.folder import Folder
+from nba_cli.data.library import Cifar10, Cifar100, FashionMnist, Gtsrb, LibrarySet, Svhn
+from nba_cli.data.sets import FashionMini, Npz
 from nba_cli.errors import Refused
 
 ROOT = Path(__file__).parents[1]
@@ -107,12 +113,19 @@ def test_a_damaged_npz_is_refused(tmp_path: Path, tiny_file: Path) -> None:
         read_npz(tmp_path / "absent.npz")
 
 
-def test_cifar10_prefers_the_archive_and_checks_it(tmp_path: Path, tiny_file: Path) -> None:
-    np.savez(tmp_path / "cifar10.npz", **tiny_arrays(classes=10, side=32))  # type: ignore[arg-type]
-    assert Cifar10(root=str(tmp_path)).load().train.images.shape == (240, 3, 32, 32)
-    (tmp_path / "cifar10.npz").write_bytes(tiny_file.read_bytes())
-    with pytest.raises(Refused, match="not CIFAR-10"):
-        Cifar10(root=str(tmp_path)).load()
+def test_a_compressed_npz_with_a_flipped_byte_never_escapes(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "good.npz", **tiny_arrays(train=30, test=12))  # type: ignore[arg-type]
+    raw = bytearray((tmp_path / "good.npz").read_bytes())
+    refused = 0
+    for place in range(0, len(raw), len(raw) // 150):
+        spoilt = raw.copy()
+        spoilt[place] ^= 0xFF
+        (tmp_path / "bad.npz").write_bytes(spoilt)
+        try:
+            read_npz(tmp_path / "bad.npz")  # some bytes of a zip archive mean nothing
+        except Refused:
+            refused += 1
+    assert refused > 100
 
 
 def serve(folder: Path) -> ThreadingHTTPServer:
@@ -236,3 +249,136 @@ def test_augment_without_flip_never_mirrors() -> None:
     out = Augment(crop=0, flip=False)(image.expand(50, -1, -1, -1), torch.Generator())
     assert torch.equal(out, to_float(image).expand_as(out))
     assert Augment(crop=0, flip=True)(image.expand(50, -1, -1, -1), torch.Generator())[..., 2].any()
+
+
+@pytest.mark.parametrize("dataset", [Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn])
+def test_an_archive_comes_before_any_download_and_is_checked(
+    dataset: type[LibrarySet], tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / f"{dataset.name}.npz"
+    np.savez(file, **tiny_arrays(train=200, classes=dataset.num_classes, side=32))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=f"not {dataset.name}: 200 [+] 90 images"):
+        dataset(root=str(tmp_path)).load()
+    monkeypatch.setattr(dataset, "sizes", (200, 90))
+    splits = dataset(root=str(tmp_path)).load()
+    assert splits.num_classes == dataset.num_classes and splits.train.images.shape == (200, 3, 32, 32)
+    file.write_bytes(tiny_file.read_bytes())
+    with pytest.raises(Refused, match=f"not {dataset.name}: 240 "):
+        dataset(root=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("dataset", [Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn])
+def test_every_library_set_asks_torchvision_for_both_splits(
+    dataset: type[LibrarySet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attributes and arguments as torchvision has them, on images of ours; orientation and labels survive."""
+    asked: list[object] = []
+
+    class Fake:
+        def __init__(
+            self, root: str, train: bool | None = None, split: str | None = None, download: bool = False
+        ) -> None:
+            assert root == str(tmp_path) and download
+            asked.append(split if train is None else train)
+            pixels = np.zeros((dataset.num_classes, 32, 32, 3), np.uint8)
+            pixels[:, 0, :] = 200  # the top row
+            labels = list(range(dataset.num_classes))
+            self.samples = [
+                (Image.fromarray(one).resize((50, 50), Image.Resampling.NEAREST), n) for n, one in enumerate(pixels)
+            ]
+            self.data, self.targets, self.labels = pixels, labels, np.array(labels)
+            if dataset is Svhn:
+                self.data = pixels.transpose(0, 3, 1, 2)
+            if dataset is FashionMnist:
+                self.data, self.targets = torch.from_numpy(pixels[:, 2:-2, 2:-2, 0]), torch.tensor(labels)
+                self.data[:, 0] = 200
+
+        def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+            return iter(self.samples)
+
+    for name in ("CIFAR10", "CIFAR100", "FashionMNIST", "SVHN", "GTSRB"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}", Fake)
+    splits = dataset(root=str(tmp_path)).load()
+    assert asked == ([True, False] if dataset in (Cifar10, Cifar100, FashionMnist) else ["train", "test"])
+    assert splits.train.images.shape == (dataset.num_classes, 3, 32, 32)
+    assert splits.train.labels.tolist() == list(range(dataset.num_classes))
+    top = 2 if dataset is FashionMnist else 0
+    assert (splits.train.images[:, :, top, 4:28] > 100).all() and not splits.train.images[:, :, 16].any()
+
+
+def test_flip_is_off_where_it_changes_the_meaning() -> None:
+    assert {name for name, cls in DATASETS.items() if cls.__dataclass_fields__["flip"].default} == {
+        "fashion_mini", "fashion_mnist", "cifar10", "cifar100"}  # fmt: skip
+
+
+def test_svhn_without_scipy_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*args: object, **kwargs: object) -> None:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    monkeypatch.setattr("torchvision.datasets.SVHN", without)
+    with pytest.raises(Refused, match="pip install scipy"):
+        Svhn(root=str(tmp_path)).load()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three classes of PNGs; two of 16x16, one of 20x20."""
+    arrays = tiny_arrays(train=12, test=6)
+    for part in ("train", "test"):
+        for number, (pixels, label) in enumerate(zip(arrays[f"x_{part}"], arrays[f"y_{part}"], strict=True)):
+            folder = tmp_path / "set" / part / "abc"[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = Image.fromarray(pixels)
+            (image.resize((20, 20)) if label == 2 else image).save(folder / f"{number:02}.png")
+    return tmp_path / "set"
+
+
+def test_folder_reads_classes_by_name_and_resizes(tree: Path) -> None:
+    (tree / "train/a/notes.txt").write_text("passed over")
+    (tree / "train/.hidden").mkdir()
+    splits = Folder(path=str(tree), size=16).load()
+    arrays = tiny_arrays(train=12, test=6)
+    assert splits.num_classes == 3 and splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert torch.equal(splits.train.images[4].permute(1, 2, 0), torch.from_numpy(arrays["x_train"][1]))
+    assert splits.test.images.shape == (6, 3, 16, 16)
+
+
+def test_folder_identity_is_its_content(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree, tmp_path / "copy")
+    shutil.copytree(tree, tmp_path / "other")
+    (tmp_path / "other/train/a/00.png").write_bytes((tree / "train/b/01.png").read_bytes())
+    names = [Folder(path=str(path)).identity() for path in (tree, tmp_path / "copy", tmp_path / "other")]
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda tree: (tree / "train/a/00.png").write_bytes(b"no image"), r"train/a/00.png: not a readable image"),
+        (
+            lambda tree: (tree / "test/b/01.png").write_bytes((tree / "test/b/01.png").read_bytes()[:60]),
+            "test/b/01.png: not",
+        ),
+        (lambda tree: [file.unlink() for file in (tree / "train/b").iterdir()], "train/b: no image in it"),
+        (lambda tree: shutil.rmtree(tree / "test"), "test: no such folder"),
+        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "bc"], "one class only"),
+        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "abc"], "no class folders"),
+        (lambda tree: (tree / "test/a").rename(tree / "test/zebra"), "zebra: there is no such class in train/"),
+    ],
+)
+def test_a_bad_folder_is_refused_by_name(tree: Path, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(tree)
+    with pytest.raises(Refused, match=message):
+        Folder(path=str(tree), size=16).load()
+
+
+def test_batches_follow_the_model_from_the_cpu(tiny: Data) -> None:
+    index = torch.tensor([3, 1])
+    images, labels = tiny.batch(index, torch.device("cpu"))
+    assert torch.equal(images, tiny.images[index]) and torch.equal(labels, tiny.labels[index])
+    images, labels = tiny.batch(index, torch.device("meta"))
+    assert images.is_meta and labels.is_meta
+    meta = torch.device("meta")
+    assert Cifar10().place(tiny, meta).images.is_meta and not Cifar10(device="cpu").place(tiny, meta).images.is_meta
+    with pytest.raises(Refused, match="choose auto"):
+        Cifar10(device="gpu")

@@ -45,7 +45,7 @@ def test_range_size_and_determinism(kind: Pseudo) -> None:
     assert made is not None and made.shape == x.shape and not made.requires_grad
     assert made.min() >= 0 and made.max() <= 1
     assert torch.equal(x, before)
-    if kind is not Pseudo.patch:  # the mask bounds a patch
+    if kind not in (Pseudo.patch, Pseudo.mixed):  # the mask bounds a patch
         assert (made - x).abs().max() <= 0.05 + 1e-6
     again = CRAFTERS[kind](3)(x, craft(linear_score(y)))
     assert again is not None and torch.equal(made, again)
@@ -86,6 +86,12 @@ def test_patch_covers_its_area_and_nothing_else() -> None:
     assert torch.equal(inside, inside[:1].expand_as(inside)), "one pattern for the batch"
 
 
+def test_patch_keeps_its_area_where_no_pixel_stands_out() -> None:
+    x, _ = batch()
+    made = CRAFTERS[Pseudo.patch](3)(x, craft(lambda pseudo, target, rows=slice(None): 0 * pseudo.sum()))
+    assert made is not None and (made != x).any(dim=0).any(dim=0).sum() <= 3
+
+
 def test_bank_keeps_its_perturbations_from_batch_to_batch() -> None:
     x, y = batch()
     bank = Bank(3)
@@ -113,7 +119,7 @@ def test_mixed_is_half_universal_half_patch() -> None:
     first, second = ((made - x)[rows] for rows in (slice(3), slice(3, 6)))
     assert torch.allclose(first, first[:1].expand_as(first), atol=1e-6) and first.abs().max() <= 0.05 + 1e-6
     assert (second != 0).any(dim=(0, 1)).sum() <= 3 and second.abs().max() > 0.2
-    alone = CRAFTERS[Pseudo.mixed](3)(x[:1], craft(linear_score(y)))
+    alone = CRAFTERS[Pseudo.mixed](3)(x[:1], craft(linear_score(y[:1])))
     assert alone is not None and alone.shape == x[:1].shape, "a last batch of one image"
 
 

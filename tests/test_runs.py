@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from attacks.badnets import BadNets
 from attacks.blend import Blend
-from nba_cli import runs, schema, stages
+from nba_cli import history, runs, schema, stages
 from nba_cli.data.sets import FashionMini, Npz
 from nba_cli.defenses import FT, NBA
 from nba_cli.defenses.nba.behavior import Form
@@ -128,19 +132,59 @@ def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Refused, match=r"output=.*cannot be written \(Not a directory|File exists"):
+    with pytest.raises(Refused, match=r"output=.*file: cannot be written \(.*\)\. Set output=FOLDER"):
         stages.perform("attack", attack_run(output=str(tmp_path / "file")))
 
 
 def test_history_drops_what_its_checkpoint_has_not_seen(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
-    first = runs.History(file, resume=False)
+    first = history.History(file, resume=False)
     for epoch in (1, 2, 3):
-        first("victim", 10 * epoch, 50, {"loss": 1.0, "acc": 0.5, "epoch": epoch})
+        first("victim", 10 * epoch, 50, {"loss": 1.0, "acc": 0.5, "epoch": epoch, "seconds": 2.0 * epoch})
         first("victim", 10 * epoch + 1, 50)
-    second = runs.History(file, resume=True)  # the checkpoint was that of epoch 2
-    second("victim", 30, 50, {"loss": 2.0, "acc": 0.5, "epoch": 3})
+    second = history.History(file, resume=True)  # the checkpoint was that of epoch 2
+    assert second.seconds == 6.0, "what is known before the first report"
+    second("victim", 30, 50, {"loss": 2.0, "acc": 0.5, "epoch": 3, "seconds": 7.0})
+    assert second.seconds == 7.0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["epoch"], line["loss"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
-    runs.History(file, resume=False)("victim", 10, 50, {"loss": 3.0, "acc": 0.5, "epoch": 1})
+    history.History(file, resume=False)("victim", 10, 50, {"loss": 3.0, "acc": 0.5, "epoch": 1, "seconds": 1.0})
     assert len(file.read_text().splitlines()) == 1
+
+
+def test_whoever_needs_a_locked_run_says_so_and_waits(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out, order = tmp_path / "attack/one", []
+
+    def second() -> None:
+        with runs.locked(out, tmp_path):
+            order.append("second")
+
+    with runs.locked(out, tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while "waiting: another process works on" not in capfd.readouterr().out:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+PINNED: dict[str, tuple[int, str]] = {
+    "attack/none": (1, "a7a3"),
+}
+
+
+@pytest.mark.parametrize("cls", schema.KINDS)
+def test_a_changed_default_raises_the_version(cls: type) -> None:
+    """Defaults are left out of names, so that a changed one has to raise `version`: else old runs pass for new ones.
+
+    When this fails: raise the class's version, then write the new pair down here.
+    """
+    group = next(name for name, registry in schema.GROUPS.items() if cls in registry.values())
+    defaults = {}
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("shapes", True):
+            default = runs._default(field)
+            defaults[field.name] = None if default is dataclasses.MISSING else runs.describe(default)
+    digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:4]
+    assert PINNED.get(f"{group}/{schema.KINDS[cls]}") == (cls.version, digest)  # type: ignore[attr-defined]

@@ -185,6 +185,57 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Data, tmp_path: Path, 
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
+class Dropping(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(F.dropout(x.flatten(1), 0.5, self.training))
+
+
+def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: Path) -> None:
+    data, plan = tiny_linear(), Plan(epochs=6, batch=4, lr=0.1)
+    file, state = tmp_path / "checkpoint", torch.get_rng_state()
+
+    class Killed(Exception):
+        pass
+
+    def kill(phase: str, step: int, total: int, scalars: dict | None = None) -> None:
+        if step == 7:
+            raise Killed
+
+    whole = fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"))
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(99)
+    with pytest.raises(Killed):
+        fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), report=kill, checkpoint=file)
+    resumed = fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    assert torch.equal(whole.fc.weight, resumed.fc.weight)
+
+
+def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint"
+    fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    payload = torch.load(file, weights_only=True)
+    torch.save(payload | {"device": "cuda"}, file)
+    with pytest.raises(Refused, match=r"begun on cuda, cannot go on on cpu. Set device=cuda, or overwrite=true"):
+        fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+
+
+def test_seconds_go_on_after_an_interruption(tmp_path: Path) -> None:
+    file, seen = tmp_path / "checkpoint", []
+    fit(Linear(), tiny_linear(), Plan(steps=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    payload = torch.load(file, weights_only=True)
+    torch.save(payload | {"seconds": 1000.0}, file)
+    fit(
+        Linear(),
+        tiny_linear(),
+        Plan(steps=2),
+        augment=PLAIN,
+        generator=generator(0, "train"),
+        checkpoint=file,
+        report=lambda phase, step, total, scalars=None: seen.append(scalars["seconds"]) if scalars else None,
+    )
+    assert 1000 <= seen[0] < 1010
+
+
 def test_a_loss_that_is_no_longer_finite_is_refused_and_keeps_the_checkpoint(tiny: Data, tmp_path: Path) -> None:
     def explode(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = model(x)
@@ -222,10 +273,11 @@ def test_unknown_devices_are_refused(name: str) -> None:
         devices.resolve(name)
 
 
-def test_precision_resolves_to_what_the_processor_has() -> None:
+def test_precision_resolves_to_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    wanted = Precision.bf16 if torch.cpu._is_avx512_bf16_supported() else Precision.fp32
-    assert devices.resolve_precision(Precision.auto, cpu) is wanted
+    for has, wanted in ((True, Precision.bf16), (False, Precision.fp32)):
+        monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda has=has: has)
+        assert devices.resolve_precision(Precision.auto, cpu) is wanted
     assert devices.resolve_precision(Precision.fp16, cpu) is Precision.fp16
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torchvision import models
 
 from nba_cli import weights
@@ -175,6 +175,15 @@ def test_weights_that_do_not_fit_name_the_first_tensors(tiny: Data, tmp_path: Pa
         weights.load(WideResNet().build(3, tiny), file)
     with pytest.raises(Refused, match="no such file"):
         weights.load(WideResNet().build(3, tiny), tmp_path / "absent")
+
+
+def test_public_weights_without_normalisation_take_the_data_sets(tiny: Data, tmp_path: Path) -> None:
+    network = WideResNet().build(3, tiny, seed=1)
+    public = {key: value.contiguous() for key, value in network.state_dict().items() if "normalise" not in key}
+    save_file(public, tmp_path / "public.safetensors")
+    other = WideResNet().build(3, tiny, seed=2)
+    weights.load(other, tmp_path / "public.safetensors")
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
 
 def test_channels_last_weights_are_saved(tiny: Data, tmp_path: Path) -> None:

@@ -45,6 +45,16 @@ class Data:
     def to(self, device: torch.device) -> Data:
         return Data(self.images.to(device), self.labels.to(device))
 
+    def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images and labels at `index` on `device`; copies from the CPU to a GPU are pinned and asynchronous."""
+        index = index.to(self.images.device)
+        images, labels = self.images[index], self.labels[index]
+        if images.device == device:
+            return images, labels
+        if device.type == "cuda":
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
     def digest(self) -> str:
         """SHA-256 over shape, pixels and labels; equal exactly when the sets are equal."""
         sha = hashlib.sha256(str(tuple(self.images.shape)).encode())
@@ -68,6 +78,7 @@ class Dataset:
     root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
+    device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip
     """
@@ -76,18 +87,30 @@ class Dataset:
     root: str | None = field(default=None, metadata={"shapes": ()})
     clean_ratio: float = field(default=0.05, metadata={"shapes": ("defend",)})
     clean_seed: int = field(default=0, metadata={"shapes": ("defend",)})
+    device: str = field(default="auto", metadata={"shapes": ()})
     crop: int = 4
     flip: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.clean_ratio <= 1:
             raise Refused(f"dataset.clean_ratio={self.clean_ratio}: a share of the training set lies in (0,1].")
+        if self.device not in ("auto", "cpu"):
+            raise Refused(f"dataset.device={self.device}: choose auto (beside the model) or cpu.")
         if self.crop < 0:
             raise Refused(f"dataset.crop={self.crop}: a padding in pixels is 0 or more.")
 
     @property
     def folder(self) -> Path:
         return Path(self.root or os.environ.get("NBA_DATA") or "~/.cache/nba").expanduser()
+
+    def at(self, path: str) -> Path:
+        """Where a path given by the user is: as it stands, else under `root`."""
+        given = Path(path).expanduser()
+        return given if given.is_absolute() or given.exists() else self.folder / given
+
+    def place(self, data: Data, device: torch.device) -> Data:
+        """`data` where training and measuring read it: on `device`, or on the CPU, from where batches are copied."""
+        return data.to(device) if self.device == "auto" else data
 
     @property
     def augment(self) -> Augment:

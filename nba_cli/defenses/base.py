@@ -20,7 +20,7 @@ class Evidence:
 
     Fields:
         model: the suspect network; a defense works on copies of it.
-        clean: the defender's small clean set, on the model's device.
+        clean: the defender's small clean set, on the model's device or on the CPU.
         num_classes: number of classes.
         augment: the data set's own augmentation, uint8 [N,C,H,W] -> float in [0,1].
         dtype: arithmetic of the forward passes.

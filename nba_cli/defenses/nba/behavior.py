@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli import devices
+
 Behavior = list[Tensor]
 
 
@@ -83,8 +85,9 @@ FORMS: dict[Form, Callable[[Sequence[Tensor]], Behavior]] = {
 
 
 def behave(stages: Sequence[Tensor], forms: Sequence[Form]) -> Behavior:
-    """The behavior in all of `forms` that are read off the stages."""
-    return [part for form in forms if form in FORMS for part in FORMS[form](stages)]
+    """The behavior in all of `forms` that are read off the stages, in fp32: Gram sums overflow fp16."""
+    with devices.exact(stages[0].device):
+        return [part for form in forms if form in FORMS for part in FORMS[form](stages)]
 
 
 def distance(student: Behavior, teacher: Behavior) -> Tensor:

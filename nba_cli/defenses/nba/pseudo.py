@@ -114,8 +114,8 @@ def patch(x: Tensor, craft: Craft) -> Tensor:
     # neighbours count too: a trigger patch is connected, single salient pixels are not
     salience = F.avg_pool2d(slope.abs().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
     covered = max(1, round(craft.area * salience.numel()))
-    threshold = salience.flatten().topk(covered).values[-1]
-    mask = (salience >= threshold).to(x.dtype)
+    most = salience.flatten().topk(covered).indices
+    mask = torch.zeros_like(salience).flatten().scatter(0, most, 1).view_as(salience)
     pattern = 0.5 + 0.5 * slope.sign()
     for _ in range(craft.steps):
         pattern.requires_grad_()
