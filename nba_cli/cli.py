@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import nba_cli
 
@@ -14,6 +14,9 @@ COMMANDS = {
     "attack": "poison a training set and train a victim on it",
     "defend": "clean a victim of its backdoor and measure before and after",
     "evaluate": "measure a finished run, or weights of your own, under a trigger",
+    "status": "what is finished, running, interrupted or failed: nba status [output=FOLDER]",
+    "doctor": "versions, device, data sets, disk, and a five-second speed check",
+    "completion": 'bash completion; put into ~/.bashrc: eval "$(nba completion)"',
 }
 
 USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
@@ -21,7 +24,7 @@ USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with ba
 Usage: nba COMMAND [group=choice ...] [option=value ...]
 
 Commands:
-{chr(10).join(f"  {name:<10} {text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:<11}{text}" for name, text in COMMANDS.items())}
 
   nba COMMAND --help        what it does, examples, all groups and options
   nba COMMAND --cfg job     the composed settings, without running anything
@@ -52,44 +55,76 @@ def main() -> None:
 
         print(f"nba {nba_cli.__version__} ({provenance.commit()})")
         return
-    if command not in COMMANDS:
-        from nba_cli.errors import did_you_mean
+    if command == "completion":
+        from nba_cli import completion
 
-        _refuse(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
+        completion.show(arguments, list(COMMANDS))
+        return
     sys.exit(launch(command, arguments))
 
 
 def launch(command: str, arguments: list[str]) -> int:
-    """Run `command`, under Hydra unless it is help that is wanted; returns the exit code."""
+    """Run `command`; returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
-    from nba_cli import app
-    from nba_cli.errors import one_line
-    from nba_cli.schema import GROUPS
+    from nba_cli.errors import Refused, did_you_mean, one_line
 
-    app.install()
     try:
-        if {"--help", "-h"} & set(arguments):
-            from nba_cli import helptext
-
-            helptext.show(command, [word for word in arguments if not word.startswith("-")])
-        else:
-            import hydra
-
-            # Hydra's parser wants its flags first; a user may write them anywhere
-            words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
-            sys.argv = [f"nba {command}", *words]
-            with contextlib.redirect_stderr(Quiet(sys.stderr)):
-                hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+        if command not in COMMANDS:
+            raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
+        RUNNERS.get(command, hydra_app)(command, arguments)
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
-        line = one_line(error, GROUPS)
+        line = one_line(error)
         if line is None:
             raise
         print(f"nba: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def hydra_app(command: str, arguments: list[str]) -> None:
+    """attack, defend, evaluate: Hydra composes the settings and calls the task, or shows help."""
+    from nba_cli import app
+
+    app.install()
+    if {"--help", "-h"} & set(arguments):
+        from nba_cli import helptext
+
+        helptext.show(command, [word for word in arguments if not word.startswith("-")])
+        return
+    import hydra
+
+    # Hydra's parser wants its flags first; a user may write them anywhere
+    words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
+    sys.argv = [f"nba {command}", *words]
+    with contextlib.redirect_stderr(cast(TextIO, Quiet(sys.stderr))):
+        hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+
+
+def status(command: str, arguments: list[str]) -> None:
+    from nba_cli import logs, status
+    from nba_cli.errors import Refused
+
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in arguments}
+    if given.keys() - {"output"}:
+        raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
+    logs.setup()
+    status.show(Path(given.get("output", "runs")))
+
+
+def doctor(command: str, arguments: list[str]) -> None:
+    from nba_cli import doctor, logs
+    from nba_cli.errors import Refused
+
+    if arguments:
+        raise Refused(f"nba doctor {' '.join(arguments)}: it takes no options.")
+    logs.setup()
+    doctor.show()
+
+
+RUNNERS = {"status": status, "doctor": doctor}
 
 
 class Quiet:
@@ -103,8 +138,3 @@ class Quiet:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
-
-
-def _refuse(line: str) -> None:
-    print(f"nba: {line}", file=sys.stderr)
-    sys.exit(2)

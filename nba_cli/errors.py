@@ -38,11 +38,10 @@ def _expected(error: BaseException) -> bool:
     return isinstance(inner or error, expected)
 
 
-def one_line(error: BaseException, groups: Iterable[str] = ()) -> str | None:
+def one_line(error: BaseException) -> str | None:
     """The line to show for an expected failure; None for a defect, which deserves its traceback.
 
-    Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary; `groups`
-    (the config groups of the command) feeds the suggestion for a misspelt one.
+    Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary.
     """
     if isinstance(error, Refused):
         return " ".join(str(error).split())
@@ -55,8 +54,6 @@ def one_line(error: BaseException, groups: Iterable[str] = ()) -> str | None:
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         return f"{group}={choice}: there is no such {group}. {did_you_mean(choice, options)}"
-    if found := re.search(r"Could not override '([^'@]+)'\.? ?\n?.*[Nn]o match in the defaults list", text):
-        return f"{found[1]}: there is no such group. {did_you_mean(found[1], groups)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Error merging override (\S+)", text):

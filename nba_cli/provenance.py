@@ -20,12 +20,13 @@ def provenance(device: torch.device) -> dict[str, str | int]:
         "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": _processor(device),
+        "processor": processor(device),
         "threads": torch.get_num_threads(),
     }
 
 
-def _processor(device: torch.device) -> str:
+def processor(device: torch.device) -> str:
+    """The model name of the processor that computes."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

@@ -13,16 +13,17 @@ from nba_cli.data import DATASETS, Dataset
 from nba_cli.defenses import DEFENSES, Defense
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
+from nba_cli.plugins import with_plugins
 from nba_cli.train import Plan
 from nba_cli.victims import VICTIMS, Victim
 
 GROUPS: dict[str, dict[str, type]] = {
-    "attack": dict(ATTACKS),
-    "victim": dict(VICTIMS),
-    "dataset": dict(DATASETS),
-    "defense": dict(DEFENSES),
+    "attack": with_plugins("attack", dict(ATTACKS), Attack),
+    "victim": with_plugins("victim", dict(VICTIMS), Victim),
+    "dataset": with_plugins("dataset", dict(DATASETS), Dataset),
+    "defense": with_plugins("defense", dict(DEFENSES), Defense),
 }
-
+"""Group -> registry name -> class, with what installed packages add."""
 
 KINDS: dict[type, str] = {cls: name for registry in GROUPS.values() for name, cls in registry.items()}
 """Class -> registry name, for all groups."""

@@ -1,0 +1,60 @@
+"""`nba status`: what is finished, running, interrupted or failed under a runs folder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import filelock
+from rich.table import Table
+
+from nba_cli import logs
+from nba_cli.errors import Refused
+
+STAGES = ("attack", "defend", "evaluate")
+
+
+def state(out: Path, root: Path) -> str:
+    """finished (has its metrics), running (somebody holds its lock), failed (its log ends so) or interrupted."""
+    if (out / "metrics.json").is_file():
+        return "finished"
+    try:
+        with filelock.FileLock(root / ".locks" / f"{out.name}.lock", timeout=0):
+            pass
+    except filelock.Timeout:
+        return "running"
+    log = out / "run.log"
+    text = log.read_text(encoding="utf-8") if log.is_file() else ""
+    return "failed" if " ERROR " in text.rpartition(" INFO ")[2] else "interrupted"
+
+
+def progress(out: Path) -> str:
+    """The last epoch of an unfinished run."""
+    file = out / "history.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if not lines:
+        return ""
+    last = json.loads(lines[-1])
+    return f"{last['phase']}, epoch {last['epoch']}, loss {last['loss']:.4f}"
+
+
+def show(root: Path) -> None:
+    """Print a line for each unfinished run, and how many there are of each state.
+
+    Raises:
+        Refused: there is no such folder.
+    """
+    if not root.is_dir():
+        raise Refused(f"output={root}: no such folder. Give the folder that holds the runs: nba status output=FOLDER")
+    folders = [out for stage in STAGES for out in sorted((root / stage).glob("*")) if out.is_dir()]
+    states = {out: state(out, root) for out in folders}
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for out, found in states.items():
+        if found != "finished":
+            table.add_row(found, str(out.relative_to(root)), progress(out))
+    if table.row_count:
+        logs.print_table(table)
+    counts = Counter(states.values())
+    summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
+    logs.LOG.info(f"{root}: {summary}")
