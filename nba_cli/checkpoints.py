@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nba_cli import files
 from nba_cli.errors import Refused
 
 
@@ -19,9 +20,9 @@ def save(
     payload |= {"generator": generator.get_state(), "host": torch.get_rng_state()}
     if device.type == "cuda":
         payload["cuda"] = torch.cuda.get_rng_state(device)
-    part = path.with_name(path.name + ".part")
-    torch.save(payload | {"device": device.type, "step": step, "seconds": seconds}, part)
-    os.replace(part, path)
+    buffer = io.BytesIO()  # a full disk is an OSError only when it is Python that writes
+    torch.save(payload | {"device": device.type, "step": step, "seconds": seconds}, buffer)
+    files.write(path, buffer.getvalue())
 
 
 def restore(path: Path, state: dict[str, Any], generator: torch.Generator, device: torch.device) -> tuple[int, float]:

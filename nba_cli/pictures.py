@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from attacks import Attack, stamped
+from nba_cli import files
 from nba_cli.data import Data
 
 COLUMNS = 8
@@ -47,6 +49,6 @@ def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> N
             pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
             tile = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
             sheet.paste(tile, (GAP + column * (width + GAP), top + TEXT))
-    part = path.with_name(path.name + ".part")
-    sheet.save(part, format="PNG")
-    part.replace(path)
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    files.write(path, buffer.getvalue())

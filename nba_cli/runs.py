@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -16,7 +15,7 @@ import filelock
 import torch
 from omegaconf import OmegaConf
 
-from nba_cli import provenance, schema
+from nba_cli import files, provenance, schema
 from nba_cli.data.arrays import file_digest
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
@@ -138,19 +137,12 @@ def locked(out: Path, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def write(path: Path, text: str) -> None:
-    """Write by rename: there is a whole file or none."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
 def begin(out: Path, stage: str, run: schema.Machine) -> None:
     """Mark the run unfinished and write down what it is about to do; called when nothing can be refused any more."""
     (out / "metrics.json").unlink(missing_ok=True)
     if run.overwrite:
         (out / "checkpoint").unlink(missing_ok=True)
-    write(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | describe(run))))
+    files.write(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | describe(run))))
 
 
 def discard(out: Path) -> None:
@@ -190,7 +182,7 @@ def _rebuild(group: str, plain: dict) -> Any:
 def finish(out: Path, metrics: dict, device: torch.device) -> None:
     """Mark the run finished: `metrics.json` is written last, by rename."""
     (out / "checkpoint").unlink(missing_ok=True)
-    write(
+    files.write(
         out / "metrics.json",
         json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance(device)}, indent=2) + "\n",
     )

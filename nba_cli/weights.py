@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from torch import nn
 
+from nba_cli import files
 from nba_cli.errors import Refused
 from nba_cli.logs import LOG
 
@@ -16,10 +17,10 @@ STATISTICS = {"normalise.mean", "normalise.std"}
 
 
 def save(model: nn.Module, path: Path) -> None:
-    part = path.with_name(path.name + ".part")
+    """Write the state dict of `model` as safetensors."""
     # safetensors refuses channels_last tensors
-    save_file({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, part)
-    os.replace(part, path)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    files.write(path, serialize(tensors))
 
 
 def load(model: nn.Module, path: Path) -> None:

@@ -170,7 +170,26 @@ def test_whoever_needs_a_locked_run_says_so_and_waits(tmp_path: Path, capfd: pyt
 
 
 PINNED: dict[str, tuple[int, str]] = {
-    "attack/none": (1, "a7a3"),
+    "attack/none": (1, "01b5"),
+    "attack/badnets": (1, "0512"),
+    "attack/blend": (1, "0dbe"),
+    "victim/wrn": (1, "21c6"),
+    "victim/preact_resnet18": (1, "4413"),
+    "victim/resnet": (1, "265f"),
+    "victim/vgg": (1, "1bd8"),
+    "victim/mobilenet_v2": (1, "4413"),
+    "victim/torchvision": (1, "3b3d"),
+    "dataset/fashion_mini": (1, "a806"),
+    "dataset/cifar10": (1, "a806"),
+    "dataset/cifar100": (1, "a806"),
+    "dataset/fashion_mnist": (1, "a806"),
+    "dataset/gtsrb": (1, "fa06"),
+    "dataset/svhn": (1, "fa06"),
+    "dataset/npz": (1, "fa06"),
+    "dataset/folder": (1, "3807"),
+    "defense/none": (1, "4413"),
+    "defense/ft": (1, "fae0"),
+    "defense/nba": (1, "fcc5"),
 }
 
 

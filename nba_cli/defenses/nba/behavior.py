@@ -41,10 +41,15 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x.flatten(1).float(), dim=1, eps=1e-12)
 
 
+def positions(stage: Tensor) -> Tensor:
+    """[N,C,H,W] -> [N,HW,C] in fp32: a view where the map is channels_last, as it is here."""
+    return stage.float().permute(0, 2, 3, 1).flatten(1, 2)
+
+
 def response(stages: Sequence[Tensor]) -> Behavior:
     """G_l = F_l F_l^T / (H_l W_l), unit Frobenius norm: which channels fire together. One [N, C_l^2] a stage."""
-    maps = [stage.flatten(2).float() for stage in stages]
-    return [unit(m @ m.transpose(1, 2) / m.shape[2]) for m in maps]
+    maps = [positions(stage) for stage in stages]
+    return [unit(m.transpose(1, 2) @ m / m.shape[1]) for m in maps]
 
 
 def learning(stages: Sequence[Tensor]) -> Behavior:
@@ -54,8 +59,8 @@ def learning(stages: Sequence[Tensor]) -> Behavior:
     """
     pairs = []
     for shallow, deep in pairwise(stages):
-        pooled = F.adaptive_avg_pool2d(shallow.float(), (deep.shape[2], deep.shape[3])).flatten(2)
-        pairs.append(unit(pooled @ deep.flatten(2).float().transpose(1, 2) / pooled.shape[2]))
+        pooled = positions(F.adaptive_avg_pool2d(shallow.float(), (deep.shape[2], deep.shape[3])))
+        pairs.append(unit(pooled.transpose(1, 2) @ positions(deep) / pooled.shape[1]))
     return pairs
 
 
