@@ -161,3 +161,11 @@ def test_no_attack_poisons_nothing(tiny: Data) -> None:
     assert len(index) == 0 and poisoned.digest() == tiny.digest()
     with pytest.raises(Refused, match="poisons nothing"):
         ATTACKS["none"](rate=0.1)
+
+
+def test_stamp_runs_on_the_meta_device(attack: Attack) -> None:
+    """A hidden CPU tensor would raise here: the GPU path, checked without a GPU."""
+    out = attack.stamp(images().to("meta"), torch.arange(12, device="meta"))
+    assert out.is_meta and out.shape == (12, 3, 16, 16)
+    wanted = attack.relabel(attack.goal(torch.zeros(12, dtype=torch.int64, device="meta"), 4), 4)
+    assert wanted.is_meta

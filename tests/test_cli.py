@@ -258,28 +258,37 @@ def test_a_defect_keeps_its_traceback(nba: Run, tmp_path: Path, monkeypatch: pyt
     assert "ZeroDivisionError: our mistake" in log.read_text(), "the run's own log has it too"
 
 
-@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_attack_goes_on_to_the_same_result(tmp_path: Path, tiny_file: Path, deadly: signal.Signals) -> None:
-    common = [*NBA, "attack", "dataset=npz", f"dataset.path={tiny_file}", *SHORT, "train.epochs=40"]
+@pytest.mark.parametrize(
+    ("stage", "begun", "deadly"),
+    [
+        ("attack", "attack/*/checkpoint", signal.SIGKILL),
+        ("attack", "attack/*/checkpoint", signal.SIGINT),
+        ("defend", "defend/*/history.jsonl", signal.SIGKILL),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_result(
+    tmp_path: Path, tiny_file: Path, stage: str, begun: str, deadly: signal.Signals
+) -> None:
+    common = [*NBA, stage, "dataset=npz", f"dataset.path={tiny_file}", *SHORT, "train.epochs=40"]
+    if stage == "defend":
+        common += ["train.epochs=4", "defense.teacher.steps=30", "defense.student.steps=30"]
     environment = os.environ | {"COLUMNS": "120"}
     subprocess.run([*common, f"output={tmp_path}/whole/runs"], env=environment, check=True, capture_output=True)
     broken = [*common, f"output={tmp_path}/broken/runs"]
     process = subprocess.Popen(broken, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list((tmp_path / "broken/runs").glob("attack/*/checkpoint")):
+    while process.poll() is None and not list((tmp_path / "broken/runs").glob(begun)):
         time.sleep(0.02)
     process.send_signal(deadly)
     _, errors = process.communicate()
     assert process.returncode == (130 if deadly is signal.SIGINT else -9)
     assert ("the same command goes on" in errors) == (deadly is signal.SIGINT)
-    assert results(tmp_path / "broken", "attack") == [], "killed before it was finished"
+    assert results(tmp_path / "broken", stage) == [], "killed before it was finished"
     subprocess.run(broken, env=environment, check=True, capture_output=True)
-    (whole,), (again,) = results(tmp_path / "whole", "attack"), results(tmp_path / "broken", "attack")
+    (whole,), (again,) = results(tmp_path / "whole", stage), results(tmp_path / "broken", stage)
     assert lasting(metrics(whole)) == lasting(metrics(again))
     weights = [load_file(folder / "model.safetensors") for folder in (whole, again)]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
-    lines = [
-        [json.loads(line)["loss"] for line in (folder / "history.jsonl").read_text().splitlines()]
-        for folder in (whole, again)
-    ]
-    assert lines[0] == lines[1] and len(lines[0]) == 40
+    histories = [(folder / "history.jsonl").read_text().splitlines() for folder in (whole, again)]
+    losses = [[json.loads(line)["loss"] for line in lines] for lines in histories]
+    assert losses[0] == losses[1] and len(losses[0]) > 1
     assert not (again / "checkpoint").exists()

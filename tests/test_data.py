@@ -382,3 +382,8 @@ def test_batches_follow_the_model_from_the_cpu(tiny: Data) -> None:
     assert Cifar10().place(tiny, meta).images.is_meta and not Cifar10(device="cpu").place(tiny, meta).images.is_meta
     with pytest.raises(Refused, match="choose auto"):
         Cifar10(device="gpu")
+
+
+def test_augment_runs_on_the_meta_device() -> None:
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta")
+    assert Augment()(images, torch.Generator()).is_meta and to_float(images).is_meta

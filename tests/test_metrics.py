@@ -10,6 +10,7 @@ from attacks import ATTACKS, Mode
 from attacks.badnets import BadNets
 from nba_cli.data import Data
 from nba_cli.metrics import der, measure, predict
+from nba_cli.victims.wrn import WideResNet
 
 
 class Scripted(nn.Module):
@@ -84,3 +85,8 @@ def test_der(before: tuple[float, float], after: tuple[float, float], wanted: fl
     figures = [dict(zip(("acc", "asr"), pair, strict=True)) for pair in (before, after)]
     assert der(*figures) == pytest.approx(wanted)
     assert der({"acc": 1, "asr": None}, {"acc": 1, "asr": None}) is None
+
+
+def test_predict_runs_on_the_meta_device(tiny: Data) -> None:
+    network = WideResNet(depth=10).build(3, tiny).to("meta")
+    assert predict(network, tiny.images[:8].to("meta"), batch=4).is_meta
