@@ -70,12 +70,12 @@ class NBA(Defense):
     tau: float = 2.0
     eps: float = 0.03
     eps_low: float = 0.03
-    craft_steps: int = 2
+    craft_steps: int = 3
     area: float = 0.02
     mu: float = 0.0
     resist: float = 0.0
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, average=0.98))
-    student: Plan = field(default_factory=lambda: Plan(steps=300, lr=0.015, clip=1.0, average=0.98))
+    student: Plan = field(default_factory=lambda: Plan(steps=250, lr=0.02, clip=1.0, average=0.98))
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps_low <= self.eps <= 1:
