@@ -197,7 +197,7 @@ def test_eps_is_drawn_per_batch_between_its_bounds(victim: Network, tiny: Data) 
 
 def test_nba_settings_are_checked() -> None:
     wrong: dict[str, Any]
-    for wrong in ({"eps": 0.01}, {"eps": 1.5}, {"craft_steps": 0}, {"area": 0.0}, {"tau": 0.0}):
+    for wrong in ({"eps": 0.01}, {"eps": 1.5}, {"craft_steps": 0}, {"area": 0.0}, {"tau": 0.0}, {"patch_share": 1.0}):
         with pytest.raises(Refused):
             NBA(**wrong)
 

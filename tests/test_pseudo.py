@@ -34,7 +34,9 @@ def linear_score(y: Tensor, device: str = "cpu") -> Score:
 
 def craft(score: Score, seed: int = 0, device: str = "cpu") -> Craft:
     eps = torch.full((), 0.05, device=device)
-    return Craft(score=score, eps=eps, steps=3, area=0.05, generator=torch.Generator().manual_seed(seed))
+    return Craft(
+        score=score, eps=eps, steps=3, area=0.05, patch_share=0.5, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,7 +114,7 @@ def test_ascent_climbs_towards_the_presumed_target() -> None:
         assert score((x + delta).clamp(0, 1), goal) > score(x, goal) + 1
 
 
-def test_mixed_is_half_universal_half_patch() -> None:
+def test_mixed_is_part_universal_part_patch() -> None:
     x, y = batch()
     made = CRAFTERS[Pseudo.mixed](3)(x, craft(linear_score(y)))
     assert made is not None and made.shape == x.shape

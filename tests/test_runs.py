@@ -189,7 +189,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "dataset/folder": (1, "3807"),
     "defense/none": (1, "4413"),
     "defense/ft": (1, "fae0"),
-    "defense/nba": (1, "dd18"),
+    "defense/nba": (1, "d4cd"),
 }
 
 

@@ -40,7 +40,7 @@ class NBA(Defense):
     patch's mask.
 
     The defaults were chosen on two development victims (CIFAR-10, WRN-16-1, badnets and blend, seed 100) that appear in
-    no table: half universal, half patch samples because universal ones alone left the patch trigger, a gentle teacher
+    no table: universal and patch samples together because universal ones alone left the patch trigger, a gentle teacher
     and a clipped gradient because they cost least ACC.
 
     Fields:
@@ -55,6 +55,7 @@ class NBA(Defense):
         eps_low: when below eps, each batch draws its size uniformly in [eps_low, eps]
         craft_steps: ascent steps that craft a pseudo sample
         area: share of the pixels that a patch may cover
+        patch_share: share of a batch that mixed gives to patch samples, in [0,1)
         mu: weight of the behavior distance in crafting
         resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
         teacher: how long and how hard to fine-tune the teacher
@@ -72,6 +73,7 @@ class NBA(Defense):
     eps_low: float = 0.03
     craft_steps: int = 3
     area: float = 0.02
+    patch_share: float = 0.25
     mu: float = 0.0
     resist: float = 0.0
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, average=0.98))
@@ -82,6 +84,8 @@ class NBA(Defense):
             raise Refused(
                 f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: 0 <= eps_low <= eps <= 1 must hold."
             )
+        if not 0 <= self.patch_share < 1:
+            raise Refused(f"defense.patch_share={self.patch_share}: a share of the batch lies in [0,1).")
         if self.craft_steps < 1 or not 0 < self.area <= 1 or self.tau <= 0:
             raise Refused(
                 f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
@@ -152,5 +156,12 @@ class NBA(Defense):
                 climb = climb - self.resist * F.cross_entropy(teacher(pseudo).float(), y[rows], reduction="sum")
             return climb
 
-        craft = Craft(score=score, eps=size, steps=self.craft_steps, area=self.area, generator=generator)
+        craft = Craft(
+            score=score,
+            eps=size,
+            steps=self.craft_steps,
+            area=self.area,
+            patch_share=self.patch_share,
+            generator=generator,
+        )
         return crafter(x, craft)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 class Pseudo(Enum):
     """universal: one perturbation for the whole batch, as a trigger is. samplewise: one an image. patch: a sparse
-    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: half of
-    the batch universal, half patch. noise: a random perturbation of the same size, the control. none: the ablation.
+    mask and a pattern. bank: universal ones kept over batches, one per presumed target class. mixed: a part of
+    the batch universal, the rest patch. noise: a random perturbation of the same size, the control. none: the ablation.
     """
 
     universal = "universal"
@@ -51,6 +51,7 @@ class Craft:
         eps: largest change of a pixel in L_inf, a scalar on the device of x.
         steps: ascent steps.
         area: share of the pixels that a patch may cover.
+    patch_share: share of the batch that mixed gives to patch samples, below 1.
         generator: randomness, on the device of x.
     """
 
@@ -58,6 +59,7 @@ class Craft:
     eps: Tensor
     steps: int
     area: float
+    patch_share: float
     generator: torch.Generator
 
 
@@ -144,12 +146,12 @@ class Bank:
 
 
 def mixed(x: Tensor, craft: Craft) -> Tensor:
-    """Universal on the first half of the batch, patch on the other.
+    """Universal on the first part of the batch, patch on the rest.
 
     Triggers are faint and everywhere or strong and local, and the defender does not know which.
     """
-    half = (len(x) + 1) // 2
-    rows = [slice(half), slice(half, None)] if half < len(x) else [slice(None)]
+    cut = len(x) - round(craft.patch_share * len(x))
+    rows = [slice(cut), slice(cut, None)] if cut < len(x) else [slice(None)]
     parts = [replace(craft, score=partial(craft.score, rows=part)) for part in rows]
     return torch.cat([make(x[part], of) for make, part, of in zip((universal, patch), rows, parts, strict=False)])
 
