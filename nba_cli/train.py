@@ -145,9 +145,8 @@ def fit(
         nesterov=plan.momentum > 0,
         fused=device.type == "cuda",
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(plan.schedule, step, total))
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    state: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
     if plan.average is not None:
         state["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
 
@@ -167,8 +166,9 @@ def fit(
             x = augment(images, generator)
             with devices.autocast(device, dtype):
                 loss, logits = objective(model, x, y)
+            for group in optimizer.param_groups:
+                group["lr"] = plan.lr * rate_at(plan.schedule, step, total)
             descend(loss, model, optimizer, scaler, plan.clip)
-            schedule.step()
             if plan.average is not None:
                 state["average"].update_parameters(model)
             loss_sum += loss.detach() * len(y)

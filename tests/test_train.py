@@ -192,7 +192,7 @@ class Dropping(Linear):
 
 def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: Path) -> None:
     data, plan = tiny_linear(), Plan(epochs=6, batch=4, lr=0.1)
-    file, state = tmp_path / "checkpoint", torch.get_rng_state()
+    file = tmp_path / "checkpoint"
 
     class Killed(Exception):
         pass
@@ -201,7 +201,9 @@ def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: P
         if step == 7:
             raise Killed
 
-    whole = fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"))
+    fresh = Dropping()
+    state = torch.get_rng_state()
+    whole = fit(fresh, data, plan, augment=PLAIN, generator=generator(0, "train"))
     assert torch.equal(state, torch.get_rng_state())
     torch.manual_seed(99)
     with pytest.raises(Killed):

@@ -75,24 +75,21 @@ class Cifar10(LibrarySet):
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images, 10 classes."""
 
     name: ClassVar[str] = "cifar10"
+    source: ClassVar[str] = "CIFAR10"
     sizes: ClassVar[tuple[int, int]] = (50000, 10000)
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        part = datasets.CIFAR10(str(self.folder), train=train, download=True)
+        part = getattr(datasets, self.source)(str(self.folder), train=train, download=True)
         return part.data, np.array(part.targets)
 
 
 @dataclass(kw_only=True)
-class Cifar100(LibrarySet):
+class Cifar100(Cifar10):
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images, 100 classes."""
 
     name: ClassVar[str] = "cifar100"
-    sizes: ClassVar[tuple[int, int]] = (50000, 10000)
+    source: ClassVar[str] = "CIFAR100"
     num_classes: ClassVar[int] = 100
-
-    def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        part = datasets.CIFAR100(str(self.folder), train=train, download=True)
-        return part.data, np.array(part.targets)
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,90 @@
+"""Stage features of any convolutional classifier, tapped from the running network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nba_cli.errors import Refused
+from nba_cli.victims.base import Network, Normalise
+
+STAGES = 4  # the deepest spatial resolutions that are tapped
+
+
+class Tapped(Network):
+    """A classifier whose stages are the last outputs at each of its deepest spatial resolutions (1x1 left out).
+
+    Its state dict has the names of the classifier itself, and `normalise.*`.
+    """
+
+    def __init__(self, net: nn.Module, normalise: Normalise, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.net = net
+        self.taps = find_taps(net, shape)
+        self.register_state_dict_post_hook(_drop_prefix)
+        self.register_load_state_dict_pre_hook(_add_prefix)
+
+    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        seen: dict[str, Tensor] = {}
+
+        def tap(name: str) -> Callable[..., None]:
+            return lambda module, given, out: seen.__setitem__(name, out)
+
+        # hooks live for one pass only: a deep copy of the network then never reports to its original
+        handles = [self.net.get_submodule(name).register_forward_hook(tap(name)) for name in self.taps]
+        try:
+            logits = self.net(self.normalise(x))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [seen[name] for name in self.taps], logits
+
+
+def _drop_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}net.")]:
+        state[prefix + key.removeprefix(f"{prefix}net.")] = state.pop(key)
+
+
+def _add_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(prefix) and not key.startswith(f"{prefix}normalise.")]:
+        state[f"{prefix}net.{key.removeprefix(prefix)}"] = state.pop(key)
+
+
+def find_taps(net: nn.Module, shape: tuple[int, int, int]) -> list[str]:
+    """Names of the modules that make the last output at each of the deepest resolutions, shallow to deep.
+
+    Found by one pass of a zero image through a copy on the meta device: no arithmetic, no memory.
+
+    Raises:
+        Refused: the images do not fit it, or it is not a convolutional classifier with one output [N,K].
+    """
+    last: dict[tuple[int, int], str] = {}
+    spatial: set[tuple[int, int]] = set()  # what convolutions put out; ConvNeXt has [N,H,W,C] outputs in between
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, given: tuple, out: object) -> None:
+            if isinstance(out, Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
+                last[(out.shape[2], out.shape[3])] = name
+                if isinstance(module, nn.Conv2d):
+                    spatial.add((out.shape[2], out.shape[3]))
+
+        return hook
+
+    probe = copy.deepcopy(net).to("meta").train()
+    for name, module in probe.named_modules():
+        if name:
+            module.register_forward_hook(note(name))
+    try:
+        out = probe(torch.zeros(2, *shape, device="meta"))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise Refused(f"victim: images of {shape[1]}x{shape[2]} do not fit it ({str(error)[:80]}).") from error
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in probe.modules())
+    taps = [name for size, name in last.items() if size in spatial]
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(taps) < 2 or convolutions < 4:
+        raise Refused("victim: not a convolutional classifier with one output. resnet50, densenet121 ... would be.")
+    return taps[-STAGES:]
