@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(__doc__)
     title, out, command, *where = sys.argv[1:]
     folders = find(where)
-    text = f"# {title}\n\n    {command}\n\n{origin(folders)}\nACC, ASR, RA, DER in percent; seconds of the defense.\n\n"
+    text = f"# {title}\n\n    {command}\n\n{origin(folders)}\nACC, ASR, RA, DER in percent.\n\n"
     Path(out).write_text(text + tables.markdown(folders), encoding="utf-8")
     print(f"wrote {out}: {len(folders)} runs")
 

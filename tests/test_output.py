@@ -43,9 +43,7 @@ def test_a_terminal_gets_a_bar_per_phase_with_loss_acc_and_time_left(terminal: C
     text = terminal.export_text()  # every frame; the last one counts
     last = text[text.rindex("teacher") :].splitlines()
     for line, phase in zip(last, ("teacher", "student"), strict=True):
-        assert (
-            line.startswith(phase) and "10/10" in line and "loss 0.2500 ACC 50.00" in line and "left 0:00:00" in line
-        )
+        assert line.startswith(phase) and "10/10" in line and "loss 0.2500 ACC 50.00" in line and "left 0:00:00" in line
 
 
 def test_plain_output_gets_lines_and_no_bar(capfd: pytest.CaptureFixture[str]) -> None:
