@@ -166,8 +166,9 @@ def fit(
             x = augment(images, generator)
             with devices.autocast(device, dtype):
                 loss, logits = objective(model, x, y)
+            lr = plan.lr * rate_at(plan.schedule, step, total)
             for group in optimizer.param_groups:
-                group["lr"] = plan.lr * rate_at(plan.schedule, step, total)
+                group["lr"] = lr
             descend(loss, model, optimizer, scaler, plan.clip)
             if plan.average is not None:
                 state["average"].update_parameters(model)
@@ -187,7 +188,6 @@ def fit(
                 )
             if ended:
                 seconds = time.monotonic() - began
-                lr = plan.lr * rate_at(plan.schedule, step, total)
                 scalars |= {"epoch": step // per_epoch + 1, "lr": lr, "seconds": seconds}
             report(phase, step + 1, total, scalars)
             if ended and checkpoint:  # after the report: a line too many is dropped on resume, a missing one is lost
