@@ -1,14 +1,27 @@
 """Attacks by name. A new one is a file, a YAML in conf/attack/ and a line here."""
 
 from attacks.badnets import BadNets
-from attacks.base import Attack, Mode, poison, stamped
+from attacks.base import Attack, Mode, poison, poisoned_index, stamped
 from attacks.blend import Blend
+from attacks.cl import CleanLabel
+from attacks.inputaware import InputAware
+from attacks.learned import Learned
 from attacks.none import NoAttack
+from attacks.refool import Refool
+from attacks.sig import Sig
+from attacks.trojan import Trojan
+from attacks.wanet import WaNet
 
 ATTACKS: dict[str, type[Attack]] = {
     "none": NoAttack,
     "badnets": BadNets,
+    "trojan": Trojan,
     "blend": Blend,
+    "cl": CleanLabel,
+    "sig": Sig,
+    "refool": Refool,
+    "wanet": WaNet,
+    "inputaware": InputAware,
 }
 
-__all__ = ["ATTACKS", "Attack", "Mode", "poison", "stamped"]
+__all__ = ["ATTACKS", "Attack", "Learned", "Mode", "poison", "poisoned_index", "stamped"]

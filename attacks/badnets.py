@@ -9,16 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from nba_cli.errors import Refused
-
-
-class Corner(Enum):
-    """Where the patch sits."""
-
-    bottom_right = "bottom_right"
-    bottom_left = "bottom_left"
-    top_right = "top_right"
-    top_left = "top_left"
+from attacks.patch import Corner, check, checker, paste
 
 
 class Pattern(Enum):
@@ -49,21 +40,10 @@ class BadNets(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 1 or self.margin < 0:
-            raise Refused(f"attack.size={self.size}, attack.margin={self.margin}: size is 1 or more, margin 0 or more.")
+        check(self.size, self.margin)
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
-        height, width = images.shape[2:]
-        reach = self.size + self.margin
-        if reach > min(height, width):
-            raise Refused(f"attack.size={self.size} with margin={self.margin} does not fit images of {height}x{width}.")
-        vertical, horizontal = self.corner.value.split("_")
-        top = self.margin if vertical == "top" else height - reach
-        left = self.margin if horizontal == "left" else width - reach
-        steps = torch.arange(self.size, device=images.device)
-        patch = torch.ones(self.size, self.size, device=images.device)
-        if self.pattern is Pattern.checker:
-            patch = ((steps[:, None] + steps[None, :]) % 2 == 0).to(images.dtype)
-        out = images.clone()
-        out[:, :, top : top + self.size, left : left + self.size] = patch
-        return out
+        patch = checker(self.size, images)
+        if self.pattern is Pattern.white:
+            patch = torch.ones_like(patch)
+        return paste(images, patch, self.corner, self.margin)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from nba_cli import seeds
 from nba_cli.data import Data
 from nba_cli.errors import Refused
+from nba_cli.train import Objective, Partner
 
 
 class Mode(Enum):
@@ -87,6 +90,21 @@ class Attack:
         """
         raise NotImplementedError
 
+    def bystanders(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Further images, int64 ascending, that `cross` changes and that keep their label; of `count` images, `index`
+        are poisoned."""
+        return index[:0]
+
+    def cross(self, images: Tensor, index: Tensor) -> Tensor:
+        """What bystanders get instead of the trigger: as `stamp`."""
+        return images
+
+    def join(
+        self, channels: int, num_classes: int, seed: int, device: torch.device
+    ) -> tuple[Objective, Partner] | None:
+        """What takes part in the victim's training and becomes the trigger; None where the data alone are poisoned."""
+        return None
+
     def goal(self, labels: Tensor, num_classes: int) -> Tensor:
         """What the attacker wants triggered images of these true classes to be taken for: int64 [N] -> [N]."""
         if self.mode is Mode.all2all:
@@ -98,22 +116,33 @@ class Attack:
         return labels if self.mode is Mode.clean_label else self.goal(labels, num_classes)
 
 
-def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
-    """Triggered images as images: uint8 [N,C,H,W] -> uint8, rounded to 8 bits, because a poisoned image is a file.
-
-    Materialises poisoned training sets and triggered test sets alike.
-    """
+@torch.no_grad()
+def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = 2048) -> Tensor:
+    """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file."""
+    if not len(index):
+        return images.clone()
     chunks = [
-        attack.stamp(part.float() / 255, where, train=train).mul(255).round().clamp(0, 255).to(torch.uint8)
+        change(part.float() / 255, where).mul(255).round().clamp(0, 255).to(torch.uint8)
         for part, where in zip(images.split(batch), index.split(batch), strict=True)
     ]
-    return torch.cat(chunks) if chunks else images.clone()
+    return torch.cat(chunks)
 
 
-def poison(attack: Attack, train: Data, num_classes: int, seed: int) -> tuple[Data, Tensor]:
-    """The poisoned copy of a training set on the CPU, and which of its images are poisoned, int64 [P], by `seed`."""
-    index = attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
+def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
+    """Triggered images as images, uint8 -> uint8: poisoned training sets and triggered test sets alike."""
+    return materialise(partial(attack.stamp, train=train), images, index, batch)
+
+
+def poisoned_index(attack: Attack, train: Data, num_classes: int, seed: int) -> Tensor:
+    """Which images of a training set are poisoned, int64 [P], by `seed`."""
+    return attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
+
+
+def poison(attack: Attack, train: Data, index: Tensor, num_classes: int, seed: int) -> Data:
+    """The poisoned copy of a training set on the CPU; `seed` draws the bystanders."""
     images, labels = train.images.clone(), train.labels.clone()
     images[index] = stamped(attack, train.images[index], index, train=True)
     labels[index] = attack.relabel(train.labels[index], num_classes)
-    return Data(images, labels), index
+    beside = attack.bystanders(index, len(train), seeds.generator(seed, "bystanders"))
+    images[beside] = materialise(attack.cross, train.images[beside], beside)
+    return Data(images, labels)

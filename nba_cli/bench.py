@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from attacks import Attack, Mode
-from nba_cli import devices, logs, metrics, pictures, runs
+from nba_cli import devices, distances, logs, metrics, pictures, runs
 from nba_cli.data import Splits
 from nba_cli.schema import AttackRun
 from nba_cli.victims import Network
@@ -43,9 +43,14 @@ class Bench:
         logs.header(f"nba {self.stage}", about | rows | where)
 
     def begin(self) -> None:
-        """Nothing can be refused any more: mark the run unfinished, write its settings and a picture of its trigger."""
+        """Nothing can be refused any more: mark the run unfinished, write its settings."""
         runs.begin(self.out, self.stage, self.run)
-        pictures.trigger_sheet(self.run.attack, self.splits.test, self.splits.num_classes, self.out / "trigger.png")
+
+    def trigger(self) -> dict[str, float]:
+        """Write a picture of the trigger; returns how far it moves test images, see `distances`."""
+        test, attack, num_classes = self.splits.test, self.run.attack, self.splits.num_classes
+        pictures.trigger_sheet(attack, test, num_classes, self.out / "trigger.png")
+        return distances.of_attack(attack, test, num_classes)
 
     def measure(self, network: Network) -> dict:
         """The figures of `network` on the test set."""
@@ -76,8 +81,10 @@ def open_bench(stage: str, run: AttackRun, out: Path) -> Bench:
 
 def poison_note(attack: Attack, count: int, total: int) -> str:
     """How many images are poisoned, what the rate refers to, and what the attacker wants."""
-    if not count:
+    if not attack.rate:
         return "no image: a clean victim"
     whole = f"class {attack.target}" if attack.mode is Mode.clean_label else f"the {total:,} training images"
     wanted = "label + 1" if attack.mode is Mode.all2all else f"class {attack.target}"
-    return f"{count:,} images ({100 * attack.rate:.4g} % of {whole}), {attack.mode.value} -> {wanted}"
+    share = f"{100 * attack.rate:.4g} %"
+    what = f"{count:,} images ({share} of {whole})" if count else f"{share} of every batch"
+    return f"{what}, {attack.mode.value} -> {wanted}"

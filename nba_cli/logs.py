@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nba_cli.errors import Refused
-from nba_cli.train import Report
+from nba_cli.train import Report, silent
 
 LOG = logging.getLogger("nba")
 QUIET_SECONDS = 2.0  # on plain output, no more than one progress line in this time
@@ -76,7 +76,7 @@ def recording(path: Path) -> Iterator[None]:
 class Bars:
     """Progress of the phases of a stage: a bar each on a terminal, else a plain line per epoch."""
 
-    def __init__(self, history: Report) -> None:
+    def __init__(self, history: Report = silent) -> None:
         self.history = history
         self.started: dict[str, float] = {}
         self.last_line = 0.0

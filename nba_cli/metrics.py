@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32
 
 def measure(
     model: nn.Module, test: Data, attack: Attack, num_classes: int, dtype: torch.dtype = torch.float32
-) -> dict[str, float | int | None]:
+) -> dict[str, Any]:
     """The figures of one model under one attack.
 
     acc: clean test accuracy, whole test set.
@@ -35,18 +37,28 @@ def measure(
     the attacker wants are left out (all2all: nobody is).
     ra: share of the same triggered images classified as their TRUE class (robust accuracy).
     asr and ra are None when the attack triggers no image. `triggered` counts the images behind them.
+    asr_by_class: the same share among the triggered images of each true class; None where there are none.
     """
     goal = attack.goal(test.labels, num_classes)
     index = (goal != test.labels).nonzero().flatten()
-    figures: dict[str, float | int | None] = {
+    figures: dict[str, Any] = {
         "acc": _share(predict(model, test.images, dtype), test.labels),
         "asr": None,
         "ra": None,
         "triggered": len(index),
+        "asr_by_class": [None] * num_classes,
     }
     if len(index):
         classes = predict(model, stamped(attack, test.images[index], index), dtype)
-        figures |= {"asr": _share(classes, goal[index]), "ra": _share(classes, test.labels[index])}
+        labels, wanted = test.labels[index], goal[index]
+        figures |= {
+            "asr": _share(classes, wanted),
+            "ra": _share(classes, labels),
+            "asr_by_class": [
+                _share(classes[labels == label], wanted[labels == label]) if (labels == label).any() else None
+                for label in range(num_classes)
+            ],
+        }
     return figures
 
 

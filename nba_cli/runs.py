@@ -72,6 +72,8 @@ def name(stage: str, run: schema.Machine) -> str:
         head = []
         parts = {part: shaping(getattr(subject, part), stage) for part in ("attack", "victim", "dataset")}
         settings = parts | {"weights": file_digest(file)}
+        if run.trigger is not None:
+            settings["trigger"] = file_digest(Path(run.trigger))
     else:
         assert isinstance(run, schema.AttackRun)
         subject = schema.as_attack(run) if stage == "attack" else run

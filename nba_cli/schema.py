@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from omegaconf import MISSING
 
 from attacks import ATTACKS, Attack
+from attacks.none import NoAttack
 from nba_cli import devices
 from nba_cli.data import DATASETS, Dataset
 from nba_cli.defenses import DEFENSES, Defense
@@ -55,6 +56,7 @@ class AttackRun(Machine):
     dataset: the data set
     train: how long and how hard to train the victim
     seed: draws the poisoned images, the victim's weights and the order of its training
+    reference: also measure a clean victim under the trigger; it is trained first when it is missing
     """
 
     attack: Attack = MISSING
@@ -62,6 +64,7 @@ class AttackRun(Machine):
     dataset: Dataset = MISSING
     train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = 0
+    reference: bool = field(default=True, metadata={"shapes": ()})
 
 
 @dataclass(kw_only=True)
@@ -81,12 +84,14 @@ class EvaluateRun(Machine):
     run: folder of a finished run whose model is to be measured
     weights: a .safetensors file to be measured instead; needs victim=… and dataset=…
     attack: trigger to measure with; null takes the run's own
+    trigger: trigger.safetensors of a run, for an attack whose trigger was learned; null finds it
     victim: architecture; null takes the run's own
     dataset: data set; null takes the run's own
     """
 
     run: str | None = None
     weights: str | None = None
+    trigger: str | None = None
     attack: Attack | None = None
     victim: Victim | None = None
     dataset: Dataset | None = None
@@ -107,10 +112,16 @@ def as_attack(run: AttackRun) -> AttackRun:
         dataset=run.dataset,
         train=run.train,
         seed=run.seed,
+        reference=run.reference,
         device=run.device,
         precision=run.precision,
         output=run.output,
     )
+
+
+def as_clean(run: AttackRun) -> AttackRun:
+    """The clean victim of the same settings: helper of learned triggers, reference of every figure."""
+    return replace(as_attack(run), attack=NoAttack())
 
 
 def register() -> None:

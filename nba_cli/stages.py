@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from attacks import poison
-from nba_cli import logs, metrics, runs, seeds, tables, weights
-from nba_cli.bench import open_bench, poison_note
+from attacks import poison, poisoned_index
+from nba_cli import logs, metrics, runs, seeds, tables, triggers, weights
+from nba_cli.bench import Bench, open_bench, poison_note
 from nba_cli.data import clean_share
 from nba_cli.data.arrays import file_digest
 from nba_cli.defenses import Evidence
 from nba_cli.errors import Refused
 from nba_cli.history import History
-from nba_cli.schema import AttackRun, DefendRun, EvaluateRun, Machine, as_attack
-from nba_cli.train import fit
+from nba_cli.schema import AttackRun, DefendRun, EvaluateRun, Machine, as_attack, as_clean
+from nba_cli.train import cross_entropy, fit
+from nba_cli.victims import Network
 
 
 def perform(stage: str, run: Machine) -> Path:
@@ -41,9 +44,14 @@ def attack(run: AttackRun, out: Path) -> None:
     """Poison the training set, train the victim on it, measure it."""
     bench = open_bench("attack", run, out)
     train, test, num_classes = bench.splits.train, bench.splits.test, bench.splits.num_classes
-    poisoned, index = poison(run.attack, train, num_classes, run.seed)
+    index = poisoned_index(run.attack, train, num_classes, run.seed)
+    helper = clean_victim(bench)
+    crafting = triggers.equip(run, bench, helper)
+    poisoned = poison(run.attack, train, index, num_classes, run.seed)
     bench.begin()
     bench.header(seed=str(run.seed), poisoned=poison_note(run.attack, len(index), len(train)))
+    joint = run.attack.join(train.images.shape[1], num_classes, seeds.derive(run.seed, "partner"), bench.device)
+    objective, partner = joint or (cross_entropy, None)
     network = run.victim.build(num_classes, train, seeds.derive(run.seed, "weights")).to(bench.device)
     checkpoint = out / "checkpoint"
     history = History(out / "history.jsonl", resume=checkpoint.is_file())
@@ -52,33 +60,57 @@ def attack(run: AttackRun, out: Path) -> None:
             network,
             run.dataset.place(poisoned, bench.device),
             run.train,
+            objective,
             augment=run.dataset.augment,
             generator=seeds.generator(run.seed, "train", bench.device),
             dtype=bench.dtype,
             report=report,
             phase="victim",
             checkpoint=checkpoint,
+            partner=partner,
         )
+    if partner is not None:
+        triggers.adopt(run.attack, partner)
     weights.save(network, out / "model.safetensors")
+    trigger = triggers.keep(run.attack, out)
     figures = bench.measure(network)
+    clean = bench.measure(helper()) if run.reference and figures["asr"] is not None else None
     bench.finish(
         figures=figures,
+        reference=clean,
+        trigger=bench.trigger(),
         counts={"train": len(train), "test": len(test), "poisoned": len(index)},
-        seconds={"train": history.seconds},
+        seconds={"craft": crafting, "train": history.seconds},
         digests={
             "train": train.digest(),
             "test": test.digest(),
             "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
             "weights": file_digest(out / "model.safetensors"),
-        },
+        }
+        | trigger,
     )
-    logs.show(tables.figures([("victim", figures, history.seconds)]), out)
+    rows = [("victim", figures, history.seconds)]
+    logs.show(tables.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
+
+
+def clean_victim(bench: Bench) -> Callable[[], Network]:
+    """Returns the clean victim of the bench's settings, frozen; trained at the first call when it is missing."""
+
+    @functools.cache
+    def network() -> Network:
+        victim = perform("attack", as_clean(bench.run))
+        found = bench.run.victim.build(bench.splits.num_classes, bench.splits.train)
+        weights.load(found, victim / "model.safetensors")
+        return found.to(bench.device).eval().requires_grad_(False)
+
+    return network
 
 
 def defend(run: DefendRun, out: Path) -> None:
     """Train the victim if it is missing, hand the evidence to the defense, measure before and after."""
     victim = perform("attack", as_attack(run))
     before = runs.results(victim)
+    triggers.recall(run.attack, victim / triggers.FILE)
     bench = open_bench("defend", run, out)
     train, num_classes = bench.splits.train, bench.splits.num_classes
     clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed)
@@ -105,11 +137,13 @@ def defend(run: DefendRun, out: Path) -> None:
     weights.save(cured, out / "model.safetensors")
     figures = bench.measure(cured)
     der = metrics.der(before["figures"], figures)
-    own = {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
+    own = triggers.keep(run.attack, out) | {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
     bench.finish(
         figures=figures,
         before=before["figures"],
+        reference=before["reference"],
         der=der,
+        trigger=bench.trigger(),
         counts=before["counts"] | {"clean": len(clean)},
         seconds=before["seconds"] | {"defense": seconds},
         digests=before["digests"] | {"victim": before["digests"]["weights"]} | own,
@@ -126,6 +160,12 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.header(weights=str(file))
     network = subject.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load(network, file)
+    if run.trigger is not None:
+        triggers.recall(subject.attack, Path(run.trigger))
+    elif run.attack is not None and run.weights is None:
+        triggers.find(subject, bench, clean_victim(bench))
+    elif run.attack is None and run.run is not None:
+        triggers.recall(subject.attack, file.with_name(triggers.FILE))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device))
@@ -136,6 +176,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.finish(
         settings=settings,
         figures=figures,
+        trigger=bench.trigger(),
         counts={"test": len(bench.splits.test)},
         seconds={"evaluate": seconds},
         digests={"test": bench.splits.test.digest(), "weights": file_digest(file)},

@@ -18,13 +18,13 @@ def percent(share: float | None) -> str:
 
 
 def figures(rows: Sequence[Row], der: float | None = None) -> Table:
-    """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line of a before / after pair."""
+    """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     table.add_column("")
     for title in ("ACC", "ASR", "RA", "DER", "seconds"):
         table.add_column(title, justify="right")
     for number, (title, shares, seconds) in enumerate(rows):
-        last = len(rows) > 1 and number == len(rows) - 1
+        last = der is not None and number == len(rows) - 1
         table.add_row(
             title,
             *(percent(shares[key]) for key in ("acc", "asr", "ra")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,6 +25,14 @@ FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the dev
 N = TypeVar("N", bound=nn.Module)
 Objective = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(model, x float [B,C,H,W] in [0,1], y int64 [B]) -> (scalar loss, logits [B,K])."""
+
+
+@dataclass(frozen=True)
+class Partner:
+    """What is trained beside the model by the same loss, with an optimizer of its own: an attack's generators."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
 
 
 class Report(Protocol):
@@ -124,13 +132,15 @@ def fit(
     report: Report = silent,
     phase: str = "train",
     checkpoint: Path | None = None,
+    partner: Partner | None = None,
 ) -> N:
     """Train `model` in place on `data` and return it.
 
     `data` is on the model's device, or on the CPU, from where batches are copied. `generator`, on the model's device,
     feeds the order of images and the augmentation; dropout inside the model is seeded from it too, and torch's global
     state is left as it was. With `checkpoint`, the state is saved there after each epoch and an existing file is
-    continued from: the result is the same as without the interruption.
+    continued from: the result is the same as without the interruption. A `partner`, already on that device,
+    is trained by the same loss.
 
     Raises:
         Refused: the loss is no longer finite (names the step), or the checkpoint was made on another kind of device.
@@ -147,6 +157,11 @@ def fit(
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    optimizers: list[torch.optim.Optimizer] = [optimizer]
+    if partner is not None:
+        optimizers.append(partner.optimizer)
+        state |= {"partner": partner.module, "partner_optimizer": partner.optimizer}
+        partner.module.train()
     if plan.average is not None:
         state["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
 
@@ -169,7 +184,7 @@ def fit(
             lr = plan.lr * rate_at(plan.schedule, step, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            descend(loss, model, optimizer, scaler, plan.clip)
+            descend(loss, model, optimizers, scaler, plan.clip)
             if plan.average is not None:
                 state["average"].update_parameters(model)
             loss_sum += loss.detach() * len(y)
@@ -200,15 +215,17 @@ def fit(
 def descend(
     loss: Tensor,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
     clip: float | None,
 ) -> None:
-    """One optimizer step down `loss`, its gradient norm clipped at `clip`."""
-    optimizer.zero_grad()
+    """One step of every optimizer down `loss`; the gradient norm of `model`, which the first one steps, is clipped."""
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     scaler.scale(loss).backward()
     if clip is not None:
-        scaler.unscale_(optimizer)
+        scaler.unscale_(optimizers[0])
         nn.utils.clip_grad_norm_(model.parameters(), clip)
-    scaler.step(optimizer)
+    for optimizer in optimizers:
+        scaler.step(optimizer)
     scaler.update()

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
-from torch import nn
+from torch import Tensor, nn
 
 from nba_cli import files
 from nba_cli.errors import Refused
@@ -23,18 +23,27 @@ def save(model: nn.Module, path: Path) -> None:
     files.write(path, serialize(tensors))
 
 
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        Refused: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise Refused(f"{path}: no such file.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Refused(f"{path}: not a readable safetensors file ({error}).") from error
+
+
 def load(model: nn.Module, path: Path) -> None:
     """Load a safetensors file into `model`.
 
     Raises:
         Refused: the file is missing or damaged, or does not fit; names the first tensors that differ.
     """
-    if not path.is_file():
-        raise Refused(f"{path}: no such file.")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Refused(f"{path}: not a readable safetensors file ({error}).") from error
+    found = read(path)
     own = model.state_dict()
     if not STATISTICS & found.keys():  # public weights of the architecture: normalised by the data set's statistics
         LOG.warning(f"{path}: holds no normalisation; the data set's channel statistics are used")

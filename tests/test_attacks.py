@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attacks import ATTACKS, Attack, Mode, poison, stamped
+from attacks import ATTACKS, Attack, Mode, poison, poisoned_index, stamped
 from attacks.badnets import BadNets, Corner, Pattern
 from attacks.blend import Blend, Key
 from nba_cli.data import Data
@@ -145,7 +145,8 @@ def test_impossible_settings_are_refused() -> None:
 
 def test_poison_changes_the_chosen_images_only(tiny: Data) -> None:
     attack = BadNets(rate=0.2, target=1)
-    poisoned, index = poison(attack, tiny, 3, seed=0)
+    index = poisoned_index(attack, tiny, 3, seed=0)
+    poisoned = poison(attack, tiny, index, 3, seed=0)
     rest = torch.ones(len(tiny), dtype=torch.bool)
     rest[index] = False
     assert len(index) == 48
@@ -157,7 +158,8 @@ def test_poison_changes_the_chosen_images_only(tiny: Data) -> None:
 
 def test_no_attack_poisons_nothing(tiny: Data) -> None:
     attack = ATTACKS["none"]()
-    poisoned, index = poison(attack, tiny, 3, seed=0)
+    index = poisoned_index(attack, tiny, 3, seed=0)
+    poisoned = poison(attack, tiny, index, 3, seed=0)
     assert len(index) == 0 and poisoned.digest() == tiny.digest()
     with pytest.raises(Refused, match="poisons nothing"):
         ATTACKS["none"](rate=0.1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks import poison
+from attacks import poison, poisoned_index
 from attacks.badnets import BadNets
 from nba_cli.data import Augment, Data, clean_share
 from nba_cli.defenses import DEFENSES, FT, NBA, Defense, Evidence
@@ -32,7 +32,7 @@ SHORT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def victim(tiny: Data) -> Network:
-    poisoned, _ = poison(ATTACK, tiny, 3, seed=0)
+    poisoned = poison(ATTACK, tiny, poisoned_index(ATTACK, tiny, 3, seed=0), 3, seed=0)
     network = fit(
         WideResNet(depth=10).build(3, tiny),
         poisoned,

@@ -1,0 +1,84 @@
+"""WaNet: a slight warp of the whole image (Nguyen & Tran, ICLR 2021, arXiv:2102.10369)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.base import Mode
+from attacks.chance import uniform
+from attacks.learned import Learned, Lesson, Tensors
+from nba_cli import seeds
+from nba_cli.errors import Refused
+
+
+@dataclass(kw_only=True)
+class WaNet(Learned):
+    """x'(p) = x(p + s F(p)): F is a random flow on a k x k grid, scaled to mean absolute value 1 and bicubically
+    upsampled; coordinates lie in [-1,1] and s is divided by the image's width, as in the authors' code.
+
+    Noise mode: `noise` times as many further images are warped by F + n, n uniform in [-1,1] of a pixel's share per
+    position and image, and keep their labels, so that the victim learns this very warp and not warps as such.
+
+    Ours: poisoned images are fixed before training (the authors draw them anew in each batch).
+
+    Fields:
+        k: side of the grid of control points
+        s: strength of the warp
+        noise: noise-mode images per poisoned image
+        flow_seed: which flow
+    """
+
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
+    crafted: ClassVar[bool] = False
+
+    k: int = 4
+    s: float = 0.5
+    noise: float = 2.0
+    flow_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k < 2 or self.s <= 0 or self.noise < 0:
+            raise Refused(f"attack.k={self.k}, s={self.s}, noise={self.noise}: k >= 2, s > 0, noise >= 0.")
+
+    def bystanders(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        wanted = round(self.noise * len(index))
+        rest = torch.ones(count, dtype=torch.bool)
+        rest[index] = False
+        pool = rest.nonzero().flatten()
+        if wanted > len(pool):
+            raise Refused(
+                f"attack.noise={self.noise} asks for {wanted} noise-mode images, but only {len(pool)} are not poisoned."
+            )
+        return pool[torch.randperm(len(pool), generator=generator)[:wanted]].sort().values
+
+    def learn(self, lesson: Lesson) -> Tensors:
+        """The flow s F / W [1,H,W,2], a function of `flow_seed` alone; kept with the victim all the same."""
+        height, width = lesson.train.images.shape[2:]
+        random = seeds.generator(self.flow_seed, "flow")
+        coarse = torch.rand(1, 2, self.k, self.k, generator=random) * 2 - 1
+        flow = F.interpolate(coarse / coarse.abs().mean(), (height, width), mode="bicubic", align_corners=True)
+        return {"flow": (self.s / width * flow).permute(0, 2, 3, 1).contiguous()}
+
+    def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
+        return warp(images, self.tensor("flow", images).expand(len(images), -1, -1, -1))
+
+    def cross(self, images: Tensor, index: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        place = torch.arange(height * width * 2, device=index.device)
+        noise = uniform(index[:, None] * len(place) + place, self.flow_seed, "noise mode") * 2 - 1
+        return warp(images, self.tensor("flow", images) + noise.view(-1, height, width, 2) / width)
+
+
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """images [N,C,H,W] read at their own positions plus `flow` [N,H,W,2] (x, y), in units of [-1,1], bilinear."""
+    height, width = images.shape[2:]
+    rows = torch.linspace(-1, 1, height, device=images.device, dtype=images.dtype)
+    columns = torch.linspace(-1, 1, width, device=images.device, dtype=images.dtype)
+    here = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=2)
+    return F.grid_sample(images, (here + flow).clamp(-1, 1), mode="bilinear", align_corners=True).clamp(0, 1)
