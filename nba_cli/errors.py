@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import errno
 import re
+import traceback
 from collections.abc import Iterable
 
 
@@ -23,6 +24,12 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+def _raised_in(error: BaseException, function: str) -> bool:
+    """/proc and the like answer mkdir with "no such file", which elsewhere would be a defect of ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == function
 
 
 def _expected(error: BaseException) -> bool:
@@ -45,10 +52,12 @@ def one_line(error: BaseException) -> str | None:
     """
     if isinstance(error, Refused):
         return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in DISK:
+    if isinstance(error, OSError) and (error.errno in DISK or _raised_in(error, "mkdir")):
         return f"{error.filename or 'output'}: {error.strerror}. Set output=FOLDER to one that can be written."
     if not _expected(error):
         return None
+    if missing := _missing(error):
+        return f"{missing} has no value. Add {missing}=…"
     text = str(error)
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         group, choice = found.groups()
@@ -59,10 +68,19 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Error merging override (\S+)", text):
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{found[1]} has no value. Add {found[1]}=…"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+
+
+def _missing(error: BaseException | None) -> str | None:
+    """The option that has no value and needs one, wherever in the chain of errors it is named."""
+    from omegaconf.errors import MissingMandatoryValue
+
+    while error is not None:
+        if isinstance(error, MissingMandatoryValue):
+            return error.full_key
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _unknown_key(key: str, error: BaseException) -> str:

@@ -104,7 +104,7 @@ def show(command: str, overrides: list[str]) -> None:
     for group in chosen:
         now = cfg.hydra.runtime.choices.get(group) or "null"
         table.add_row(group, escape(" ".join(_choices(group))), f"[dim]now: {now}[/dim]")
-    console.print(table)
+    logs.print_table(table)
     console.print("\n[bold]Options[/bold] (option=value)")
     table = Table(box=None, show_header=False, padding=(0, 2))
     _options(table, cfg, schema.RUNS[command], "")
@@ -112,5 +112,5 @@ def show(command: str, overrides: list[str]) -> None:
         if node is not None and (cls := OmegaConf.get_type(node)):
             table.add_row("")
             _options(table, node, cls, f"{group}.")
-    console.print(table)
+    logs.print_table(table)
     console.print("\nSeveral values, a run for each: --multirun option=1,2,3. The settings without a run: --cfg job.")

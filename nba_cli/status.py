@@ -30,7 +30,12 @@ def state(out: Path, root: Path) -> str:
 
 
 def progress(out: Path) -> str:
-    """The last epoch of an unfinished run."""
+    """The last epoch of an unfinished run, the figures of a finished one."""
+    if (out / "metrics.json").is_file():
+        found = json.loads((out / "metrics.json").read_text(encoding="utf-8")).get("figures", {})
+        return "  ".join(
+            f"{name.upper()} {100 * found[name]:.2f}" for name in ("acc", "asr", "ra") if found.get(name) is not None
+        )
     file = out / "history.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     if not lines:
@@ -40,7 +45,7 @@ def progress(out: Path) -> str:
 
 
 def show(root: Path) -> None:
-    """Print a line for each unfinished run, and how many there are of each state.
+    """Print a line for each run, the unfinished ones last, and how many there are of each state.
 
     Raises:
         Refused: there is no such folder.
@@ -50,9 +55,8 @@ def show(root: Path) -> None:
     folders = [out for stage in STAGES for out in sorted((root / stage).glob("*")) if out.is_dir()]
     states = {out: state(out, root) for out in folders}
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for out, found in states.items():
-        if found != "finished":
-            table.add_row(found, str(out.relative_to(root)), progress(out))
+    for out, found in sorted(states.items(), key=lambda pair: pair[1] != "finished"):
+        table.add_row(found, str(out.relative_to(root)), progress(out))
     if table.row_count:
         logs.print_table(table)
     counts = Counter(states.values())

@@ -26,7 +26,8 @@ EPOCH = '{"phase": "victim", "step": 10, "epoch": 2, "loss": 0.5}\n'
 
 
 def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    make(tmp_path, "attack/done", metrics_json="{}", run_log="x ERROR failed")
+    figures = '{"figures": {"acc": 0.9123, "asr": null, "ra": null}}'
+    make(tmp_path, "attack/done", metrics_json=figures, run_log="x ERROR failed")
     make(tmp_path, "attack/broken", run_log="1 INFO a\n2 ERROR failed\nTraceback")
     make(tmp_path, "defend/stopped", run_log="1 ERROR failed\n2 INFO begun again", history_jsonl=EPOCH)
     running = make(tmp_path, "defend/busy", history_jsonl=EPOCH)
@@ -39,6 +40,7 @@ def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.Captur
     lines = capfd.readouterr().out.splitlines()
     assert code == 0 and lines[-1].endswith("1 finished, 1 running, 1 interrupted, 1 failed")
     busy = next(line for line in lines if "defend/busy" in line)
+    assert lines[0].split() == ["finished", "attack/done", "ACC", "91.23"], "what is finished comes first"
     assert busy.split()[0] == "running" and "victim, epoch 2, loss 0.5000" in busy
     assert running.is_dir()
 

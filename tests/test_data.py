@@ -304,6 +304,12 @@ def test_every_library_set_asks_torchvision_for_both_splits(
     assert splits.train.labels.tolist() == list(range(dataset.num_classes))
     top = 2 if dataset is FashionMnist else 0
     assert (splits.train.images[:, :, top, 4:28] > 100).all() and not splits.train.images[:, :, 16].any()
+    kept = tmp_path / f"{dataset.name}.npz"
+    assert kept.is_file() == (dataset is Gtsrb), "what is slow to decode is kept"
+    if kept.is_file():
+        monkeypatch.setattr(dataset, "sizes", (dataset.num_classes,) * 2)
+        again = dataset(root=str(tmp_path)).load()
+        assert len(asked) == 2 and again.train.digest() == splits.train.digest()
 
 
 def test_flip_is_off_where_it_changes_the_meaning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from conftest import tiny_arrays
 from PIL import Image
 
-from nba_cli import weights
+from nba_cli import errors, weights
 from nba_cli.data import Data
 from nba_cli.victims.wrn import WideResNet
 
@@ -131,3 +132,15 @@ def test_a_full_disk(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_an_output_that_cannot_be_written(nba: Run, tmp_path: Path, stage: str) -> None:
     (tmp_path / "file").write_text("")
     refused(nba(stage, f"output={tmp_path}/file"), f"{tmp_path}/file", "Set output=FOLDER")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_an_output_where_no_folder_can_be_made(nba: Run) -> None:
+    refused(nba("attack", "output=/proc/nba"), "/proc/nba", "Set output=FOLDER")
+
+
+def test_a_missing_file_of_ours_is_a_defect() -> None:
+    try:
+        Path("/nonexistent").read_text()
+    except FileNotFoundError as error:
+        assert errors.one_line(error) is None

@@ -6,7 +6,9 @@ first use with a progress bar.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import filelock
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision import datasets
 
+from nba_cli import files
 from nba_cli.data.arrays import read_npz, to_data
 from nba_cli.data.base import Data, Dataset, Splits
 from nba_cli.errors import Refused
@@ -27,6 +30,15 @@ class LibrarySet(Dataset):
     name: ClassVar[str]
     sizes: ClassVar[tuple[int, int]]
     num_classes: ClassVar[int] = 10
+    keep: ClassVar[bool] = False  # as an .npz, because the images are slow to decode
+
+    def archive(self, splits: Splits, path: Path) -> None:
+        buffer = io.BytesIO()
+        arrays = {}
+        for part, data in (("train", splits.train), ("test", splits.test)):
+            arrays |= {f"x_{part}": data.images.permute(0, 2, 3, 1).numpy(), f"y_{part}": data.labels.numpy()}
+        np.savez(buffer, **arrays)
+        files.write(path, buffer.getvalue())
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 [N,H,W] or [N,H,W,C] and integer labels [N] of a split, downloaded when missing."""
@@ -45,6 +57,8 @@ class LibrarySet(Dataset):
                 )
         else:
             splits = self.fetched()
+            if self.keep:
+                self.archive(splits, archive)
         return Splits(to_32(splits.train), to_32(splits.test), self.num_classes)
 
     def fetched(self) -> Splits:
@@ -127,6 +141,7 @@ class Gtsrb(LibrarySet):
     name: ClassVar[str] = "gtsrb"
     sizes: ClassVar[tuple[int, int]] = (26640, 12630)
     num_classes: ClassVar[int] = 43
+    keep: ClassVar[bool] = True
     flip: bool = False
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
