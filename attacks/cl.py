@@ -14,6 +14,7 @@ from attacks.learned import Learned, Lesson, Tensors
 from attacks.patch import Corner, check, checker, paste
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
+from nba_cli.train import Report, silent
 from nba_cli.victims import Network
 
 
@@ -35,6 +36,7 @@ class CleanLabel(Learned):
         size: side of each patch in pixels
     """
 
+    crafted: ClassVar[bool] = True
     modes: ClassVar[tuple[Mode, ...]] = (Mode.clean_label,)
 
     mode: Mode = Mode.clean_label
@@ -53,8 +55,8 @@ class CleanLabel(Learned):
                 "step is above 0, steps 1 or more."
             )
 
-    def learn(self, lesson: Lesson) -> Tensors:
-        helper = lesson.helper()
+    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+        helper = lesson.helper
         random = seeds.generator(lesson.seed, "pgd")
         parts = lesson.index.split(250)
         found = []
@@ -64,7 +66,7 @@ class CleanLabel(Learned):
             start = torch.rand(images.shape, generator=random).to(lesson.device) * 2 - 1
             delta = self.perturb(helper, images.float() / 255, y, start * self.eps / 255, lesson.dtype)
             found.append((delta * 255).round().to(torch.int8).cpu())
-            lesson.report("pgd", number + 1, len(parts))
+            report("pgd", number + 1, len(parts))
         return {"train.index": lesson.index, "train.delta": torch.cat(found)}
 
     def perturb(self, helper: Network, x: Tensor, y: Tensor, delta: Tensor, dtype: torch.dtype) -> Tensor:

@@ -80,7 +80,6 @@ class InputAware(Learned):
     """
 
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
-    crafted: ClassVar[bool] = False
     joint: ClassVar[bool] = True
 
     cross_rate: float = 0.1

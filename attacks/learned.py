@@ -1,9 +1,9 @@
-"""Triggers that have to be made before they can be stamped: drawn, optimised, or trained together with the victim."""
+"""Triggers that have to be made before they can be stamped: drawn, crafted on a helper model, or trained together with
+the victim."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -21,27 +21,27 @@ TRAIN_ONLY = "train."
 
 @dataclass(kw_only=True)
 class Lesson:
-    """What a trigger is made from.
+    """What a trigger is crafted from.
 
     Fields:
         train: the clean training set, on the CPU
         index: which of its images will be poisoned, int64 [P]
         num_classes: number of classes
         seed: the run's seed
-        helper: returns the clean victim, in eval mode, its weights frozen
-        device: where the helper is
+        helper: the clean victim, in eval mode, its weights frozen
         dtype: arithmetic of the forward passes
-        report: progress
     """
 
     train: Data
     index: Tensor
     num_classes: int
     seed: int
-    helper: Callable[[], Network]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    helper: Network
     dtype: torch.dtype = torch.float32
-    report: Report = silent
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.helper.parameters()).device
 
 
 class Held:
@@ -52,18 +52,24 @@ class Held:
 
 @dataclass(kw_only=True)
 class Learned(Held, Attack):
-    """An attack that stamps with tensors of its own, in `made`, which `learn` returns and a file keeps.
+    """An attack that stamps with tensors of its own, in `made`, which a file keeps.
 
-    Names that start with TRAIN_ONLY serve the poisoning alone and are not kept with the victim.
+    They come from `draw` (a function of the settings), from `learn` where `crafted` (on a helper model, cached), or
+    from the partner of `join` where `joint` (trained with the victim). Names that start with TRAIN_ONLY serve the
+    poisoning alone and are not kept with the victim.
     """
 
-    crafted: ClassVar[bool] = True  # costs time on a helper model, hence cached
-    joint: ClassVar[bool] = False  # trained with its victim, see `join`
-    unshaped: ClassVar[tuple[str, ...]] = ()  # options that do not change what is learned
+    crafted: ClassVar[bool] = False
+    joint: ClassVar[bool] = False
+    unshaped: ClassVar[tuple[str, ...]] = ()  # options that do not change what is crafted
 
-    def learn(self, lesson: Lesson) -> Tensors:
-        """The trigger's tensors, on the CPU; none yet where it is `joint`."""
-        return {}
+    def draw(self, shape: tuple[int, int, int]) -> Tensors:
+        """The trigger's tensors for images of `shape` (C,H,W), on the CPU."""
+        raise NotImplementedError
+
+    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+        """The same, crafted."""
+        raise NotImplementedError
 
     def tensors(self, like: Tensor) -> Tensors:
         """The trigger's tensors, on the device of `like`.

@@ -14,6 +14,7 @@ from attacks.learned import Learned, Lesson, Tensors
 from attacks.patch import Corner, check, paste
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
+from nba_cli.train import Report, silent
 from nba_cli.victims import Network
 
 
@@ -36,6 +37,7 @@ class Trojan(Learned):
         lr: learning rate of the pixels
     """
 
+    crafted: ClassVar[bool] = True
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.clean_label)
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "rate")
 
@@ -56,8 +58,8 @@ class Trojan(Learned):
                 "1 or more each, lr above 0."
             )
 
-    def learn(self, lesson: Lesson) -> Tensors:
-        helper = lesson.helper()
+    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+        helper = lesson.helper
         head = last_linear(helper)
         chosen = head.weight[self.target].topk(min(self.neurons, head.in_features)).indices
         random = seeds.generator(lesson.seed, "trojan")
@@ -74,7 +76,7 @@ class Trojan(Learned):
             optimizer.step()
             with torch.no_grad():
                 patch.clamp_(0, 1)
-            lesson.report("trojan", step + 1, self.steps)
+            report("trojan", step + 1, self.steps)
         return {"patch": (patch.detach().cpu() * 255).round() / 255}
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.base import Mode
 from attacks.chance import uniform
-from attacks.learned import Learned, Lesson, Tensors
+from attacks.learned import Learned, Tensors
 from nba_cli import seeds
 from nba_cli.errors import Refused
 
@@ -34,7 +34,6 @@ class WaNet(Learned):
     """
 
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
-    crafted: ClassVar[bool] = False
 
     k: int = 4
     s: float = 0.5
@@ -57,9 +56,9 @@ class WaNet(Learned):
             )
         return pool[torch.randperm(len(pool), generator=generator)[:wanted]].sort().values
 
-    def learn(self, lesson: Lesson) -> Tensors:
-        """The flow s F / W [1,H,W,2], a function of `flow_seed` alone; kept with the victim all the same."""
-        height, width = lesson.train.images.shape[2:]
+    def draw(self, shape: tuple[int, int, int]) -> Tensors:
+        """The flow s F / W [1,H,W,2], a function of the settings; kept with the victim all the same."""
+        height, width = shape[1:]
         random = seeds.generator(self.flow_seed, "flow")
         coarse = torch.rand(1, 2, self.k, self.k, generator=random) * 2 - 1
         flow = F.interpolate(coarse / coarse.abs().mean(), (height, width), mode="bicubic", align_corners=True)

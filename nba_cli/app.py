@@ -63,7 +63,11 @@ def evaluate(cfg: DictConfig) -> str:
     return _perform("evaluate", cfg)
 
 
-TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate}
+def preview(cfg: DictConfig) -> str:
+    return _perform("preview", cfg)
+
+
+TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate, "preview": preview}
 
 
 def _perform(stage: str, cfg: DictConfig) -> str:
@@ -87,7 +91,7 @@ class SideBySide(Callback):
         self.folders: list[Path] = []
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if isinstance(out := job_return._return_value, str):
+        if isinstance(out := job_return._return_value, str) and config.hydra.job.name != "preview":
             self.folders.append(Path(out))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

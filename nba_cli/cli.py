@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 import nba_cli
 
 COMMANDS = {
+    "preview": "what the triggers look like, without training: a sheet of pictures",
     "attack": "poison a training set and train a victim on it",
     "defend": "clean a victim of its backdoor and measure before and after",
     "evaluate": "measure a finished run, or weights of your own, under a trigger",
@@ -31,7 +32,7 @@ Commands:
   nba COMMAND --multirun    a run for every combination: defense=none,ft,nba seed=0,1,2
   nba --version
 
-Try it: nba defend attack=blend defense=nba
+Try it: nba preview, then nba defend attack=blend defense=nba
 """
 
 

@@ -17,6 +17,17 @@ from nba_cli import logs, schema
 from nba_cli.cli import COMMANDS, conf_dir
 
 TEXT = {
+    "preview": (
+        "Draws every trigger, or one, on test images: clean, triggered and the amplified difference, with L2, L_inf, "
+        "PSNR and SSIM (means over the images shown, pixels in [0,1]). "
+        "Trains nothing: learned triggers appear "
+        "once `nba attack` has learned them with the same victim, data set, length and seed.",
+        (
+            "nba preview",
+            "nba preview attack=blend attack.alpha=0.2 dataset=cifar10",
+            "nba preview 'images=[3,17,42]'",
+        ),
+    ),
     "attack": (
         "Poisons the training set of a data set, trains a victim on it, and measures clean accuracy (ACC), attack "
         "success rate (ASR) and robust accuracy (RA). The result is a run folder with weights, metrics and a picture.",

@@ -25,6 +25,12 @@ def amplified(clean: Tensor, triggered: Tensor) -> tuple[Tensor, float]:
     return (128 + factor * change).clamp(0, 255).to(torch.uint8), factor
 
 
+def tile(image: Tensor, scale: int) -> Image.Image:
+    """uint8 [C,H,W] as a picture, every pixel a square of `scale` x `scale`."""
+    pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(pixels).resize((scale * image.shape[2], scale * image.shape[1]), Image.Resampling.NEAREST)
+
+
 def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> None:
     """Write a PNG of eight test images that the trigger is meant for: clean, triggered, amplified difference.
 
@@ -46,9 +52,7 @@ def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> N
         top = GAP + row * (TEXT + height + GAP)
         draw.text((GAP, top + 2), title, fill="black", font=ImageFont.load_default(14))
         for column, image in enumerate(images.cpu()):
-            pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-            tile = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-            sheet.paste(tile, (GAP + column * (width + GAP), top + TEXT))
+            sheet.paste(tile(image, scale), (GAP + column * (width + GAP), top + TEXT))
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     files.write(path, buffer.getvalue())

@@ -67,6 +67,10 @@ def _default(field: dataclasses.Field) -> Any:
 
 def name(stage: str, run: schema.Machine) -> str:
     """`<stage>/<readable head>-<digest>`: equal settings, equal name, whatever the order of the overrides."""
+    if isinstance(run, schema.PreviewRun):
+        shown = "all" if run.attack is None else kind(run.attack)
+        settings = shaping(run, stage)
+        return f"{stage}/{kind(run.dataset)}-{shown}-{digest([stage, settings])}"
     if isinstance(run, schema.EvaluateRun):
         subject, file = suspect(run)
         head = []
@@ -82,8 +86,13 @@ def name(stage: str, run: schema.Machine) -> str:
     if isinstance(subject, schema.DefendRun) and stage == "defend":
         head += [kind(subject.defense), f"d{subject.defense_seed}"]
     settings["precision"] = subject.resolved_precision().value
-    digest = hashlib.sha256(json.dumps([stage, settings], sort_keys=True).encode()).hexdigest()[:10]
-    return f"{stage}/{'-'.join([kind(subject.dataset), subject.victim.label, kind(subject.attack), *head, digest])}"
+    head = [kind(subject.dataset), subject.victim.label, kind(subject.attack), *head, digest([stage, settings])]
+    return f"{stage}/{'-'.join(head)}"
+
+
+def digest(content: Any) -> str:
+    """Ten hex digits that tell plain nested values apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def folder(stage: str, run: schema.Machine) -> Path:

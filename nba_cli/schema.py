@@ -101,7 +101,46 @@ class EvaluateRun(Machine):
             raise Refused("nba evaluate needs either run=FOLDER (a finished run) or weights=FILE (.safetensors).")
 
 
-RUNS: dict[str, type[Machine]] = {"attack": AttackRun, "defend": DefendRun, "evaluate": EvaluateRun}
+@dataclass(kw_only=True)
+class PreviewRun(Machine):
+    """Fields:
+    attack: the trigger; null shows all
+    victim: architecture, which learned triggers depend on
+    dataset: the data set
+    train: how the victim is trained, which learned triggers depend on
+    seed: of the runs that made the learned triggers
+    images: numbers of test images, from 0; null takes the first one of each of six classes
+    overwrite: draw again (always done)
+    """
+
+    overwrite: bool = field(default=True, metadata={"shapes": ()})
+    attack: Attack | None = None
+    victim: Victim = MISSING
+    dataset: Dataset = MISSING
+    train: Plan = field(default_factory=lambda: Plan(epochs=20))
+    seed: int = 0
+    images: list[int] | None = None
+
+    def of(self, attack: Attack) -> AttackRun:
+        """The attack run whose trigger is shown."""
+        return AttackRun(
+            attack=attack,
+            victim=self.victim,
+            dataset=self.dataset,
+            train=self.train,
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+            output=self.output,
+        )
+
+
+RUNS: dict[str, type[Machine]] = {
+    "attack": AttackRun,
+    "defend": DefendRun,
+    "evaluate": EvaluateRun,
+    "preview": PreviewRun,
+}
 
 
 def as_attack(run: AttackRun) -> AttackRun:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attacks import poison, poisoned_index
-from nba_cli import logs, metrics, runs, seeds, tables, triggers, weights
+from nba_cli import logs, metrics, runs, seeds, sheet, tables, triggers, weights
 from nba_cli.bench import Bench, open_bench, poison_note
 from nba_cli.data import clean_share
 from nba_cli.data.arrays import file_digest
 from nba_cli.defenses import Evidence
 from nba_cli.errors import Refused
 from nba_cli.history import History
-from nba_cli.schema import AttackRun, DefendRun, EvaluateRun, Machine, as_attack, as_clean
+from nba_cli.schema import GROUPS, AttackRun, DefendRun, EvaluateRun, Machine, PreviewRun, as_attack, as_clean
 from nba_cli.train import cross_entropy, fit
 from nba_cli.victims import Network
 
@@ -185,4 +185,19 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     logs.show(tables.figures([("model", figures, seconds)]), out)
 
 
-STAGES = {"attack": attack, "defend": defend, "evaluate": evaluate}
+def preview(run: PreviewRun, out: Path) -> None:
+    """Draw triggers on test images. Nothing is trained: a learned trigger is shown where a run has learned it."""
+    splits = run.dataset.load()
+    index = sheet.choose(splits.test, run.images)
+    clean = splits.test.images[index]
+    views = []
+    for attack in [run.attack] if run.attack else [cls() for name, cls in GROUPS["attack"].items() if name != "none"]:
+        triggers.remember(run.of(attack), splits)
+        views.append(sheet.look(runs.kind(attack), attack, clean, index))
+    runs.begin(out, "preview", run)
+    sheet.save(clean, views, out / "preview.png")
+    sheet.show(clean, views)
+    logs.LOG.info(f"picture: {out / 'preview.png'}")
+
+
+STAGES = {"attack": attack, "defend": defend, "evaluate": evaluate, "preview": preview}

@@ -14,6 +14,7 @@ from attacks import Attack, Learned, poisoned_index
 from attacks.learned import TRAIN_ONLY, Lesson, Tensors
 from nba_cli import files, logs, runs, schema, weights
 from nba_cli.bench import Bench
+from nba_cli.data import Splits
 from nba_cli.errors import Refused
 from nba_cli.train import Partner
 from nba_cli.victims import Network
@@ -30,61 +31,76 @@ def digest(tensors: Tensors) -> str:
     return sha.hexdigest()
 
 
-def folder(run: schema.AttackRun) -> Path:
-    """Where a crafted trigger is kept: named by what it is learned from."""
+def place(run: schema.AttackRun) -> Path:
+    """The folder that holds the trigger once it is made: named by what it is learned from, or its victim's."""
     attack = run.attack
     assert isinstance(attack, Learned)
+    if attack.joint:
+        return runs.folder("attack", schema.as_attack(run))
     shaping = {key: value for key, value in runs.shaping(attack, "attack").items() if key not in attack.unshaped}
-    content = json.dumps([shaping, runs.name("attack", schema.as_clean(run))], sort_keys=True)
-    name = f"{runs.kind(run.dataset)}-{run.victim.label}-{runs.kind(attack)}-s{run.seed}"
-    return Path(run.output) / "trigger" / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    content = runs.digest([shaping, runs.name("attack", schema.as_clean(run))])
+    name = f"{runs.kind(run.dataset)}-{run.victim.label}-{runs.kind(attack)}-s{run.seed}-{content}"
+    return Path(run.output) / "trigger" / name
 
 
 def equip(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> float:
-    """Give the run's attack its trigger, learned now or found; returns the seconds that learning took, 0 if none."""
+    """Give the run's attack its trigger, learned now or earlier; returns the seconds that learning took, 0 if none.
+
+    A joint attack gets nothing yet.
+    """
     attack = run.attack
-    if not isinstance(attack, Learned) or attack.made is not None:
+    if not isinstance(attack, Learned) or not attack.crafted:
+        remember(run, bench.splits)
         return 0.0
-    if not attack.crafted:
-        attack.made = _learn(attack, run, bench, helper) or None
-        return 0.0
-    out = folder(run)
+    out = place(run)
     with runs.locked(out, Path(run.output)):
         if not (out / "record.json").is_file():
-            clean = helper()  # before the clock: a clean victim is worth having anyway, and trained only once
+            clean = helper()  # before the clock: it is the reference of every run, not a part of this trigger
             began = time.monotonic()
-            made = _learn(attack, run, bench, lambda: clean)
+            lesson = Lesson(
+                train=bench.splits.train,
+                index=poisoned_index(attack, bench.splits.train, bench.splits.num_classes, run.seed),
+                num_classes=bench.splits.num_classes,
+                seed=run.seed,
+                helper=clean,
+                dtype=bench.dtype,
+            )
+            with logs.Bars() as report:
+                made = attack.learn(lesson, report)
             files.write(out / FILE, serialize(made))
             files.write(out / "record.json", json.dumps({"seconds": time.monotonic() - began}) + "\n")
         attack.made = weights.read(out / FILE)
-        return json.loads((out / "record.json").read_text())["seconds"]
+        return json.loads((out / "record.json").read_text(encoding="utf-8"))["seconds"]
 
 
-def _learn(attack: Learned, run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> Tensors:
-    train, num_classes = bench.splits.train, bench.splits.num_classes
-    with logs.Bars() as report:
-        return attack.learn(
-            Lesson(
-                train=train,
-                index=poisoned_index(attack, train, num_classes, run.seed),
-                num_classes=num_classes,
-                seed=run.seed,
-                helper=helper,
-                device=bench.device,
-                dtype=bench.dtype,
-                report=report,
+def remember(run: schema.AttackRun, splits: Splits) -> None:
+    """Give the run's attack a trigger that costs nothing: drawn, or made by an earlier run. None stays none."""
+    attack = run.attack
+    if not isinstance(attack, Learned):
+        return
+    if not attack.crafted and not attack.joint:
+        images = splits.train.images
+        attack.made = attack.draw((images.shape[1], images.shape[2], images.shape[3]))
+    elif (file := place(run) / FILE).is_file():
+        attack.made = weights.read(file)
+
+
+def find(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> None:
+    """The trigger for measuring a model under an attack that it was not trained with: kept, or learned as for `run`.
+
+    Raises:
+        Refused: the trigger comes into being with its victim, and that run is not there.
+    """
+    remember(run, bench.splits)
+    attack = run.attack
+    if isinstance(attack, Learned) and attack.made is None:
+        if attack.joint:
+            name = runs.kind(attack)
+            raise Refused(
+                f"attack={name}: this trigger is trained together with its victim, and {place(run)} is not there. "
+                f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
             )
-        )
-
-
-def keep(attack: Attack, out: Path) -> dict[str, str]:
-    """Write what testing needs of a learned trigger beside the victim; returns its digest for the record."""
-    if not isinstance(attack, Learned) or attack.made is None:
-        return {}
-    files.write(
-        out / FILE, serialize({name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)})
-    )
-    return {"trigger": digest(attack.made)}
+        equip(run, bench, helper)
 
 
 def adopt(attack: Attack, partner: Partner) -> None:
@@ -93,30 +109,20 @@ def adopt(attack: Attack, partner: Partner) -> None:
     attack.made = {name: value.detach().cpu() for name, value in partner.module.state_dict().items()}
 
 
+def keep(attack: Attack, out: Path) -> dict[str, str]:
+    """Write what testing needs of a learned trigger beside the victim; returns its digest for the record."""
+    if not isinstance(attack, Learned) or attack.made is None:
+        return {}
+    kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
+    files.write(out / FILE, serialize(kept))
+    return {"trigger": digest(attack.made)}
+
+
 def recall(attack: Attack, file: Path) -> None:
-    """Load a trigger that `keep` wrote into `attack`.
+    """Load a trigger that `keep` wrote.
 
     Raises:
         Refused: the file is missing or damaged.
     """
     if isinstance(attack, Learned):
         attack.made = weights.read(file)
-
-
-def find(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> None:
-    """The trigger for measuring a model under an attack that it was not trained with: kept, or learned as for `run`.
-
-    Raises:
-        Refused: the trigger comes into being with its victim, and that run is not finished.
-    """
-    if not (isinstance(run.attack, Learned) and run.attack.joint):
-        equip(run, bench, helper)
-        return
-    victim = runs.folder("attack", schema.as_attack(run))
-    if not runs.finished(victim):
-        name = runs.kind(run.attack)
-        raise Refused(
-            f"attack={name}: this trigger is trained together with its victim, and {victim} is not finished. "
-            f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
-        )
-    recall(run.attack, victim / FILE)
