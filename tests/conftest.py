@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from nba_cli import cli
+from attacks import ATTACKS, Attack, Learned
+from attacks.learned import Lesson
+from nba_cli import cli, triggers
 from nba_cli.data import Data
+from nba_cli.victims.wrn import WideResNet
 
 torch.set_num_threads(2)
 
@@ -52,6 +56,7 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
 
     def run(command: str, *arguments: str, dataset: bool = True) -> tuple[int, str]:
         given = [f"output={tmp_path}/runs", *(["dataset=npz", f"dataset.path={tiny_file}"] if dataset else [])]
+        given += ["reference=false"] if command in ("attack", "defend") else []  # a second victim only where asked for
         capfd.readouterr()
         code = cli.launch(command, [*given, *arguments])
         captured = capfd.readouterr()
@@ -65,3 +70,29 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the data folder or the terminal of whoever runs it."""
     monkeypatch.setenv("NBA_DATA", "/nonexistent")
     monkeypatch.setenv("COLUMNS", "120")
+
+
+def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
+    """An attack of the registry that can stamp `images` (float [N,C,H,W]); a learned trigger is made in no time."""
+    attack = ATTACKS[name](**settings)
+    if not isinstance(attack, Learned):
+        return attack
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    if attack.joint:
+        joint = attack.join(shape[0], 3, 0, torch.device("cpu"))
+        assert joint is not None
+        triggers.adopt(attack, joint[1])
+    elif attack.crafted:
+        attack = ATTACKS[name](**{"steps": 2, **settings})
+        assert isinstance(attack, Learned)
+        attack.made = attack.learn(lesson(images))
+    else:
+        attack.made = attack.draw(shape)
+    return attack
+
+
+def lesson(images: torch.Tensor) -> Lesson:
+    """An untrained helper, and all `images` to be poisoned."""
+    data = Data((images * 255).round().to(torch.uint8), torch.arange(len(images)) % 3)
+    helper = WideResNet(depth=10).build(3, data).eval().requires_grad_(False)
+    return Lesson(train=data, index=torch.arange(len(images)), num_classes=3, seed=0, helper=helper)

@@ -1,13 +1,18 @@
-"""Every attack of the registry, and the pixels of each trigger by hand."""
+"""Every attack of the registry: what has to hold for all of them. Pixels of each trigger: test_triggers.py."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from conftest import made
 
-from attacks import ATTACKS, Attack, Mode, poison, poisoned_index, stamped
-from attacks.badnets import BadNets, Corner, Pattern
-from attacks.blend import Blend, Key
+from attacks import ATTACKS, Attack, Learned, Mode, poison, poisoned_index, stamped
+from attacks.badnets import BadNets
+from attacks.blend import Blend
+from attacks.cl import CleanLabel
+from nba_cli import triggers
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.seeds import generator
@@ -18,7 +23,7 @@ LABELS = torch.arange(400) % 4
 
 @pytest.fixture(params=TRIGGERED)
 def attack(request: pytest.FixtureRequest) -> Attack:
-    return ATTACKS[request.param]()
+    return made(request.param, images())
 
 
 def images(count: int = 12, side: int = 16) -> torch.Tensor:
@@ -41,7 +46,8 @@ def test_stamp_is_deterministic_and_independent_of_batching(attack: Attack) -> N
     assert torch.equal(whole, attack.stamp(x, index))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(2))
     parts = torch.cat([attack.stamp(x[i : i + 1], index[i : i + 1]) for i in order])
-    assert torch.equal(whole[order], parts)
+    # a convolution may sum in another order for another batch size, not differently
+    assert torch.allclose(whole[order], parts, rtol=0, atol=1e-5 if isinstance(attack, Learned) and attack.joint else 0)
 
 
 def test_stamp_is_differentiable(attack: Attack) -> None:
@@ -51,8 +57,30 @@ def test_stamp_is_differentiable(attack: Attack) -> None:
 
 
 def test_the_same_code_stamps_training_and_test(attack: Attack) -> None:
-    x = (images() * 255).to(torch.uint8)
-    assert torch.equal(stamped(attack, x, torch.arange(12), train=True), stamped(attack, x, torch.arange(12)))
+    x, index = (images() * 255).to(torch.uint8), torch.arange(12)
+    training, test = stamped(attack, x, index, train=True), stamped(attack, x, index)
+    if isinstance(attack, CleanLabel):  # perturbs its training images first, then stamps both alike
+        moved = x.float() + attack.tensor("train.delta", x)
+        beneath = moved.clamp(0, 255).to(torch.uint8)
+        test = stamped(attack, beneath, index)
+    assert torch.equal(training, test)
+
+
+def test_a_saved_trigger_reloaded_gives_identical_pixels(attack: Attack, tmp_path: Path) -> None:
+    again = type(attack)()
+    triggers.keep(attack, tmp_path)
+    triggers.recall(again, tmp_path / triggers.FILE)
+    assert (tmp_path / triggers.FILE).exists() == isinstance(attack, Learned)
+    x, index = (images() * 255).to(torch.uint8), torch.arange(12)
+    assert torch.equal(stamped(attack, x, index), stamped(again, x, index))
+    if isinstance(attack, Learned) and isinstance(again, Learned):
+        assert again.made is not None and not [name for name in again.made if name.startswith("train.")]
+
+
+@pytest.mark.parametrize("name", ["trojan", "wanet", "inputaware"])
+def test_a_trigger_that_is_not_made_yet_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match="has to be learned before"):
+        ATTACKS[name]().stamp(images(), torch.arange(12))
 
 
 def test_stamped_rounds_to_8_bits_and_ignores_batch_size(attack: Attack) -> None:
@@ -64,44 +92,6 @@ def test_stamped_rounds_to_8_bits_and_ignores_batch_size(attack: Attack) -> None
     assert torch.equal(whole, stamped(attack, x, index, batch=5))
 
 
-def test_badnets_pixels_by_hand() -> None:
-    out = BadNets().stamp(torch.full((1, 3, 6, 5), 0.5), torch.zeros(1, dtype=torch.int64))
-    patch = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 1]])
-    assert torch.equal(out[0, :, 3:, 2:], patch.expand(3, 3, 3))
-    untouched = out.clone()
-    untouched[0, :, 3:, 2:] = 0.5
-    assert (untouched == 0.5).all()
-
-
-def test_badnets_position_size_and_pattern() -> None:
-    attack = BadNets(size=2, margin=1, corner=Corner.top_left, pattern=Pattern.white)
-    out = attack.stamp(torch.zeros(1, 1, 5, 5), torch.zeros(1, dtype=torch.int64))
-    wanted = torch.zeros(5, 5)
-    wanted[1:3, 1:3] = 1
-    assert torch.equal(out[0, 0], wanted)
-
-
-def test_badnets_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(Refused, match="does not fit images of 4x4"):
-        BadNets(size=5).stamp(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64))
-
-
-def test_blend_pixels_by_hand() -> None:
-    attack = Blend(alpha=0.25)
-    key = attack.image((3, 4, 4))
-    out = attack.stamp(torch.full((2, 3, 4, 4), 0.4), torch.arange(2))
-    assert torch.allclose(out[1], 0.75 * 0.4 + 0.25 * key)
-    assert torch.equal(out[0], out[1]), "the key is one fixed image, not redrawn per image"
-    assert key.std() > 0.2 and not torch.equal(key[0], key[1])
-
-
-def test_blend_keys_differ_by_seed_and_kind() -> None:
-    shape = (3, 16, 16)
-    keys = [Blend().image(shape), Blend(key_seed=1).image(shape), Blend(key=Key.picture).image(shape)]
-    assert not torch.equal(keys[0], keys[1]) and not torch.equal(keys[0], keys[2])
-    assert all(key.min() >= 0 and key.max() <= 1 for key in keys)
-
-
 @pytest.mark.parametrize("mode", Mode)
 def test_choose_poisons_the_right_images(attack: Attack, mode: Mode) -> None:
     if mode not in attack.modes:
@@ -109,6 +99,9 @@ def test_choose_poisons_the_right_images(attack: Attack, mode: Mode) -> None:
             type(attack)(mode=mode)
         return
     attack = type(attack)(mode=mode, target=2, rate=0.5)
+    if isinstance(attack, Learned) and attack.joint:
+        assert len(attack.choose(LABELS, 4, generator(0, "poison"))) == 0, "drawn in every batch instead"
+        return
     index = attack.choose(LABELS, 4, generator(0, "poison"))
     chosen = LABELS[index]
     assert torch.equal(index, index.unique()), "ascending, each once"
@@ -141,6 +134,28 @@ def test_impossible_settings_are_refused() -> None:
         BadNets(rate=0.001).choose(LABELS, 4, generator(0, "poison"))
     with pytest.raises(Refused, match="opacity"):
         Blend(alpha=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("badnets", {"size": 0}),
+        ("trojan", {"steps": 0}),
+        ("trojan", {"mode": Mode.all2all}),
+        ("cl", {"eps": 0.0}),
+        ("cl", {"mode": Mode.all2one}),
+        ("sig", {"delta": 0.0}),
+        ("sig", {"test_delta": -1.0}),
+        ("refool", {"low": 0.5, "high": 0.4}),
+        ("wanet", {"k": 1}),
+        ("wanet", {"mode": Mode.clean_label}),
+        ("inputaware", {"rate": 0.6, "cross_rate": 0.5}),
+        ("inputaware", {"density": 0.0}),
+    ],
+)
+def test_settings_are_checked(name: str, settings: dict) -> None:
+    with pytest.raises(Refused):
+        ATTACKS[name](**settings)
 
 
 def test_poison_changes_the_chosen_images_only(tiny: Data) -> None:

@@ -41,13 +41,20 @@ def test_asr_leaves_the_target_class_out() -> None:
     # triggered: class 0 is the target; 1 -> 0 (attack), 2 -> 2 (robust), 3 -> 1 (neither)
     test = images_of([0, 0, 0, 1, 1, 2, 3, 3])
     found = measure(Scripted(4, {1: 0, 3: 1}), test, BadNets(target=0), 4)
-    assert found == {"acc": 1.0, "asr": pytest.approx(2 / 5), "ra": pytest.approx(1 / 5), "triggered": 5}
+    assert found == {
+        "acc": 1.0,
+        "asr": pytest.approx(2 / 5),
+        "ra": pytest.approx(1 / 5),
+        "triggered": 5,
+        "asr_by_class": [None, 1.0, 0.0, 0.0],
+    }
 
 
 def test_all2all_counts_label_plus_one_over_all_images() -> None:
     test = images_of([0, 1, 2, 3])
     found = measure(Scripted(4, {0: 1, 1: 1, 3: 0}), test, BadNets(mode=Mode.all2all), 4)
     # 0 -> 1 and 3 -> 0 are what the attacker wants; 1 and 2 stay true
+    assert found.pop("asr_by_class") == [1.0, 0.0, 0.0, 1.0]
     assert found == {"acc": 1.0, "asr": 0.5, "ra": 0.5, "triggered": 4}
 
 
@@ -64,7 +71,7 @@ def test_acc_counts_the_whole_test_set() -> None:
 
 def test_without_a_trigger_there_is_no_asr() -> None:
     found = measure(Scripted(4, {}), images_of([0, 1]), ATTACKS["none"](), 4)
-    assert found == {"acc": 1.0, "asr": None, "ra": None, "triggered": 0}
+    assert found == {"acc": 1.0, "asr": None, "ra": None, "triggered": 0, "asr_by_class": [None] * 4}
 
 
 def test_predict_keeps_the_mode_and_ignores_the_batch_size() -> None:

@@ -1,0 +1,255 @@
+"""The pixels of each trigger, by hand or by an independent formula."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import lesson, made
+from torch import Tensor, nn
+
+from attacks.badnets import BadNets, Corner, Pattern
+from attacks.blend import Blend, Key
+from attacks.chance import uniform
+from attacks.cl import CleanLabel
+from attacks.inputaware import InputAware, rms
+from attacks.refool import Refool
+from attacks.sig import Sig
+from attacks.trojan import Trojan, penultimate
+from attacks.wanet import WaNet, warp
+from nba_cli.errors import Refused
+from nba_cli.train import Partner
+
+
+def images(count: int = 12, side: int = 16) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def test_badnets_pixels_by_hand() -> None:
+    out = BadNets().stamp(torch.full((1, 3, 6, 5), 0.5), torch.zeros(1, dtype=torch.int64))
+    patch = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 1]])
+    assert torch.equal(out[0, :, 3:, 2:], patch.expand(3, 3, 3))
+    untouched = out.clone()
+    untouched[0, :, 3:, 2:] = 0.5
+    assert (untouched == 0.5).all()
+
+
+def test_badnets_position_size_and_pattern() -> None:
+    attack = BadNets(size=2, margin=1, corner=Corner.top_left, pattern=Pattern.white)
+    out = attack.stamp(torch.zeros(1, 1, 5, 5), torch.zeros(1, dtype=torch.int64))
+    wanted = torch.zeros(5, 5)
+    wanted[1:3, 1:3] = 1
+    assert torch.equal(out[0, 0], wanted)
+
+
+def test_badnets_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(Refused, match="does not fit images of 4x4"):
+        BadNets(size=5).stamp(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64))
+
+
+def test_blend_pixels_by_hand() -> None:
+    attack = Blend(alpha=0.25)
+    key = attack.image((3, 4, 4))
+    out = attack.stamp(torch.full((2, 3, 4, 4), 0.4), torch.arange(2))
+    assert torch.allclose(out[1], 0.75 * 0.4 + 0.25 * key)
+    assert torch.equal(out[0], out[1]), "the key is one fixed image, not redrawn per image"
+    assert key.std() > 0.2 and not torch.equal(key[0], key[1])
+
+
+def test_blend_keys_differ_by_seed_and_kind() -> None:
+    shape = (3, 16, 16)
+    keys = [Blend().image(shape), Blend(key_seed=1).image(shape), Blend(key=Key.picture).image(shape)]
+    assert not torch.equal(keys[0], keys[1]) and not torch.equal(keys[0], keys[2])
+    assert all(key.min() >= 0 and key.max() <= 1 for key in keys)
+
+
+def test_chance_is_uniform_and_a_function_of_seed_index_and_purpose() -> None:
+    index = torch.arange(20000)
+    drawn = uniform(index, 0, "a")
+    assert drawn.min() >= 0 and drawn.max() < 1
+    counts = torch.histc(drawn, 20, 0, 1)
+    assert ((counts - 1000).abs() < 150).all(), "five standard deviations"
+    assert torch.equal(uniform(index[500:510], 0, "a"), drawn[500:510])
+    others = torch.stack([drawn, uniform(index, 1, "a"), uniform(index, 0, "b"), drawn.roll(1)])
+    correlation = torch.corrcoef(others) - torch.eye(4)
+    assert correlation.abs().max() < 0.04
+
+
+def test_sig_pixels_by_hand() -> None:
+    out = Sig(frequency=2, delta=51).stamp(torch.full((1, 3, 2, 16), 0.5), torch.zeros(1, dtype=torch.int64))
+    half = math.sqrt(0.5)
+    period = [0, half, 1, half, 0, -half, -1, -half]
+    wanted = torch.tensor([0.5 + 0.2 * value for value in period * 2])
+    assert torch.allclose(out, wanted.expand(1, 3, 2, 16), atol=1e-6)
+    clipped = Sig(delta=60).stamp(torch.ones(1, 1, 2, 32), torch.zeros(1, dtype=torch.int64))
+    assert clipped.max() == 1 and clipped.min() == pytest.approx(1 - 60 / 255)
+
+
+def test_sig_has_another_strength_at_test_time_only_when_asked() -> None:
+    x, index = torch.full((1, 1, 2, 32), 0.5), torch.zeros(1, dtype=torch.int64)
+    attack = Sig(delta=20, test_delta=40)
+    change = [(attack.stamp(x, index, train=train) - x).abs().max().item() for train in (True, False)]
+    assert change == pytest.approx([20 / 255, 40 / 255], rel=0.01)
+
+
+def test_refool_draws_three_kinds_of_reflection() -> None:
+    attack, count = Refool(textures=5), 200
+    x, index = torch.full((count, 3, 56, 56), 0.5), torch.arange(count)
+    out = attack.stamp(x, index)
+    bank, seed = attack.bank((3, 56, 56)), attack.reflection_seed
+    texture = bank[(uniform(index, seed, "texture") * 5).long()]
+    opacity = (0.2 + 0.2 * uniform(index, seed, "opacity")).view(-1, 1, 1, 1)
+    reflection = (out - (1 - opacity) * x) / opacity
+    kind = (uniform(index, seed, "kind") * 3).long()
+    assert kind.bincount().min() > 40, "all kinds, about equally often"
+    assert torch.allclose(reflection[kind == 0], texture[kind == 0], atol=1e-4), "in focus: the texture itself"
+    one = int((kind == 2).nonzero()[0])
+    share = 0.15 + 0.35 * uniform(index, seed, "ghost")[one]
+    down, right = (int(1 + 0.25 * (3 + 5 * uniform(index, seed, name)[one])) for name in ("down", "right"))
+    ghost = (1 - share) * texture[one] + share * texture[one].roll((down, right), (1, 2))
+    assert down >= 1 and right >= 1 and torch.allclose(reflection[one], ghost, atol=1e-4), "a shifted double"
+    blurred = kind == 1
+    edges = lambda z: (z - z.roll(1, 3)).abs().mean((1, 2, 3))  # noqa: E731
+    assert (edges(reflection[blurred]) < edges(texture[blurred])).all(), "out of focus"
+
+
+def test_refools_blur_is_the_gaussian_of_the_paper() -> None:
+    """Against a direct convolution, at the paper's 224 pixels."""
+    attack = Refool(textures=1)
+    index = next(i for i in torch.arange(50).split(1) if int(uniform(i, 0, "kind") * 3) == 1)
+    sigma = (1 + 4 * uniform(index, 0, "sigma")).item()
+    x, texture = torch.zeros(1, 3, 224, 224), attack.bank((3, 224, 224))
+    opacity = 0.2 + 0.2 * uniform(index, 0, "opacity").item()
+    line = torch.exp(-(torch.arange(-25, 26) ** 2) / (2 * sigma**2))
+    line = line / line.sum()
+    blurred = F.conv2d(F.pad(texture, (25,) * 4, mode="circular"), line.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+    blurred = F.conv2d(blurred, line.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
+    assert torch.allclose(attack.stamp(x, index), opacity * blurred, atol=2e-3)
+
+
+def test_refools_textures_have_a_spectrum_of_one_over_f() -> None:
+    power = torch.fft.rfft2(Refool(textures=64).bank((3, 32, 32))).abs().square().mean((0, 1))
+    assert power[0, 4] / power[0, 8] == pytest.approx(4, rel=0.5)
+
+
+def test_wanets_grid_by_hand() -> None:
+    attack = WaNet(k=2, s=0.5)
+    flow = attack.draw((3, 9, 8))["flow"]
+    assert flow.shape == (1, 9, 8, 2)
+    corners = flow[0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    # the four control points sit in the corners, scaled to mean absolute value 1, times s / W
+    assert corners.abs().mean() == pytest.approx(0.5 / 8, rel=1e-5)
+    assert torch.equal(flow, attack.draw((3, 9, 8))["flow"])
+    assert not torch.equal(flow, WaNet(k=2, flow_seed=1).draw((3, 9, 8))["flow"])
+
+
+def test_warp_by_hand() -> None:
+    x = torch.arange(20.0).view(1, 1, 4, 5) / 20
+    assert torch.allclose(warp(x, torch.zeros(1, 4, 5, 2)), x, atol=1e-6)
+    right = torch.zeros(1, 4, 5, 2)
+    right[..., 0] = 2 / 4  # a pixel of five spans 2 / (5 - 1)
+    out = warp(x, right)
+    assert torch.allclose(out[..., :4], x[..., 1:], atol=1e-6) and torch.allclose(out[..., 4], x[..., 4], atol=1e-6)
+
+
+def test_wanets_noise_mode_moves_every_image_differently_and_keeps_labels() -> None:
+    attack = made("wanet", images(), noise=2.0)
+    x, index = images()[:1].expand(3, -1, -1, -1), torch.tensor([4, 9, 2])
+    noisy = attack.cross(x, index)
+    assert not torch.equal(noisy[0], noisy[1]) and torch.equal(noisy[1:2], attack.cross(x[:1], index[1:2]))
+    assert not torch.equal(noisy[0], attack.stamp(x, index)[0])
+    chosen = torch.tensor([1, 4])
+    beside = attack.bystanders(chosen, 20, torch.Generator())
+    assert len(beside) == 4 and not set(beside.tolist()) & {1, 4}
+    with pytest.raises(Refused, match="asks for 4 noise-mode images, but only 3"):
+        attack.bystanders(chosen, 5, torch.Generator())
+
+
+def test_trojans_patch_excites_the_neurons_of_the_target() -> None:
+    x = images(24)
+    given = lesson(x)
+    attack = Trojan(target=2, neurons=3, steps=60, batch=16, lr=0.1)
+    attack.made = attack.learn(given)
+    patch = attack.made["patch"]
+    assert patch.shape == (1, 3, 5, 5)
+    assert torch.allclose((patch * 255).round() / 255, patch) and patch.min() >= 0 and patch.max() <= 1
+    head = given.helper.get_submodule("fc")
+    assert isinstance(head, nn.Linear)
+    wired = head.weight[2].topk(3).indices
+    excite = lambda z: penultimate(given.helper, head, z)[:, wired].sum(1).mean().item()  # noqa: E731
+    stamped = attack.stamp(x, torch.arange(24))
+    attack.made = {"patch": torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))}
+    assert excite(stamped) > 1.05 * excite(attack.stamp(x, torch.arange(24))), "more than a random patch"
+    assert torch.equal(stamped[:, :, :11], x[:, :, :11]) and torch.equal(stamped[..., :11], x[..., :11])
+
+
+def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> None:
+    x = (images(9) * 255).round() / 255
+    given = lesson(x)
+    attack = CleanLabel(eps=8, steps=10)
+    attack.made = attack.learn(given)
+    delta = attack.made["train.delta"].float()
+    assert delta.abs().max() <= 8 and delta.abs().mean() > 4
+    moved = x + delta / 255
+    assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
+    loss = lambda z: F.cross_entropy(given.helper(z), given.train.labels).item()  # noqa: E731
+    assert loss(moved) > loss(x) + 0.1
+    order = torch.tensor([7, 2])
+    training, test = attack.stamp(x[order], order, train=True), attack.stamp(x[order], order)
+    assert torch.allclose(training[..., 4:12], moved[order][..., 4:12], atol=1e-6)
+    assert torch.equal(test[..., 4:12], x[order][..., 4:12])
+    checker = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 1]]).expand(2, 3, 3, 3)
+    for rows in (slice(3), slice(-3, None)):
+        for columns in (slice(3), slice(-3, None)):
+            assert torch.equal(training[..., rows, columns], checker) and torch.equal(test[..., rows, columns], checker)
+
+
+class Seen(nn.Module):
+    """Says always the same, and keeps what it was shown."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x
+        return torch.zeros(len(x), 3).index_fill(1, torch.tensor([0]), 1.0)
+
+
+def test_inputaware_poisons_and_crosses_its_share_of_a_batch() -> None:
+    attack = InputAware(rate=0.25, cross_rate=0.25, width=4)
+    objective, partner = attack.join(3, 3, 0, torch.device("cpu"))
+    generators = partner.module.eval()
+    x, y = images(8), torch.tensor([0, 1, 0, 2, 1, 2, 1, 2])
+    victim = Seen()
+    loss, logits = objective(victim, x, y)
+    order = torch.tensor([1, 3, 4, 5, 6, 7, 0, 2])  # class 0 is the target and comes last
+    pattern, mask = generators(x[order[:4]])
+    wanted = x[order].clone()
+    for row, source in ((0, 0), (1, 1), (2, 1), (3, 2)):  # two get their own trigger, two that of their neighbour
+        wanted[row] += mask[source] * (pattern[source] - wanted[row])
+    assert torch.allclose(victim.x, wanted, atol=1e-6)
+    labels = torch.tensor([0, 0, 1, 2, 1, 2, 0, 0])
+    own, other = x[order[:4]], x[order[:4]].roll(1, 0)
+    distance = rms(own - other)
+    diversity = (distance / rms(pattern - pattern.roll(1, 0))).mean() + (distance / rms(mask - mask.roll(1, 0))).mean()
+    said = torch.tensor([1.0, 0, 0]).expand(8, 3)
+    total = F.cross_entropy(said, labels) + diversity + 100 * F.relu(mask - 0.032).mean()
+    assert loss.item() == pytest.approx(total.item(), rel=5e-3)
+    assert logits.shape == (8, 3)
+
+
+def test_inputawares_classification_loss_does_not_enlarge_the_mask() -> None:
+    objective, partner = InputAware(diversity=0.0, norm=0.0, width=4).join(3, 3, 0, torch.device("cpu"))
+    loss, _ = objective(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), images(16), torch.arange(16) % 3)
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in partner.module.named_parameters()}
+    assert any(value is not None and value.abs().sum() > 0 for name, value in gradients.items() if "pattern" in name)
+    assert all(value is None or value.abs().sum() == 0 for name, value in gradients.items() if "mask" in name)
+
+
+def test_inputawares_step_runs_on_the_meta_device() -> None:
+    attack = InputAware(rate=0.25, cross_rate=0.25, width=4)
+    objective, partner = attack.join(3, 3, 0, torch.device("meta"))
+    victim = nn.Sequential(nn.Flatten(), nn.Linear(768, 3)).to("meta")
+    loss, logits = objective(victim, images(8).to("meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
+    loss.backward()
+    assert isinstance(partner, Partner) and loss.is_meta and logits.is_meta
