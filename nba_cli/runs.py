@@ -15,6 +15,7 @@ import filelock
 import torch
 from omegaconf import OmegaConf
 
+from attacks import Learned
 from nba_cli import files, provenance, schema
 from nba_cli.data.arrays import file_digest
 from nba_cli.devices import Precision
@@ -78,6 +79,8 @@ def name(stage: str, run: schema.Machine) -> str:
         settings = parts | {"weights": file_digest(file)}
         if run.trigger is not None:
             settings["trigger"] = file_digest(Path(run.trigger))
+        elif run.run is not None and isinstance(subject.attack, Learned):  # learned as for that run
+            settings["learned"] = shaping(schema.as_attack(subject), "attack")
     else:
         assert isinstance(run, schema.AttackRun)
         subject = schema.as_attack(run) if stage == "attack" else run

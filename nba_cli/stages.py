@@ -160,12 +160,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.header(weights=str(file))
     network = subject.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load(network, file)
-    if run.trigger is not None:
-        triggers.recall(subject.attack, Path(run.trigger))
-    elif run.attack is not None and run.weights is None:
-        triggers.find(subject, bench, clean_victim(bench))
-    elif run.attack is None and run.run is not None:
-        triggers.recall(subject.attack, file.with_name(triggers.FILE))
+    triggers.find(run, bench, clean_victim(bench))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device))

@@ -85,22 +85,28 @@ def remember(run: schema.AttackRun, splits: Splits) -> None:
         attack.made = weights.read(file)
 
 
-def find(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> None:
-    """The trigger for measuring a model under an attack that it was not trained with: kept, or learned as for `run`.
+def find(run: schema.EvaluateRun, bench: Bench, helper: Callable[[], Network]) -> None:
+    """The trigger that an evaluation measures with: the one given, the model's own, or one learned as for its run.
 
     Raises:
-        Refused: the trigger comes into being with its victim, and that run is not there.
+        Refused: nothing says which trigger is meant, or it comes into being with a victim that is not there.
     """
-    remember(run, bench.splits)
-    attack = run.attack
-    if isinstance(attack, Learned) and attack.made is None:
-        if attack.joint:
-            name = runs.kind(attack)
-            raise Refused(
-                f"attack={name}: this trigger is trained together with its victim, and {place(run)} is not there. "
-                f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
-            )
-        equip(run, bench, helper)
+    attack, name = bench.run.attack, runs.kind(bench.run.attack)
+    if not isinstance(attack, Learned):
+        return
+    if run.trigger is not None:
+        recall(attack, Path(run.trigger))
+    elif run.run is not None and run.attack is None:
+        recall(attack, Path(run.run) / FILE)
+    elif run.run is None and (attack.crafted or attack.joint):
+        raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the trigger.safetensors of a run.")
+    else:
+        equip(bench.run, bench, helper)
+    if attack.made is None:
+        raise Refused(
+            f"attack={name}: this trigger is trained together with its victim, and {place(bench.run)} is not there. "
+            f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
+        )
 
 
 def adopt(attack: Attack, partner: Partner) -> None:

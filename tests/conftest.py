@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from nba_cli import cli, triggers
 from nba_cli.data import Data
 from nba_cli.victims.wrn import WideResNet
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 def tiny_arrays(train: int = 240, test: int = 90, classes: int = 3, side: int = 16) -> dict[str, np.ndarray]:

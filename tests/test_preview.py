@@ -30,7 +30,8 @@ def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) 
     assert "all2one, rate 10 %" in lines["badnets"] and "clean_label, rate 80 %" in lines["sig"]
     assert not (tmp_path / "runs/attack").exists() and not (tmp_path / "runs/trigger").exists(), "nothing was trained"
     (picture,) = (tmp_path / "runs/preview").glob("npz-all-*/preview.png")
-    before = Image.open(picture).size
+    with Image.open(picture) as sheet_of_all:
+        before = sheet_of_all.size
     assert nba("attack", "attack=trojan", "attack.steps=2", "victim.depth=10", "train.epochs=1")[0] == 0
     code, text = nba("preview", "attack=trojan", "attack.steps=2", "victim.depth=10", "train.epochs=1")
     assert code == 0 and "learned by" not in text and "all2one" in text
@@ -73,4 +74,5 @@ def test_a_terminal_shows_half_blocks_in_true_colour(tiny: Data, monkeypatch: py
     plain = Console(width=100, record=True)
     monkeypatch.setattr(rich, "_console", plain)
     sheet.show(tiny.images[index], [sheet.look("badnets", BadNets(), tiny.images[index], index)])
-    assert "▀" not in plain.export_text() and "badnets" in plain.export_text()
+    text = plain.export_text()
+    assert "▀" not in text and "badnets" in text

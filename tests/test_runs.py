@@ -172,7 +172,13 @@ def test_whoever_needs_a_locked_run_says_so_and_waits(tmp_path: Path, capfd: pyt
 PINNED: dict[str, tuple[int, str]] = {
     "attack/none": (1, "01b5"),
     "attack/badnets": (1, "0512"),
+    "attack/trojan": (1, "ed22"),
     "attack/blend": (1, "0dbe"),
+    "attack/cl": (1, "cd16"),
+    "attack/sig": (1, "8c2b"),
+    "attack/refool": (1, "5fac"),
+    "attack/wanet": (1, "fc05"),
+    "attack/inputaware": (1, "afa2"),
     "victim/wrn": (1, "21c6"),
     "victim/preact_resnet18": (1, "4413"),
     "victim/resnet": (1, "265f"),
