@@ -16,7 +16,7 @@ from nba_cli.data import Augment, Data
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.seeds import derive, generator
-from nba_cli.train import Plan, Schedule, fit, rate_at
+from nba_cli.train import Partner, Plan, Schedule, fit, rate_at
 from nba_cli.victims.wrn import WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
@@ -210,6 +210,40 @@ def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: P
         fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), report=kill, checkpoint=file)
     resumed = fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
     assert torch.equal(whole.fc.weight, resumed.fc.weight)
+
+
+def test_a_partner_learns_from_the_same_loss_with_its_own_optimizer_and_is_resumed(tmp_path: Path) -> None:
+    data, plan, file = tiny_linear(), Plan(epochs=4, batch=4, lr=0.1, clip=0.01), tmp_path / "checkpoint"
+
+    class Killed(Exception):
+        pass
+
+    def train(at: int | None, checkpoint: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+        partner = nn.Linear(2, 2)
+        with torch.no_grad():
+            partner.weight.copy_(torch.eye(2))
+            partner.bias.zero_()
+        optimizer = torch.optim.Adam(partner.parameters(), 0.05)
+
+        def objective(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = partner(model(x))
+            return F.cross_entropy(logits, y), logits
+
+        def kill(phase: str, step: int, total: int, scalars: dict | None = None) -> None:
+            if step == at:
+                raise Killed
+
+        model = fit(Linear(), data, plan, objective, augment=PLAIN, generator=generator(0, "train"), report=kill,
+                    checkpoint=checkpoint, partner=Partner(partner, optimizer))  # fmt: skip
+        return model.fc.weight.detach(), partner.weight.detach()
+
+    whole = train(None, None)
+    # Adam's first steps are as long as its rate, whatever the model's gradient is clipped to
+    assert (whole[1] - torch.eye(2)).abs().min() > 0.05
+    with pytest.raises(Killed):
+        train(4, file)
+    resumed = train(None, file)
+    assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
 
 
 def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
