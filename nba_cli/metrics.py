@@ -5,26 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from attacks import Attack, stamped
-from nba_cli import devices
-from nba_cli.data import Data, to_float
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int = 1000) -> Tensor:
-    """Predicted classes int64 [N], on the device of `images` (uint8 [N,C,H,W]), in eval mode, unaugmented.
-
-    Images that are not on the model's device are copied there batch by batch.
-    """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    with devices.autocast(device, dtype):
-        classes = [model(to_float(part.to(device))).argmax(1).to(images.device) for part in images.split(batch)]
-    model.train(was_training)
-    return torch.cat(classes)
+from nba_cli.data import Data
+from nba_cli.predict import predict, share
 
 
 def measure(
@@ -42,7 +27,7 @@ def measure(
     goal = attack.goal(test.labels, num_classes)
     index = (goal != test.labels).nonzero().flatten()
     figures: dict[str, Any] = {
-        "acc": _share(predict(model, test.images, dtype), test.labels),
+        "acc": share(predict(model, test.images, dtype), test.labels),
         "asr": None,
         "ra": None,
         "triggered": len(index),
@@ -52,18 +37,14 @@ def measure(
         classes = predict(model, stamped(attack, test.images[index], index), dtype)
         labels, wanted = test.labels[index], goal[index]
         figures |= {
-            "asr": _share(classes, wanted),
-            "ra": _share(classes, labels),
+            "asr": share(classes, wanted),
+            "ra": share(classes, labels),
             "asr_by_class": [
-                _share(classes[labels == label], wanted[labels == label]) if (labels == label).any() else None
+                share(classes[labels == label], wanted[labels == label]) if (labels == label).any() else None
                 for label in range(num_classes)
             ],
         }
     return figures
-
-
-def _share(classes: Tensor, wanted: Tensor) -> float:
-    return (classes == wanted).sum().item() / len(wanted)  # exact, and MPS has no float64
 
 
 def der(before: dict, after: dict) -> float | None:

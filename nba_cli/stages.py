@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attacks import poison, poisoned_index
-from nba_cli import logs, metrics, runs, seeds, sheet, tables, triggers, weights
+from nba_cli import cost, logs, metrics, runs, seeds, sheet, tables, triggers, weights
 from nba_cli.bench import Bench, open_bench, poison_note
 from nba_cli.data import clean_share
 from nba_cli.data.arrays import file_digest
@@ -130,10 +130,12 @@ def defend(run: DefendRun, out: Path) -> None:
         augment=run.dataset.augment,
         dtype=bench.dtype,
     )
+    meter = cost.Meter(evidence.model)
+    cost.reset_peak(bench.device)
     began = time.monotonic()
     with logs.Bars(History(out / "history.jsonl", resume=False)) as report:
         cured = run.defense(evidence, seeds.generator(run.defense_seed, "defense", bench.device), report)
-    seconds = time.monotonic() - began
+    seconds, memory, passes = time.monotonic() - began, cost.peak(bench.device), dict(meter.counts)
     weights.save(cured, out / "model.safetensors")
     figures = bench.measure(cured)
     der = metrics.der(before["figures"], figures)
@@ -146,6 +148,8 @@ def defend(run: DefendRun, out: Path) -> None:
         trigger=bench.trigger(),
         counts=before["counts"] | {"clean": len(clean)},
         seconds=before["seconds"] | {"defense": seconds},
+        passes=passes,
+        memory=memory,
         digests=before["digests"] | {"victim": before["digests"]["weights"]} | own,
         victim=str(victim),
         victim_commit=before["made"]["commit"],

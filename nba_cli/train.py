@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -53,9 +53,16 @@ class Schedule(Enum):
     constant = "constant"
 
 
+class Optimizer(Enum):
+    """sgd: with Nesterov momentum; adam: Kingma & Ba 2015."""
+
+    sgd = "sgd"
+    adam = "adam"
+
+
 @dataclass(kw_only=True)
 class Plan:
-    """How long and how hard to train: SGD with Nesterov momentum.
+    """How long and how hard to train.
 
     Fields:
         epochs: length in passes over the data; null when `steps` is given
@@ -63,7 +70,8 @@ class Plan:
         batch: images a step
         lr: peak learning rate
         schedule: onecycle, cosine or constant
-        momentum: Nesterov momentum in [0,1)
+        optimizer: sgd or adam
+        momentum: Nesterov momentum in [0,1), of sgd
         decay: weight decay
         clip: largest gradient norm; null: no clipping
         average: decay in [0,1) of an exponential average of the weights, which is then the result; null: none
@@ -74,6 +82,7 @@ class Plan:
     batch: int = 128
     lr: float = 0.1
     schedule: Schedule = Schedule.onecycle
+    optimizer: Optimizer = Optimizer.sgd
     momentum: float = 0.9
     decay: float = 5e-4
     clip: float | None = None
@@ -89,6 +98,15 @@ class Plan:
             raise Refused(f"length {self.epochs or self.steps}, batch={self.batch}, lr={self.lr}: all must be above 0.")
         if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
             raise Refused(f"momentum={self.momentum}, average={self.average}: both lie in [0,1).")
+
+    def optimize(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+        """The optimizer at peak learning rate."""
+        fused = device.type == "cuda"
+        if self.optimizer is Optimizer.adam:
+            return torch.optim.Adam(parameters, self.lr, weight_decay=self.decay, fused=fused)
+        return torch.optim.SGD(
+            parameters, self.lr, self.momentum, weight_decay=self.decay, nesterov=self.momentum > 0, fused=fused
+        )
 
     def steps_per_epoch(self, count: int) -> int:
         return math.ceil(count / self.batch)
@@ -147,14 +165,7 @@ def fit(
     """
     device = next(model.parameters()).device
     total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        plan.lr,
-        plan.momentum,
-        weight_decay=plan.decay,
-        nesterov=plan.momentum > 0,
-        fused=device.type == "cuda",
-    )
+    optimizer = plan.optimize(model.parameters(), device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
     optimizers: list[torch.optim.Optimizer] = [optimizer]

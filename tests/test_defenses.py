@@ -18,14 +18,24 @@ from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
 from nba_cli.seeds import generator
-from nba_cli.train import Plan, fit
+from nba_cli.train import Optimizer, Plan, fit
 from nba_cli.victims import Network
 from nba_cli.victims.wrn import WideResNet
 
 ATTACK = BadNets(rate=0.2, target=1)
+BRIEF = Plan(steps=3, lr=0.01)
 SHORT: dict[str, Any] = {
     "none": {},
     "ft": {"train": Plan(steps=4, lr=0.01)},
+    "fp": {"step": 0.2, "train": BRIEF},
+    "mcr": {"tune": BRIEF, "train": BRIEF},
+    "nad": {"teacher": BRIEF, "student": BRIEF},
+    "anp": {"train": Plan(steps=3, lr=0.2, decay=0.0)},
+    "argd": {"teacher": BRIEF, "student": BRIEF},
+    "ibau": {"train": Plan(steps=2, lr=1e-3, optimizer=Optimizer.adam), "inner": 2, "iterations": 2},
+    "ftsam": {"train": BRIEF},
+    "sau": {"train": Plan(steps=2, lr=1e-4, optimizer=Optimizer.adam), "steps": 2},
+    "clp": {},
     "nba": {"teacher": Plan(steps=3, lr=0.01), "student": Plan(steps=3, lr=0.01, clip=1.0)},
 }
 

@@ -9,7 +9,8 @@ from torch import nn
 from attacks import ATTACKS, Mode
 from attacks.badnets import BadNets
 from nba_cli.data import Data
-from nba_cli.metrics import der, measure, predict
+from nba_cli.metrics import der, measure
+from nba_cli.predict import predict
 from nba_cli.victims.wrn import WideResNet
 
 

@@ -194,8 +194,17 @@ PINNED: dict[str, tuple[int, str]] = {
     "dataset/npz": (1, "fa06"),
     "dataset/folder": (1, "3807"),
     "defense/none": (1, "4413"),
-    "defense/ft": (1, "fae0"),
-    "defense/nba": (1, "d4cd"),
+    "defense/ft": (1, "3dce"),
+    "defense/fp": (1, "d813"),
+    "defense/mcr": (1, "055d"),
+    "defense/nad": (1, "b101"),
+    "defense/anp": (1, "e095"),
+    "defense/argd": (1, "1936"),
+    "defense/ibau": (1, "33ac"),
+    "defense/ftsam": (1, "1864"),
+    "defense/sau": (1, "d2a3"),
+    "defense/clp": (1, "e3ec"),
+    "defense/nba": (1, "7561"),
 }
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nba_cli.data import Augment, Data
+from nba_cli.errors import Refused
 from nba_cli.train import Report, silent
 from nba_cli.victims import Network
 
@@ -31,6 +32,29 @@ class Evidence:
     num_classes: int
     augment: Callable[[Tensor, torch.Generator], Tensor] = field(default_factory=Augment)
     dtype: torch.dtype = torch.float32
+
+
+def hold_out(clean: Data, ratio: float, generator: torch.Generator) -> tuple[Data, Data]:
+    """The clean set in two: to train on, and a share `ratio` of every class, one image at least, to choose by."""
+    order = torch.randperm(len(clean), generator=generator, device=generator.device).to(clean.labels.device)
+    labels = clean.labels[order]
+    held = torch.zeros(len(clean), dtype=torch.bool, device=labels.device)
+    for label in labels.unique():
+        members = order[labels == label]
+        held[members[: max(1, round(ratio * len(members)))]] = True
+    return clean[~held], clean[held]
+
+
+def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:
+    """The batch-norm layers of `model` by name.
+
+    Raises:
+        Refused: there is none.
+    """
+    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not found:
+        raise Refused(f"defense={defense} works on batch-norm layers; this victim has none.")
+    return found
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,125 @@
+"""I-BAU: adversarial unlearning by an implicit hypergradient (Zeng, Chen, Park, Mao, Jin & Jia, ICLR 2022,
+arXiv:2110.03735)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nba_cli import devices
+from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.errors import Refused
+from nba_cli.train import Optimizer, Plan, Report, Schedule, fit, silent
+from nba_cli.victims import Network
+
+Inner = Callable[[Tensor], Tensor]
+"""delta -> scalar, differentiable in delta and in the weights."""
+
+
+@dataclass(kw_only=True)
+class IBAU(Defense):
+    """min_w CE(f_w(x + d*), y) with d* = argmax_d CE(f_w(x + d), y) - decay |d|^2, ONE perturbation d for the whole
+    batch, as a trigger is.
+
+    The weights follow the hypergradient, which knows that d* moves with w:
+
+        dL/dw + (d Phi / dw)^T v,   v = sum_{k<=K} ((d Phi / dd)^T)^k dL/dd,   Phi(d) = d + step grad_d (CE - decay
+        |d|^2)
+
+    where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd. Ours: d* is found anew in each
+    step, by sign-free gradient ascent of fixed length from the last one. Cost a step: inner + 2 passes forward and
+    backward, and K + 1 products with second derivatives, each about two passes.
+
+    Fields:
+        inner: ascent steps that find d*
+        size: length of an ascent step, L2
+        decay: weight of |d|^2
+        step: step of Phi; the fixed point needs it below 2 over the largest curvature
+        iterations: K
+        train: how long and how hard to train
+    """
+
+    inner: int = 5
+    size: float = 0.5
+    decay: float = 0.001
+    step: float = 0.1
+    iterations: int = 5
+    train: Plan = field(
+        default_factory=lambda: Plan(
+            steps=100, lr=1e-3, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if min(self.inner, self.iterations) < 1 or min(self.size, self.step) <= 0 or self.decay < 0:
+            raise Refused(
+                f"defense.inner={self.inner}, iterations={self.iterations}, size={self.size}, step={self.step}, "
+                f"decay={self.decay}: 1 or more, 1 or more, above 0, above 0, 0 or more."
+            )
+
+    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+        return fit(
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.train,
+            self.objective,
+            augment=evidence.augment,
+            generator=generator,
+            dtype=evidence.dtype,
+            report=report,
+            phase="i-bau",
+        )
+
+    def objective(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """A loss whose value is CE(f(x + d*), y) and whose gradient is the hypergradient."""
+        training = model.training
+        model.eval()  # as the authors do: batch statistics would tie the samples of a batch together
+        with devices.exact(x.device):  # second derivatives want fp32
+            weights = [value for value in model.parameters() if value.requires_grad]
+            outer = lambda delta: F.cross_entropy(model(x + delta), y)  # noqa: E731
+            inner = lambda delta: outer(delta) - self.decay * delta.square().sum()  # noqa: E731
+            delta = self.climb(inner, torch.zeros_like(x[:1]))
+            loss, slopes = hypergradient(outer, inner, delta, weights, self.step, self.iterations)
+            with torch.no_grad():
+                logits = model(x)
+        model.train(training)
+        # d/dw of this sum is `slopes`; what is added and taken away again makes its value the loss
+        carrier = torch.stack([(slope * value).sum() for slope, value in zip(slopes, weights, strict=True)]).sum()
+        return carrier - carrier.detach() + loss.detach(), logits
+
+    def climb(self, inner: Inner, delta: Tensor) -> Tensor:
+        """Gradient ascent on `inner` in steps of L2 length `size`."""
+        for _ in range(self.inner):
+            delta = delta.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(inner(delta), delta)
+            delta = delta.detach() + self.size * slope / slope.norm().clamp_min(1e-12)
+        return delta
+
+
+def hypergradient(
+    outer: Inner, inner: Inner, delta: Tensor, weights: Sequence[Tensor], step: float, iterations: int
+) -> tuple[Tensor, list[Tensor]]:
+    """The outer loss at `delta`, and its total derivative in `weights` when delta maximises `inner`.
+
+    Phi(d) = d + step grad inner(d); the implicit function theorem at its fixed point, with (I - dPhi/dd)^-T applied by
+    `iterations` steps of v <- (dPhi/dd)^T v + dL/dd.
+    """
+    delta = delta.detach().requires_grad_()
+    loss = outer(delta)
+    wish, *direct = torch.autograd.grad(loss, [delta, *weights], allow_unused=True)
+    (slope,) = torch.autograd.grad(inner(delta), delta, create_graph=True)
+    phi = delta + step * slope
+    v = wish
+    for _ in range(iterations):
+        (moved,) = torch.autograd.grad(phi, delta, v, retain_graph=True)
+        v = moved + wish
+    through = torch.autograd.grad(phi, weights, v, allow_unused=True)
+    total = []
+    for weight, one, two in zip(weights, direct, through, strict=True):
+        total.append(sum((part for part in (one, two) if part is not None), torch.zeros_like(weight)).detach())
+    return loss, total

@@ -1,0 +1,379 @@
+"""Each defense's formulas against values computed by hand or by an independent formula."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from nba_cli.data import Augment, Data
+from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FTSAM, MCR, Evidence
+from nba_cli.defenses import anp as anp_module
+from nba_cli.defenses import fp as fp_module
+from nba_cli.defenses.anp import Masked
+from nba_cli.defenses.argd import Embedding
+from nba_cli.defenses.base import hold_out
+from nba_cli.defenses.clp import lipschitz, readers
+from nba_cli.defenses.fp import classifier
+from nba_cli.defenses.ftsam import ascent
+from nba_cli.defenses.ibau import IBAU, hypergradient
+from nba_cli.defenses.mcr import Curve, refresh
+from nba_cli.defenses.nad import attention_distance
+from nba_cli.defenses.sau import SAU, jensen_shannon, unlearning
+from nba_cli.errors import Refused
+from nba_cli.seeds import generator
+from nba_cli.train import Optimizer, Plan, Schedule
+from nba_cli.victims import Network
+from nba_cli.victims.wrn import WideResNet
+
+
+def network(tiny: Data, seed: int = 0) -> Network:
+    return WideResNet(depth=10).build(3, tiny, seed=seed)
+
+
+def evidence(tiny: Data, seed: int = 0) -> Evidence:
+    return Evidence(model=network(tiny, seed), clean=tiny[torch.arange(60)], num_classes=3, augment=Augment(1, True))
+
+
+def test_hold_out_takes_its_share_of_every_class(tiny: Data) -> None:
+    rest, held = hold_out(tiny[torch.arange(60)], 0.2, torch.Generator())
+    assert held.labels.bincount().tolist() == [4, 4, 4] and len(rest) == 48
+    pixels = {tuple(image.flatten().tolist()) for data in (rest, held) for image in data.images}
+    assert len(pixels) == 60, "no image is in both"
+    _, few = hold_out(tiny[torch.arange(6)], 0.01, torch.Generator())
+    assert few.labels.bincount().tolist() == [1, 1, 1]
+
+
+def test_nads_distance_by_hand() -> None:
+    # one sample, one stage of two channels on a 1x2 map: energies (5, 0) and (9, 16), made unit: (1, 0), (9, 16) / 18.4
+    student = torch.tensor([[[[1.0, 0.0]], [[2.0, 0.0]]]])
+    teacher = torch.tensor([[[[3.0, 0.0]], [[0.0, 4.0]]]])
+    norm = math.sqrt(81 + 256)
+    wanted = (1 - 9 / norm) ** 2 + (16 / norm) ** 2
+    shallow = torch.ones(1, 3, 4, 4)
+    found = attention_distance([shallow, 2 * shallow, student], [shallow, shallow, teacher], [1.0, 7.0])
+    assert found.item() == pytest.approx(7 * wanted, rel=1e-5), "a scale vanishes; stages without a weight do not count"
+
+
+def test_argds_graph_by_hand() -> None:
+    deep = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])  # energy in the first of four positions
+    shallow = torch.zeros(1, 1, 4, 4)
+    shallow[0, 0, 2:, 2:] = 2.0  # in the last
+    middle = torch.ones(1, 5, 4, 4)  # everywhere
+    nodes, edges = ARGD().graph([shallow, middle, deep])
+    assert [node.tolist()[0] for node in nodes] == [[0, 0, 0, 1], [0.5] * 4, [1, 0, 0, 0]]
+    # squared distances: shallow-deep 2, shallow-middle 1, middle-deep 1; the largest one is 2
+    assert edges[0].tolist() == [[0, 0.5, 1], [0.5, 0, 0.5], [1, 0.5, 0]]
+
+
+def test_argds_embedding_by_hand_and_it_learns() -> None:
+    embedding = Embedding([2, 2], 1)
+    for layer, row in zip(embedding.maps, ([1.0, 0.0], [0.0, 2.0]), strict=True):
+        assert isinstance(layer, nn.Linear)
+        layer.weight.data, layer.bias.data = torch.tensor([row]), torch.zeros(1)
+    nodes = [torch.tensor([[3.0, 9.0]]), torch.tensor([[9.0, 2.0]])]
+    edges = torch.tensor([[[0.0, 0.5], [0.5, 0.0]]])
+    # mapped 3 and 4; with the neighbour's half 3 + 2 = 5 and 4 + 1.5 = 5.5
+    assert embedding(nodes, edges)[0].tolist() == pytest.approx([5 / math.hypot(5, 5.5), 5.5 / math.hypot(5, 5.5)])
+
+
+def test_argd_trains_its_embedding(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Embedding, dict[str, Tensor]]] = []
+    true = ARGD.embedding
+
+    def remember(self: ARGD, *args: Any) -> Embedding:
+        embedding = true(self, *args)
+        made.append((embedding, {name: value.clone() for name, value in embedding.state_dict().items()}))
+        return embedding
+
+    monkeypatch.setattr(ARGD, "embedding", remember)
+    brief = Plan(steps=3, lr=0.05)
+    ARGD(teacher=brief, student=brief)(evidence(tiny), generator(0, "defense"))
+    ((embedding, before),) = made
+    assert any(not torch.equal(value, before[name]) for name, value in embedding.state_dict().items())
+
+
+def test_anps_inner_step_climbs_by_the_sign_of_the_slope(tiny: Data) -> None:
+    masked = Masked(network(tiny).train().requires_grad_(False))
+    for norm in masked.norms.values():
+        norm.bias.fill_(0.1)  # a relative noise moves no bias of 0
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    scale, shift = ANP(eps=0.1).worst(masked, x, y)
+    assert all(((value.abs() - 0.1).abs() < 1e-6).logical_or(value == 0).all() for value in scale.values())
+    loss = lambda noise: F.cross_entropy(masked(x, noise), y).item()  # noqa: E731
+    zero = tuple({name: torch.zeros_like(value) for name, value in part.items()} for part in (scale, shift))
+    assert loss((scale, shift)) > loss(zero)
+    name = "block2.layer.0.bn2"
+    for part in (0, 1):  # a finite difference in one coordinate of each kind
+        slopes = []
+        for size in (1e-2, -1e-2):
+            moved = tuple({key: value.clone() for key, value in one.items()} for one in zero)
+            moved[part][name][3] = size
+            slopes.append(loss(moved))
+        assert math.copysign(1, slopes[0] - slopes[1]) == (scale, shift)[part][name][3].sign().item()
+
+
+def test_anp_reads_masks_and_noise_where_the_paper_puts_them(tiny: Data) -> None:
+    plain = network(tiny).train().requires_grad_(False)
+    masked = Masked(plain)
+    x, name = tiny.images[:6].float() / 255, "block1.layer.0.bn1"
+    norm = plain.get_submodule(name)
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.bias.fill_(0.5)
+    with torch.no_grad():
+        masked.mask[masked.flat[name]][0] = 0.25
+    noise = tuple({key: torch.zeros_like(n.weight) for key, n in masked.norms.items()} for _ in range(2))
+    noise[0][name][1], noise[1][name][2] = 0.3, -0.4
+    found = masked(x, noise)
+    weight, bias = norm.weight.clone(), norm.bias.clone()
+    weight[0], weight[1], bias[2] = 0.25 * weight[0], 1.3 * weight[1], 0.6 * bias[2]
+    wanted = functional_call(plain, {f"{name}.weight": weight, f"{name}.bias": bias}, (x,))
+    assert torch.allclose(found, wanted, atol=1e-6)
+
+
+def test_anp_prunes_as_much_as_the_hold_out_permits(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = evidence(tiny)
+    masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(network(tiny)).norms.items()}
+    masks["bn1"][:4] = torch.tensor([0.02, 0.12, 0.42, 0.9])
+    costs = {0: 0.9, 1: 0.9, 2: 0.885, 3: 0.87}  # hold-out accuracy by the number of pruned weights
+
+    def accuracy(model: Network, *_: Any) -> float:
+        return costs[int((model.get_parameter("bn1.weight") == 0).sum())]
+
+    monkeypatch.setattr(anp_module, "accuracy", accuracy)
+    pruned = ANP(drop=0.02).prune(given, masks, given.clean)
+    assert (pruned.get_parameter("bn1.weight") == 0).nonzero().flatten().tolist() == [0, 1], "0.885 is within 2 points"
+    untouched = ANP(drop=0.0).prune(given, masks, given.clean)
+    assert (untouched.get_parameter("bn1.weight") == 0).nonzero().flatten().tolist() == [0], "0.9 costs nothing"
+
+
+def test_ibaus_hypergradient_on_a_quadratic() -> None:
+    """inner = -a/2 |d - c w|^2 has its maximum at d* = c w; the total derivative of the outer loss follows by hand."""
+    a, c, b, t = 2.0, 1.5, 0.7, torch.tensor([0.3, -0.2])
+    w = torch.tensor([0.8, -0.5], requires_grad=True)
+    inner = lambda d: -a / 2 * (d - c * w).square().sum()  # noqa: E731
+    outer = lambda d: 0.5 * (d - t).square().sum() + 0.5 * b * w.square().sum()  # noqa: E731
+    best = c * w.detach()
+    loss, (found,) = hypergradient(outer, inner, best, [w], step=0.3, iterations=60)
+    wanted = c * (best - t) + b * w.detach()
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert loss.item() == pytest.approx(outer(best).item())
+    # K steps of the fixed point are K + 1 terms of a geometric series in 1 - step a = 0.4
+    _, (short,) = hypergradient(outer, inner, best, [w], step=0.3, iterations=2)
+    series = 0.6 * (1 + 0.4 + 0.16)
+    assert torch.allclose(short, series * c * (best - t) + b * w.detach(), atol=1e-5)
+
+
+def test_ibaus_objective_carries_the_hypergradient(tiny: Data) -> None:
+    model, attack = network(tiny).train(), IBAU(inner=2, iterations=2)
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    loss, _ = attack.objective(model, x, y)
+    loss.backward()
+    model.eval()
+    outer = lambda d: F.cross_entropy(model(x + d), y)  # noqa: E731
+    inner = lambda d: outer(d) - attack.decay * d.square().sum()  # noqa: E731
+    delta = attack.climb(inner, torch.zeros_like(x[:1]))
+    assert outer(delta) > outer(torch.zeros_like(delta)), "the perturbation climbs"
+    assert loss.item() == pytest.approx(outer(delta).item(), rel=1e-5)
+    weights = list(model.parameters())
+    _, slopes = hypergradient(outer, inner, delta, weights, attack.step, attack.iterations)
+    for weight, slope in zip(weights, slopes, strict=True):
+        assert weight.grad is not None and torch.allclose(weight.grad, slope, atol=1e-5)
+
+
+def test_mcrs_curve_by_hand(tiny: Data) -> None:
+    start, end = network(tiny, 0), network(tiny, 1)
+    curve = Curve(network(tiny, 2), start, end)
+    name = "fc.weight"
+    w1, w3 = start.fc.weight, end.fc.weight  # type: ignore[union-attr]
+    bend = curve.bend[curve.names[name]]
+    assert torch.allclose(bend, (w1 + w3) / 2)  # type: ignore[operator]
+    with torch.no_grad():
+        bend.add_(1.0)
+    assert torch.equal(curve.at(0.0)[name], w1) and torch.equal(curve.at(1.0)[name], w3)  # type: ignore[arg-type]
+    assert torch.allclose(curve.at(0.5)[name], 0.25 * w1 + 0.5 * bend + 0.25 * w3)  # type: ignore[operator]
+    curve.at(0.1)[name].sum().backward()
+    assert bend.grad is not None and torch.allclose(bend.grad, torch.full_like(bend, 2 * 0.1 * 0.9))
+
+
+def test_mcr_at_the_ends_is_the_suspect_or_its_fine_tuned_copy(tiny: Data) -> None:
+    given, brief = evidence(tiny), Plan(steps=3, lr=0.01)
+    found = MCR(t=0.0, tune=brief, train=brief)(given, generator(0, "defense"))
+    for name, value in given.model.named_parameters():
+        assert torch.equal(found.get_parameter(name), value)
+    running = found.get_submodule("bn1").running_mean
+    assert not torch.equal(running, given.model.get_submodule("bn1").running_mean), "statistics are fresh"  # type: ignore[arg-type]
+
+
+def test_fresh_statistics_are_those_of_the_data(tiny: Data) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    refresh(model, tiny, torch.float32, batch=60)
+    x = tiny.images.float() / 255
+    norm = model[0]
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+    assert torch.allclose(norm.running_mean, x.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, x.var((0, 2, 3)), rtol=0.01)
+    assert norm.momentum == 0.1 and not model.training
+
+
+def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:
+    weights = [torch.tensor([1.0, -2.0, 0.0]), torch.tensor([[4.0]])]
+    slopes = [torch.tensor([1.0, 1.0, 5.0]), torch.tensor([[0.5]])]
+    # T g = (1, 2, 0, 2), |T g| = 3; e = rho T^2 g / 3 = rho (1, 4, 0, 8) / 3
+    found = ascent(weights, slopes, 0.3)
+    assert found[0].tolist() == pytest.approx([0.1, 0.4, 0.0]) and found[1].item() == pytest.approx(0.8)
+    scaled = torch.cat([(found[0] / weights[0].abs())[:2], (found[1] / weights[1].abs()).flatten()])
+    assert scaled.norm().item() == pytest.approx(0.3)
+
+
+def test_ftsams_gradient_is_that_at_the_perturbed_weights(tiny: Data) -> None:
+    model = network(tiny).eval()
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    FTSAM(rho=0.5).objective(model, x, y)[0].backward()
+    found = [parameter.grad for parameter in model.parameters()]
+    plain = network(tiny).eval()
+    weights = list(plain.parameters())
+    steps = ascent(weights, list(torch.autograd.grad(F.cross_entropy(plain(x), y), weights)), 0.5)
+    with torch.no_grad():
+        for weight, step in zip(weights, steps, strict=True):
+            weight.add_(step)
+    wanted = torch.autograd.grad(F.cross_entropy(plain(x), y), weights)
+    assert all(one is not None and torch.allclose(one, two, atol=1e-4) for one, two in zip(found, wanted, strict=True))
+
+
+def test_clps_bound_against_numpy(tiny: Data) -> None:
+    conv, norm = nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4)
+    assert norm.running_var is not None
+    norm.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
+    norm.weight.data.uniform_(-2, 2, generator=torch.Generator().manual_seed(1))
+    found = lipschitz(conv, norm).tolist()
+    for k in range(4):
+        sigma = np.linalg.svd(conv.weight[k].detach().numpy().reshape(5, 9), compute_uv=False)[0]
+        wanted = sigma * abs(norm.weight[k].item()) / math.sqrt(norm.running_var[k].item() + norm.eps)
+        assert found[k] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_clp_zeroes_the_channel_that_stands_out_and_no_other(tiny: Data) -> None:
+    given = evidence(tiny)
+    norm = given.model.get_submodule("block2.layer.0.bn2")
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.weight.data[7] *= 50
+    cured = CLP(u=3)(given, torch.Generator())
+    changed = {name: (value != given.model.get_parameter(name)).flatten().nonzero().flatten().tolist()
+               for name, value in cured.named_parameters()}  # fmt: skip
+    assert changed.pop("block2.layer.0.bn2.weight") == [7]
+    assert cured.get_parameter("block2.layer.0.bn2.weight")[7] == 0
+    assert all(not places for name, places in changed.items() if "block2.layer.0" in name)
+
+
+def test_clp_pairs_a_batch_norm_with_the_convolution_that_it_reads(tiny: Data) -> None:
+    model = network(tiny)
+    names = {module: name for name, module in model.named_modules()}
+    pairs = {names[norm]: names[conv] for conv, norm in readers(model, tiny.images[:1].float() / 255)}
+    assert pairs["block2.layer.0.bn2"] == "block2.layer.0.conv1"
+    assert pairs["block1.layer.0.bn1"] == "conv1", "the stem"
+    assert "bn1" not in pairs and "block2.layer.0.bn1" not in pairs, "they read a sum with a shortcut"
+
+
+def test_saus_terms_by_hand() -> None:
+    one, two = torch.log(torch.tensor([[0.9, 0.1]])), torch.log(torch.tensor([[0.5, 0.5]]))
+    middle = (0.7, 0.3)
+    kl = lambda p: sum(a * math.log(a / m) for a, m in zip(p, middle, strict=True))  # noqa: E731
+    assert jensen_shannon(one, two).item() == pytest.approx((kl((0.9, 0.1)) + kl((0.5, 0.5))) / 2, rel=1e-5)
+    assert jensen_shannon(one, one).item() == pytest.approx(0, abs=1e-6)
+    logits = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]))
+    found = unlearning(logits, torch.tensor([1, 0]), torch.tensor([0, 0]))
+    assert found.item() == pytest.approx(-math.log(0.8) / 2, rel=1e-5), "the second sample is right: it counts 0"
+
+
+def test_saus_perturbation_fools_both_within_eps(tiny: Data) -> None:
+    suspect, model = network(tiny, 0).eval(), network(tiny, 1).train()
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    delta = SAU(eps=0.1, steps=5).perturb(suspect, model, x, y, torch.Generator().manual_seed(0))
+    assert delta.abs().max() <= 0.1 + 1e-6 and (x + delta).min() >= -1e-6 and (x + delta).max() <= 1 + 1e-6
+    model.eval()
+    for one in (suspect, model):
+        assert F.cross_entropy(one(x + delta), y) > F.cross_entropy(one(x), y) + 0.05
+
+
+def test_fp_ranks_channels_as_the_classifier_reads_them(tiny: Data) -> None:
+    model = network(tiny).eval()
+    head, activity = classifier(model, tiny, torch.float32)
+    stages, _ = model.features(tiny.images.float() / 255)
+    norm = model.get_submodule("bn1")
+    wanted = F.relu(norm(stages[-1])).mean((0, 2, 3))
+    assert head is model.fc and torch.allclose(activity, wanted, atol=1e-4)
+
+
+def test_fp_prunes_the_least_active_and_undoes_the_step_too_far(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = evidence(tiny)
+    _, held = hold_out(given.clean, 0.2, generator(0, "defense"))
+    clean, _ = hold_out(given.clean, 0.2, generator(0, "defense"))
+    _, activity = classifier(given.model, clean, torch.float32)
+    order = activity.argsort().tolist()
+
+    def accuracy(model: Network, data: Data, *_: Any) -> float:
+        assert data.digest() == held.digest(), "the hold-out decides"
+        pruned = int((model.fc.weight == 0).all(0).sum())  # type: ignore[union-attr]
+        return 0.9 if pruned <= 18 else 0.79
+
+    monkeypatch.setattr(fp_module, "accuracy", accuracy)
+    cured = FP(step=0.1, train=Plan(steps=3, lr=0.05))(given, generator(0, "defense"))
+    zero = (cured.fc.weight == 0).all(0).nonzero().flatten().tolist()  # type: ignore[union-attr]
+    assert set(zero) == set(order[:18]), "three steps of 6 of 64 channels, still zero after fine-tuning"
+    assert not torch.equal(cured.fc.bias, given.model.fc.bias), "fine-tuned"  # type: ignore[arg-type]
+
+
+def test_a_victim_without_batch_norm_or_linear_head_is_refused_in_a_sentence(tiny: Data) -> None:
+    class Bare(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3)
+
+        def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+            out = self.conv(x)
+            return [out], out.mean((2, 3))
+
+    given = Evidence(model=Bare(), clean=tiny, num_classes=3)
+    for defense in (ANP(), CLP()):
+        with pytest.raises(Refused, match="works on batch-norm layers; this victim has none"):
+            defense(given, generator(0, "defense"))
+    with pytest.raises(Refused, match="no such layer"):
+        FP()(given, generator(0, "defense"))
+
+
+LONGER: dict[str, tuple[str, dict[str, Any]]] = {
+    "ft": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "fp": ("fine-tune", {"step": 0.3, "train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "mcr": ("curve", {"tune": Plan(steps=2, lr=0.01), "train": Plan(epochs=8, batch=20, lr=0.02)}),
+    "nad": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
+    "anp": ("mask", {"train": Plan(epochs=6, batch=20, lr=0.2, schedule=Schedule.constant, decay=0.0)}),
+    "argd": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
+    "ibau": ("i-bau", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "inner": 2}),
+    "ftsam": ("ft-sam", {"rho": 0.5, "train": Plan(epochs=6, batch=20, lr=0.02)}),
+    "sau": ("unlearn", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "steps": 2}),
+    "nba": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.02)}),
+}
+
+
+def test_every_defense_that_trains_is_among_them() -> None:
+    assert LONGER.keys() == DEFENSES.keys() - {"none", "clp"}
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_defense_drives_its_own_objective_down(name: str, tiny: Data) -> None:
+    phase, settings = LONGER[name]
+    losses: list[float] = []
+
+    def report(at: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+        if at == phase and scalars and "epoch" in scalars:
+            losses.append(scalars["loss"])
+
+    DEFENSES[name](**settings)(evidence(tiny), generator(0, "defense"), report)
+    assert len(losses) >= 6 and losses[-1] < losses[0]
