@@ -123,6 +123,9 @@ def test_mixed_is_part_universal_part_patch() -> None:
     assert (second != 0).any(dim=(0, 1)).sum() <= 3 and second.abs().max() > 0.2
     alone = CRAFTERS[Pseudo.mixed](3)(x[:1], craft(linear_score(y[:1])))
     assert alone is not None and alone.shape == x[:1].shape, "a last batch of one image"
+    few = CRAFTERS[Pseudo.mixed](3)(x[:3], craft(linear_score(y[:3])))
+    change = few - x[:3] if few is not None else x
+    assert torch.allclose(change, change[:1].expand_as(change), atol=1e-6), "no part of one image: all universal"
 
 
 def test_none_makes_nothing() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,8 @@ class NBA(Defense):
         teacher: how long and how hard to fine-tune the teacher
         student: how long and how hard to distil the student
     """
+
+    version: ClassVar[int] = 2
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
     pseudo: Pseudo = Pseudo.mixed

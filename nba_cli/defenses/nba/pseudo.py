@@ -148,10 +148,11 @@ class Bank:
 def mixed(x: Tensor, craft: Craft) -> Tensor:
     """Universal on the first part of the batch, patch on the rest.
 
-    Triggers are faint and everywhere or strong and local, and the defender does not know which.
+    Triggers are faint and everywhere or strong and local, and the defender does not know which. A part has two images
+    at least: batch norm makes nothing of one.
     """
     cut = len(x) - round(craft.patch_share * len(x))
-    rows = [slice(cut), slice(cut, None)] if cut < len(x) else [slice(None)]
+    rows = [slice(cut), slice(cut, None)] if 2 <= cut <= len(x) - 2 else [slice(None)]
     parts = [replace(craft, score=partial(craft.score, rows=part)) for part in rows]
     return torch.cat([make(x[part], of) for make, part, of in zip((universal, patch), rows, parts, strict=False)])
 
