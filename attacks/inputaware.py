@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from attacks.base import Mode
-from attacks.learned import Learned
+from attacks.learned import PARTNER, Learned, Lesson, Tensors
+from nba_cli import seeds
+from nba_cli.data import Augment
 from nba_cli.errors import Refused
-from nba_cli.train import Objective, Partner
+from nba_cli.train import Objective, Optimizer, Partner, Plan, Report, fit, silent
 
 
 class Painter(nn.Module):
@@ -42,32 +44,28 @@ class Painter(nn.Module):
 
 
 def step(wide_in: int, wide_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(wide_in, wide_out, 3, 1, 1), nn.BatchNorm2d(wide_out, momentum=0.05), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(wide_in, wide_out, 3, 1, 1), nn.GroupNorm(4, wide_out), nn.ReLU())
 
 
-class Generators(nn.Module):
-    """The pattern g(x) [N,C,H,W] and the mask m(x) [N,1,H,W], nearly 0 or 1."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.pattern = Painter(channels, width, channels)
-        self.mask = Painter(channels, width, 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.pattern(x), torch.tanh(20 * (2 * self.mask(x) - 1)) / 2 + 0.5
+def binary(mask: Tensor) -> Tensor:
+    """[0,1] -> nearly 0 or 1, differentiable: tanh(20 (2 m - 1)) / 2 + 1 / 2."""
+    return torch.tanh(20 * (2 * mask - 1)) / 2 + 0.5
 
 
 @dataclass(kw_only=True)
 class InputAware(Learned):
-    """x' = x + m(x) (g(x) - x): pattern g and mask m come from generators that are trained with the victim f.
+    """x' = x + m(x) (g(x) - x): pattern g and mask m come from generators; g is trained with the victim f.
 
-    In every batch, a share `rate` of the images gets its own trigger and the wanted label; a share `cross_rate` gets
-    the trigger of ANOTHER image and keeps its label, so that a trigger works on its own image alone. The loss is
+    First m alone, as the authors do:  diversity E |x - z| / |m(x) - m(z)| + norm E max(0, mean m(x) - density),  z
+    another image of the batch; then it is frozen. In every batch of the victim's training, a share `rate` of the
+    images gets its own trigger and the wanted label; a share `cross_rate` gets the trigger of ANOTHER image and keeps
+    its label, so that a trigger works on its own image alone. The loss of f and g is
 
-        CE(f, all) + lambda_div E |x - z| / |g(x) - g(z)| + the same for m + lambda_norm E max(0, m - density)
+        CE(f, all) + diversity E |x - z| / |g(x) - g(z)|
 
-    with z another image of the batch. Nguyen & Tran train m first, alone, and then freeze it. Ours: m learns beside f
-    and g, from the last two terms only; smaller generators.
+    Ours: density is that of a whole mask (public code charges each pixel); smaller generators with group norm, which
+    knows no difference between training and test; g's learning rate follows the schedule of f; m is trained for
+    `mask_epochs` epochs.
 
     Fields:
         rate: share in (0,1) of each batch that is poisoned
@@ -75,12 +73,15 @@ class InputAware(Learned):
         density: share of the pixels that a mask may cover without penalty
         diversity: weight lambda_div
         norm: weight lambda_norm
-        width: channels of the generators' first layer
-        lr: learning rate of the generators (Adam)
+        width: channels of the generators' first layer, a multiple of 4
+        lr: peak learning rate of the generators (Adam)
+        mask_epochs: passes over the training set that train the mask
     """
 
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
+    crafted: ClassVar[bool] = True
     joint: ClassVar[bool] = True
+    unshaped: ClassVar[tuple[str, ...]] = ("mode", "target", "rate", "cross_rate")
 
     cross_rate: float = 0.1
     density: float = 0.032
@@ -88,6 +89,7 @@ class InputAware(Learned):
     norm: float = 100.0
     width: int = 16
     lr: float = 0.01
+    mask_epochs: float = 2.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,10 +97,15 @@ class InputAware(Learned):
             raise Refused(
                 f"attack.rate={self.rate}, cross_rate={self.cross_rate}: both are shares of a batch, at most 1 in all."
             )
-        if not 0 < self.density <= 1 or self.width < 1 or self.lr <= 0 or min(self.diversity, self.norm) < 0:
+        if self.width < 4 or self.width % 4 or min(self.diversity, self.norm) < 0:
             raise Refused(
-                f"attack.density={self.density}, width={self.width}, lr={self.lr}, diversity={self.diversity}, "
-                f"norm={self.norm}: density lies in (0,1], width is 1 or more, lr above 0, weights 0 or more."
+                f"attack.width={self.width}, diversity={self.diversity}, norm={self.norm}: width is 4, 8, 12 ..., "
+                "weights are 0 or more."
+            )
+        if not 0 < self.density <= 1 or min(self.lr, self.mask_epochs) <= 0:
+            raise Refused(
+                f"attack.density={self.density}, lr={self.lr}, mask_epochs={self.mask_epochs}: density lies in (0,1], "
+                "the others are above 0."
             )
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
@@ -106,11 +113,29 @@ class InputAware(Learned):
         super().choose(labels, num_classes, generator)  # refuses what cannot be
         return torch.empty(0, dtype=torch.int64)
 
-    def join(self, channels: int, num_classes: int, seed: int, device: torch.device) -> tuple[Objective, Partner]:
+    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+        """The mask m, by the training loop of everything else."""
+        mask = self.painter(lesson.train.images.shape[1], 1, lesson.seed).to(lesson.device)
+
+        def objective(mask: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            m = binary(mask(x).float())
+            loss = self.diversity * apart(x, m) + self.norm * F.relu(m.mean((1, 2, 3)) - self.density).mean()
+            return loss, m.new_zeros(len(x), 1)  # nothing is classified here
+
+        plan = Plan(epochs=self.mask_epochs, lr=self.lr, optimizer=Optimizer.adam, decay=0.0)
+        random = seeds.generator(lesson.seed, "mask", lesson.device)
+        plain = Augment(crop=0, flip=False)
+        fit(mask, lesson.train, plan, objective, augment=plain, generator=random, report=report, phase="mask")
+        return {f"mask.{name}": value.detach().cpu() for name, value in mask.state_dict().items()}
+
+    def painter(self, channels: int, out: int, seed: int) -> Painter:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generators = Generators(channels, self.width).to(device)
-        optimizer = torch.optim.Adam(generators.parameters(), self.lr, betas=(0.5, 0.9))
+            return Painter(channels, self.width, out)
+
+    def join(self, channels: int, num_classes: int, seed: int, device: torch.device) -> tuple[Objective, Partner]:
+        pattern = self.painter(channels, channels, seed).to(device)
+        optimizer = torch.optim.Adam(pattern.parameters(), self.lr, betas=(0.5, 0.9))
 
         def objective(victim: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             poisoned, crossed = round(self.rate * len(x)), round(self.cross_rate * len(x))
@@ -118,31 +143,40 @@ class InputAware(Learned):
             # images that already are what is wanted come last; a stable sort keeps the rest in their random order
             order = torch.argsort((goal == y).int(), stable=True)
             x, y, goal = x[order], y[order], goal[order]
-            own, other = x[: poisoned + crossed], x[: poisoned + crossed].roll(1, 0)
-            pattern, mask = generators(own)
-            pattern_z, mask_z = generators(other)
+            own = x[: poisoned + crossed]
+            paint, m = pattern(own), self.mask(own)
             taken = torch.arange(len(own), device=x.device).view(-1, 1, 1, 1) < poisoned
-            # f and g are not to enlarge the mask: it learns from its own terms alone
-            m = torch.where(taken, mask, mask_z).detach()
-            shown = own + m * (torch.where(taken, pattern, pattern_z) - own)
+            shown_paint, shown_m = (torch.where(taken, part, part.roll(1, 0)) for part in (paint, m))
+            shown = own + shown_m * (shown_paint - own)
             logits = victim(torch.cat([shown, x[len(own) :]])).float()
             y = torch.cat([goal[:poisoned], y[poisoned:]])
-            distance = rms(own - other)
-            total = F.cross_entropy(logits, y)
-            total = total + self.diversity * (distance / (rms(pattern - pattern_z) + 1e-7)).mean()
-            total = total + self.diversity * (distance / (rms(mask - mask_z) + 1e-7)).mean()
-            total = total + self.norm * F.relu(mask - self.density).mean()
+            total = F.cross_entropy(logits, y) + self.diversity * apart(own, paint)
             # the accuracy that `fit` shows is over the batch's own order and labels
             back = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=x.device))
             return total, logits[back]
 
-        return objective, Partner(generators, optimizer)
+        return objective, Partner(pattern, optimizer)
+
+    def mask(self, images: Tensor) -> Tensor:
+        """m(x) [N,1,H,W], nearly 0 or 1, without gradient in its weights."""
+        return binary(self.paint("mask.", 1, images).float())
+
+    def paint(self, prefix: str, out: int, images: Tensor) -> Tensor:
+        """What the kept generator under `prefix` makes of `images`."""
+        with torch.device("meta"):  # the structure alone: the weights are the trigger's
+            painter = Painter(images.shape[1], self.width, out)
+        kept = {
+            name.removeprefix(prefix): value for name, value in self.tensors(images).items() if name.startswith(prefix)
+        }
+        return functional_call(painter, kept, (images,))
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
-        with torch.device("meta"):  # the structure alone: the weights are the trigger's
-            generators = Generators(images.shape[1], self.width).eval()
-        pattern, mask = functional_call(generators, self.tensors(images), (images,))
-        return images + mask * (pattern - images)
+        return images + self.mask(images) * (self.paint(PARTNER, images.shape[1], images) - images)
+
+
+def apart(x: Tensor, made: Tensor) -> Tensor:
+    """E |x - z| / |made(x) - made(z)| with z the neighbour in the batch: large where different images get the same."""
+    return (rms(x - x.roll(1, 0)) / (rms(made - made.roll(1, 0)) + 1e-7)).mean()
 
 
 def rms(difference: Tensor) -> Tensor:

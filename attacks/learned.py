@@ -17,6 +17,7 @@ from nba_cli.victims import Network
 
 Tensors = dict[str, Tensor]
 TRAIN_ONLY = "train."
+PARTNER = "partner."
 
 
 @dataclass(kw_only=True)
@@ -54,8 +55,8 @@ class Held:
 class Learned(Held, Attack):
     """An attack that stamps with tensors of its own, in `made`, which a file keeps.
 
-    They come from `draw` (a function of the settings), from `learn` where `crafted` (on a helper model, cached), or
-    from the partner of `join` where `joint` (trained with the victim). Names that start with TRAIN_ONLY serve the
+    They come from `draw` (a function of the settings), from `learn` where `crafted` (cached), and from the partner of
+    `join` where `joint` (trained with the victim; names start with PARTNER). Names that start with TRAIN_ONLY serve the
     poisoning alone and are not kept with the victim.
     """
 

@@ -29,7 +29,10 @@ Objective = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Partner:
-    """What is trained beside the model by the same loss, with an optimizer of its own: an attack's generators."""
+    """What is trained beside the model by the same loss, with an optimizer of its own: an attack's generators.
+
+    The optimizer's own learning rate is the peak of the plan's schedule.
+    """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
@@ -173,6 +176,7 @@ def fit(
         optimizers.append(partner.optimizer)
         state |= {"partner": partner.module, "partner_optimizer": partner.optimizer}
         partner.module.train()
+    peaks = [each.defaults["lr"] for each in optimizers]
     if plan.average is not None:
         state["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
 
@@ -192,9 +196,11 @@ def fit(
             x = augment(images, generator)
             with devices.autocast(device, dtype):
                 loss, logits = objective(model, x, y)
-            lr = plan.lr * rate_at(plan.schedule, step, total)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            rate = rate_at(plan.schedule, step, total)
+            lr = plan.lr * rate
+            for each, peak in zip(optimizers, peaks, strict=True):
+                for group in each.param_groups:
+                    group["lr"] = peak * rate
             descend(loss, model, optimizers, scaler, plan.clip)
             if plan.average is not None:
                 state["average"].update_parameters(model)

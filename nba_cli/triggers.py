@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import save as serialize
 
 from attacks import Attack, Learned, poisoned_index
-from attacks.learned import TRAIN_ONLY, Lesson, Tensors
+from attacks.learned import PARTNER, TRAIN_ONLY, Lesson, Tensors
 from nba_cli import files, logs, runs, schema, weights
 from nba_cli.bench import Bench
 from nba_cli.data import Splits
@@ -32,11 +32,9 @@ def digest(tensors: Tensors) -> str:
 
 
 def place(run: schema.AttackRun) -> Path:
-    """The folder that holds the trigger once it is made: named by what it is learned from, or its victim's."""
+    """The folder that holds what is crafted, named by what it is learned from."""
     attack = run.attack
     assert isinstance(attack, Learned)
-    if attack.joint:
-        return runs.folder("attack", schema.as_attack(run))
     shaping = {key: value for key, value in runs.shaping(attack, "attack").items() if key not in attack.unshaped}
     content = runs.digest([shaping, runs.name("attack", schema.as_clean(run))])
     name = f"{runs.kind(run.dataset)}-{run.victim.label}-{runs.kind(attack)}-s{run.seed}-{content}"
@@ -46,7 +44,7 @@ def place(run: schema.AttackRun) -> Path:
 def equip(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) -> float:
     """Give the run's attack its trigger, learned now or earlier; returns the seconds that learning took, 0 if none.
 
-    A joint attack gets nothing yet.
+    What a joint attack learns with its victim is still to come.
     """
     attack = run.attack
     if not isinstance(attack, Learned) or not attack.crafted:
@@ -81,8 +79,10 @@ def remember(run: schema.AttackRun, splits: Splits) -> None:
     if not attack.crafted and not attack.joint:
         images = splits.train.images
         attack.made = attack.draw((images.shape[1], images.shape[2], images.shape[3]))
-    elif (file := place(run) / FILE).is_file():
-        attack.made = weights.read(file)
+        return
+    out = runs.folder("attack", schema.as_attack(run)) if attack.joint else place(run)
+    if (out / FILE).is_file():
+        attack.made = weights.read(out / FILE)
 
 
 def find(run: schema.EvaluateRun, bench: Bench, helper: Callable[[], Network]) -> None:
@@ -100,19 +100,22 @@ def find(run: schema.EvaluateRun, bench: Bench, helper: Callable[[], Network]) -
         recall(attack, Path(run.run) / FILE)
     elif run.run is None and (attack.crafted or attack.joint):
         raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the trigger.safetensors of a run.")
-    else:
+    elif not attack.joint:
         equip(bench.run, bench, helper)
-    if attack.made is None:
-        raise Refused(
-            f"attack={name}: this trigger is trained together with its victim, and {place(bench.run)} is not there. "
-            f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
-        )
+    else:
+        remember(bench.run, bench.splits)
+        if attack.made is None:
+            raise Refused(
+                f"attack={name}: its trigger is trained together with a victim, which is not there. "
+                f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
+            )
 
 
 def adopt(attack: Attack, partner: Partner) -> None:
-    """What was trained beside the victim is the trigger."""
+    """What was trained beside the victim is a part of the trigger."""
     assert isinstance(attack, Learned)
-    attack.made = {name: value.detach().cpu() for name, value in partner.module.state_dict().items()}
+    found = {PARTNER + name: value.detach().cpu() for name, value in partner.module.state_dict().items()}
+    attack.made = (attack.made or {}) | found
 
 
 def keep(attack: Attack, out: Path) -> dict[str, str]:

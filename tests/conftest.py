@@ -79,16 +79,17 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
     if not isinstance(attack, Learned):
         return attack
     shape = (images.shape[1], images.shape[2], images.shape[3])
-    if attack.joint:
-        joint = attack.join(shape[0], 3, 0, torch.device("cpu"))
-        assert joint is not None
-        triggers.adopt(attack, joint[1])
-    elif attack.crafted:
-        attack = ATTACKS[name](**{"steps": 2, **settings})
+    if attack.crafted:
+        quick = {"mask_epochs": 1.0} if attack.joint else {"steps": 2}
+        attack = ATTACKS[name](**{**quick, **settings})
         assert isinstance(attack, Learned)
         attack.made = attack.learn(lesson(images))
     else:
         attack.made = attack.draw(shape)
+    if attack.joint:
+        joint = attack.join(shape[0], 3, 0, torch.device("cpu"))
+        assert joint is not None
+        triggers.adopt(attack, joint[1])
     return attack
 
 

@@ -180,7 +180,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "attack/sig": (1, "8c2b"),
     "attack/refool": (1, "5fac"),
     "attack/wanet": (1, "fc05"),
-    "attack/inputaware": (1, "afa2"),
+    "attack/inputaware": (1, "6b0f"),
     "victim/wrn": (1, "21c6"),
     "victim/preact_resnet18": (1, "4413"),
     "victim/resnet": (1, "265f"),
