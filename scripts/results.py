@@ -3,16 +3,16 @@
     python scripts/results.py TITLE OUT.md COMMAND RUNS [RUNS ...]
 
 COMMAND is the line that made the runs and is printed above the table. RUNS are folders that hold metrics.json, or
-folders of such folders; rows are sorted by attack, then in the order none, ft, nba, others. Machine, date and
-commits are read from the runs; differing ones are all named.
+folders of such folders; rows are sorted in the order of the registries. Machine, date and commits are read from the
+runs; differing ones are all named. Folders of victims alone give a table of attacks.
 """
 
 import sys
 from pathlib import Path
 
+from attacks import ATTACKS
 from nba_cli import runs, tables
-
-ORDER = ["none", "ft", "nba"]
+from nba_cli.defenses import DEFENSES
 
 
 def find(arguments: list[str]) -> list[Path]:
@@ -26,8 +26,9 @@ def find(arguments: list[str]) -> list[Path]:
 def rank(folder: Path) -> tuple:
     settings = runs.results(folder)["settings"]
     attack, defense = settings["attack"]["kind"], settings.get("defense", {}).get("kind", "")
-    place = ORDER.index(defense) if defense in ORDER else len(ORDER)
-    return settings["dataset"]["kind"], attack != "none", attack, place, folder.name
+    place = [list(registry).index(name) if name in registry else len(registry)
+             for registry, name in ((ATTACKS, attack), (DEFENSES, defense))]  # fmt: skip
+    return settings["dataset"]["kind"], *place, folder.name
 
 
 def origin(folders: list[Path]) -> str:

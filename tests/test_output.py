@@ -141,6 +141,26 @@ def test_the_results_script_names_its_origin_and_orders_its_rows(
         runpy.run_path(str(ROOT / "scripts/results.py"), run_name="__main__")
 
 
+def test_victims_alone_give_a_table_of_attacks(tmp_path: Path) -> None:
+    settings = {
+        "dataset": {"kind": "cifar10"},
+        "attack": {"kind": "sig", "mode": "clean_label", "rate": 0.8},
+        "seed": 0,
+    }
+    more = {
+        "settings": settings,
+        "reference": FIGURES | {"asr": 0.0123},
+        "trigger": {"l2": 1.5, "linf": 0.1, "psnr": 30.0, "ssim": 0.9},
+        "seconds": {"craft": 12.4, "train": 100.0},
+    }
+    lines = tables.markdown([finished(tmp_path / "sig", None, **more)]).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
+        "sig", "clean_label", "80.00", "86.42", "99.97", "0.03", "86.42", "1.23", "0.03",
+        "1.500", "0.100", "30.000", "0.900", "12", "100",
+    ]  # fmt: skip
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
+
+
 def test_the_trigger_sheet_shows_clean_triggered_and_difference(tiny: Data, tmp_path: Path) -> None:
     attack = BadNets(target=0)
     trigger_sheet(attack, tiny, 3, tmp_path / "trigger.png")
