@@ -37,7 +37,7 @@ class Refool(Attack):
     rate: float = 0.8
     low: float = 0.2
     high: float = 0.4
-    textures: int = 32
+    textures: int = 4
     reflection_seed: int = 0
 
     def __post_init__(self) -> None:

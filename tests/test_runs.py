@@ -178,7 +178,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "attack/blend": (1, "0dbe"),
     "attack/cl": (1, "cd16"),
     "attack/sig": (1, "8c2b"),
-    "attack/refool": (1, "5fac"),
+    "attack/refool": (1, "3dd9"),
     "attack/wanet": (1, "fc05"),
     "attack/inputaware": (1, "6b0f"),
     "victim/wrn": (1, "21c6"),
