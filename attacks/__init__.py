@@ -6,7 +6,7 @@ from attacks.blend import Blend
 from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
 from attacks.learned import Learned
-from attacks.none import NoAttack
+from attacks.none import NoAttack, Unknown
 from attacks.refool import Refool
 from attacks.sig import Sig
 from attacks.trojan import Trojan
@@ -22,6 +22,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "refool": Refool,
     "wanet": WaNet,
     "inputaware": InputAware,
+    "unknown": Unknown,
 }
 
 __all__ = ["ATTACKS", "Attack", "Learned", "Mode", "poison", "poisoned_index", "stamped"]

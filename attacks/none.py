@@ -36,3 +36,15 @@ class NoAttack(Attack):
     def goal(self, labels: Tensor, num_classes: int) -> Tensor:
         """Nothing is wanted: every image's goal is its own class, so no image counts as triggered."""
         return labels.clone()
+
+
+@dataclass(kw_only=True)
+class Unknown(NoAttack):
+    """A model from elsewhere: whether it is poisoned, and how, is not known. For nba defend weights=FILE.
+
+    Fields:
+        rate: always 0
+    """
+
+    def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+        raise Refused("attack=unknown is for a model from elsewhere: nba defend weights=FILE attack=unknown.")

@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nba_cli import logs, runs, schema, stages, tables
+from nba_cli import logs, runs, schema, stages, suspects, tables
 from nba_cli.errors import Refused, did_you_mean
 
 
@@ -29,7 +29,7 @@ def typed(cfg: DictConfig, stage: str) -> schema.Machine:
         raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, schema.option_names(options))}")
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), job))
     assert isinstance(run, schema.Machine)
-    return run
+    return suspects.named(run) if isinstance(run, schema.DefendRun) and run.weights is not None else run
 
 
 REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name

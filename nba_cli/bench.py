@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,21 @@ from typing import Any
 import torch
 
 from attacks import Attack, Mode
-from nba_cli import devices, distances, logs, metrics, pictures, runs
-from nba_cli.data import Splits
-from nba_cli.schema import AttackRun
+from nba_cli import cost, devices, distances, logs, metrics, pictures, runs, seeds
+from nba_cli.data import Data, Splits
+from nba_cli.defenses import Evidence
+from nba_cli.history import History
+from nba_cli.schema import AttackRun, DefendRun
 from nba_cli.victims import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of a defense: wall-clock seconds, images passed forward and backward, peak bytes."""
+
+    seconds: float
+    passes: dict[str, int]
+    memory: dict[str, int]
 
 
 @dataclass(kw_only=True)
@@ -57,6 +69,24 @@ class Bench:
         splits = self.splits
         test = self.run.dataset.place(splits.test, self.device)
         return metrics.measure(network, test, self.run.attack, splits.num_classes, self.dtype)
+
+    def cure(self, network: Network, clean: Data) -> tuple[Network, Cost]:
+        """Hand the evidence to the run's defense: the cleaned network, and what it cost."""
+        run = self.run
+        assert isinstance(run, DefendRun)
+        evidence = Evidence(
+            model=network.to(self.device),
+            clean=run.dataset.place(clean, self.device),
+            num_classes=self.splits.num_classes,
+            augment=run.dataset.augment,
+            dtype=self.dtype,
+        )
+        meter = cost.Meter(evidence.model)
+        cost.reset_peak(self.device)
+        began = time.monotonic()
+        with logs.Bars(History(self.out / "history.jsonl", resume=False)) as report:
+            cured = run.defense(evidence, seeds.generator(run.defense_seed, "defense", self.device), report)
+        return cured, Cost(seconds=time.monotonic() - began, passes=dict(meter.counts), memory=cost.peak(self.device))
 
     def finish(self, **fields: Any) -> None:
         """Write `metrics.json`: what is known of every stage, and `fields`."""

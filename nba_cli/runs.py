@@ -87,6 +87,11 @@ def name(stage: str, run: schema.Machine) -> str:
         head = [f"s{run.seed}"]
         settings = shaping(subject, stage)
     if isinstance(subject, schema.DefendRun) and stage == "defend":
+        if subject.weights is not None:  # how it was trained is not known
+            head = ["weights"]
+            settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}
+            files = [file_digest(Path(file)) for file in (subject.weights, subject.trigger) if file is not None]
+            settings["weights"] = files
         head += [kind(subject.defense), f"d{subject.defense_seed}"]
     settings["precision"] = subject.resolved_precision().value
     head = [kind(subject.dataset), subject.victim.label, kind(subject.attack), *head, digest([stage, settings])]
@@ -200,6 +205,11 @@ def finish(out: Path, metrics: dict, device: torch.device) -> None:
         out / "metrics.json",
         json.dumps({"schema": SCHEMA} | metrics | {"made": provenance.provenance(device)}, indent=2) + "\n",
     )
+
+
+def amend(out: Path, more: dict) -> None:
+    """Add measurements to the record of a finished run; what made it stays as it is."""
+    files.write(out / "metrics.json", json.dumps(results(out) | more, indent=2) + "\n")
 
 
 def results(out: Path) -> dict:

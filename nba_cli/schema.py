@@ -72,17 +72,21 @@ class DefendRun(AttackRun):
     """Fields:
     defense: the defense
     defense_seed: all randomness of the defense
+    weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
+    trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
     """
 
     defense: Defense = MISSING
     defense_seed: int = 0
+    weights: str | None = field(default=None, metadata={"shapes": ()})
+    trigger: str | None = field(default=None, metadata={"shapes": ()})
 
 
 @dataclass(kw_only=True)
 class EvaluateRun(Machine):
     """Fields:
     run: folder of a finished run whose model is to be measured
-    weights: a .safetensors file to be measured instead; needs victim=… and dataset=…
+    weights: a .safetensors or .pt file to be measured instead; needs victim=… and dataset=…
     attack: trigger to measure with; null takes the run's own
     trigger: trigger.safetensors of a run, for an attack whose trigger was learned; null finds it
     victim: architecture; null takes the run's own

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attacks import poison, poisoned_index
-from nba_cli import cost, logs, metrics, runs, seeds, sheet, tables, triggers, weights
+from nba_cli import foreign, logs, metrics, runs, seeds, sheet, suspects, tables, triggers, weights
 from nba_cli.bench import Bench, open_bench, poison_note
 from nba_cli.data import clean_share
 from nba_cli.data.arrays import file_digest
-from nba_cli.defenses import Evidence
 from nba_cli.errors import Refused
 from nba_cli.history import History
 from nba_cli.schema import GROUPS, AttackRun, DefendRun, EvaluateRun, Machine, PreviewRun, as_attack, as_clean
@@ -30,6 +29,8 @@ def perform(stage: str, run: Machine) -> Path:
     with runs.locked(out, Path(run.output)):
         if runs.finished(out) and not run.overwrite:
             logs.LOG.info(f"{stage}: already finished: {out} (overwrite=true does it again)")
+            if isinstance(run, AttackRun) and stage == "attack":
+                complete(run, out)
             return out
         try:
             with logs.recording(out / "run.log"):
@@ -44,6 +45,10 @@ def attack(run: AttackRun, out: Path) -> None:
     """Poison the training set, train the victim on it, measure it."""
     bench = open_bench("attack", run, out)
     train, test, num_classes = bench.splits.train, bench.splits.test, bench.splits.num_classes
+    if bench.splits.defender:
+        raise Refused(
+            "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
+        )
     index = poisoned_index(run.attack, train, num_classes, run.seed)
     helper = clean_victim(bench)
     crafting = triggers.equip(run, bench, helper)
@@ -93,6 +98,21 @@ def attack(run: AttackRun, out: Path) -> None:
     logs.show(tables.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
 
 
+def complete(run: AttackRun, out: Path) -> None:
+    """Measure what the record of a finished victim lacks: its reference, which `reference=false` left out then."""
+    found = runs.results(out)
+    if not run.reference or found["figures"]["asr"] is None or found.get("reference") is not None:
+        return
+    bench = open_bench("attack", run, out)
+    triggers.recall(run.attack, out / triggers.FILE)
+    network = run.victim.build(bench.splits.num_classes, bench.splits.train)
+    weights.load(network, out / "model.safetensors")
+    figures = bench.measure(network.to(bench.device))
+    reference = bench.measure(clean_victim(bench)())
+    runs.amend(out, {"figures": figures, "reference": reference, "trigger": bench.trigger()})
+    logs.show(tables.figures([("victim", figures, None), ("clean victim", reference, None)]), out)
+
+
 def clean_victim(bench: Bench) -> Callable[[], Network]:
     """Returns the clean victim of the bench's settings, frozen; trained at the first call when it is missing."""
 
@@ -108,6 +128,9 @@ def clean_victim(bench: Bench) -> Callable[[], Network]:
 
 def defend(run: DefendRun, out: Path) -> None:
     """Train the victim if it is missing, hand the evidence to the defense, measure before and after."""
+    if run.weights is not None:
+        suspects.defend(run, out)
+        return
     victim = perform("attack", as_attack(run))
     before = runs.results(victim)
     triggers.recall(run.attack, victim / triggers.FILE)
@@ -123,38 +146,27 @@ def defend(run: DefendRun, out: Path) -> None:
     network = run.victim.build(num_classes, train)
     weights.load(network, victim / "model.safetensors")
     bench.begin()
-    evidence = Evidence(
-        model=network.to(bench.device),
-        clean=run.dataset.place(clean, bench.device),
-        num_classes=num_classes,
-        augment=run.dataset.augment,
-        dtype=bench.dtype,
-    )
-    meter = cost.Meter(evidence.model)
-    cost.reset_peak(bench.device)
-    began = time.monotonic()
-    with logs.Bars(History(out / "history.jsonl", resume=False)) as report:
-        cured = run.defense(evidence, seeds.generator(run.defense_seed, "defense", bench.device), report)
-    seconds, memory, passes = time.monotonic() - began, cost.peak(bench.device), dict(meter.counts)
+    cured, cost = bench.cure(network, clean)
     weights.save(cured, out / "model.safetensors")
     figures = bench.measure(cured)
     der = metrics.der(before["figures"], figures)
-    own = triggers.keep(run.attack, out) | {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
+    triggers.keep(run.attack, out)
+    own = {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
     bench.finish(
         figures=figures,
         before=before["figures"],
-        reference=before["reference"],
+        reference=before.get("reference"),
         der=der,
         trigger=bench.trigger(),
         counts=before["counts"] | {"clean": len(clean)},
-        seconds=before["seconds"] | {"defense": seconds},
-        passes=passes,
-        memory=memory,
+        seconds=before["seconds"] | {"defense": cost.seconds},
+        passes=cost.passes,
+        memory=cost.memory,
         digests=before["digests"] | {"victim": before["digests"]["weights"]} | own,
         victim=str(victim),
         victim_commit=before["made"]["commit"],
     )
-    logs.show(tables.figures([("before", before["figures"], None), ("after", figures, seconds)], der), out)
+    logs.show(tables.figures([("before", before["figures"], None), ("after", figures, cost.seconds)], der), out)
 
 
 def evaluate(run: EvaluateRun, out: Path) -> None:
@@ -163,7 +175,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench = open_bench("evaluate", subject, out)
     bench.header(weights=str(file))
     network = subject.victim.build(bench.splits.num_classes, bench.splits.train)
-    weights.load(network, file)
+    weights.put(network, foreign.read(file).tensors, file, quiet=subject.victim.mean is not None)
     triggers.find(run, bench, clean_victim(bench))
     bench.begin()
     began = time.monotonic()
@@ -190,7 +202,7 @@ def preview(run: PreviewRun, out: Path) -> None:
     index = sheet.choose(splits.test, run.images)
     clean = splits.test.images[index]
     views = []
-    for attack in [run.attack] if run.attack else [cls() for name, cls in GROUPS["attack"].items() if name != "none"]:
+    for attack in [run.attack] if run.attack else [made for cls in GROUPS["attack"].values() if (made := cls()).rate]:
         triggers.remember(run.of(attack), splits)
         views.append(sheet.look(runs.kind(attack), attack, clean, index))
     runs.begin(out, "preview", run)

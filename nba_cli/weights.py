@@ -43,10 +43,23 @@ def load(model: nn.Module, path: Path) -> None:
     Raises:
         Refused: the file is missing or damaged, or does not fit; names the first tensors that differ.
     """
-    found = read(path)
+    put(model, read(path), path)
+
+
+def put(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: bool = False) -> None:
+    """Load tensors, which came from `path`, into `model`; where they bring no normalisation, its own stays.
+
+    Raises:
+        Refused: they do not fit; names the first tensors that differ.
+    """
+    found = dict(found)
     own = model.state_dict()
     if not STATISTICS & found.keys():  # public weights of the architecture: normalised by the data set's statistics
-        LOG.warning(f"{path}: holds no normalisation; the data set's channel statistics are used")
+        if not quiet:
+            LOG.warning(
+                f"{path}: holds no normalisation; the data set's channel statistics are used. "
+                "victim.mean and victim.std set others."
+            )
         found |= {key: own[key] for key in STATISTICS}
     wanted = {key: tuple(value.shape) for key, value in own.items()}
     shapes = {key: tuple(value.shape) for key, value in found.items()}

@@ -1,7 +1,7 @@
 """Data sets by name. A new one is a class, a YAML in conf/dataset/ and a line here."""
 
 from nba_cli.data.augment import Augment, to_float
-from nba_cli.data.base import Data, Dataset, Splits, clean_share
+from nba_cli.data.base import Data, Dataset, Splits, clean_share, hold_out
 from nba_cli.data.folder import Folder
 from nba_cli.data.library import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn
 from nba_cli.data.sets import FashionMini, Npz
@@ -17,4 +17,4 @@ DATASETS: dict[str, type[Dataset]] = {
     "folder": Folder,
 }
 
-__all__ = ["DATASETS", "Augment", "Data", "Dataset", "Splits", "clean_share", "to_float"]
+__all__ = ["DATASETS", "Augment", "Data", "Dataset", "Splits", "clean_share", "hold_out", "to_float"]

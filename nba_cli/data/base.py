@@ -70,6 +70,8 @@ class Splits:
     train: Data
     test: Data
     num_classes: int
+    defender: bool = False
+    """Clean images are all there is: `train` is the defender's clean set, `test` its hold-out."""
 
 
 @dataclass(kw_only=True)
@@ -78,6 +80,7 @@ class Dataset:
     root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
+    held: where clean images are all there is: the share of them, in (0,1), that is held out to measure on
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip
@@ -87,6 +90,7 @@ class Dataset:
     root: str | None = field(default=None, metadata={"shapes": ()})
     clean_ratio: float = field(default=0.05, metadata={"shapes": ("defend",)})
     clean_seed: int = field(default=0, metadata={"shapes": ("defend",)})
+    held: float = field(default=0.3, metadata={"shapes": ("defend",)})
     device: str = field(default="auto", metadata={"shapes": ()})
     crop: int = 4
     flip: bool = True
@@ -94,6 +98,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if not 0 < self.clean_ratio <= 1:
             raise Refused(f"dataset.clean_ratio={self.clean_ratio}: a share of the training set lies in (0,1].")
+        if not 0 < self.held < 1:
+            raise Refused(f"dataset.held={self.held}: a share of the clean images lies in (0,1).")
         if self.device not in ("auto", "cpu"):
             raise Refused(f"dataset.device={self.device}: choose auto (beside the model) or cpu.")
         if self.crop < 0:
@@ -120,6 +126,11 @@ class Dataset:
         """What names the content: empty where the class fixes it, a digest where a file does."""
         return ""
 
+    def divide(self, clean: Data, num_classes: int) -> Splits:
+        """Clean images that are all there is: those to clean with, and by `clean_seed` the hold-out to measure on."""
+        kept, held = hold_out(clean, self.held, seeds.generator(self.clean_seed, "held"))
+        return Splits(kept, held, num_classes, defender=True)
+
     def load(self) -> Splits:
         """Training and test set on the CPU.
 
@@ -127,6 +138,24 @@ class Dataset:
             Refused: a file is missing, damaged or of the wrong form.
         """
         raise NotImplementedError
+
+
+def hold_out(clean: Data, ratio: float, generator: torch.Generator) -> tuple[Data, Data]:
+    """A set in two: the rest, and a share `ratio` of every class, one image at least, that is held out; a class of one
+    keeps it.
+
+    Raises:
+        Refused: no class has two.
+    """
+    order = torch.randperm(len(clean), generator=generator, device=generator.device).to(clean.labels.device)
+    labels = clean.labels[order]
+    held = torch.zeros(len(clean), dtype=torch.bool, device=labels.device)
+    for label in labels.unique():
+        members = order[labels == label]
+        held[members[: min(max(1, round(ratio * len(members))), len(members) - 1)]] = True
+    if not held.any():
+        raise Refused(f"{len(clean)} clean images are too few to hold some out: two of a class are needed.")
+    return clean[~held], clean[held]
 
 
 def clean_share(train: Data, ratio: float, seed: int) -> Data:

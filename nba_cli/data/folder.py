@@ -1,4 +1,4 @@
-"""Images in folders: train/<class>/* and test/<class>/*."""
+"""Images in folders: train/<class>/* and test/<class>/*, or clean/<class>/* alone."""
 
 from __future__ import annotations
 
@@ -68,11 +68,16 @@ def read_image(file: Path, size: int) -> np.ndarray:
     return np.asarray(colour)
 
 
+def splits_of(folder: Path) -> tuple[str, ...]:
+    """train and test; clean alone where it is all there is."""
+    return ("clean",) if (folder / "clean").is_dir() and not (folder / "train").exists() else ("train", "test")
+
+
 @functools.lru_cache(maxsize=8)
 def tree_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all images of both splits; read once per process."""
+    """SHA-256 over the names and bytes of all images of all splits; read once per process."""
     sha = hashlib.sha256()
-    for split in ("train", "test"):
+    for split in splits_of(folder):
         for name in classes_of(folder / split):
             for file in image_files(folder / split / name):
                 content = file.read_bytes()
@@ -84,6 +89,8 @@ def tree_digest(folder: Path) -> str:
 @dataclass(kw_only=True)
 class Folder(Dataset):
     """A set of your own as image files: path/train/<class>/*.png and path/test/<class>/*.png (jpg, bmp, ppm, webp).
+
+    For cleaning a model from elsewhere, path/clean/<class>/*.png alone is enough: the defender's images.
 
     Fields:
         path: the folder; a relative path is looked for here, then under `root`
@@ -104,8 +111,9 @@ class Folder(Dataset):
 
     def load(self) -> Splits:
         path = self.at(self.path)
-        classes = classes_of(path / "train")
+        splits = splits_of(path)
+        classes = classes_of(path / splits[0])
         if len(classes) < 2:
-            raise Refused(f"{path / 'train'}: one class only; a classifier needs two or more.")
-        train, test = (read_split(path / split, classes, self.size) for split in ("train", "test"))
-        return Splits(train, test, len(classes))
+            raise Refused(f"{path / splits[0]}: one class only; a classifier needs two or more.")
+        first, *rest = (read_split(path / split, classes, self.size) for split in splits)
+        return Splits(first, rest[0], len(classes)) if rest else self.divide(first, len(classes))

@@ -8,7 +8,7 @@ from importlib import resources
 import torch.nn.functional as F
 from omegaconf import MISSING
 
-from nba_cli.data.arrays import file_digest, read_npz
+from nba_cli.data.arrays import CLEAN_KEYS, arrays, classes, file_digest, read_npz, to_data
 from nba_cli.data.base import Dataset, Splits
 
 
@@ -31,6 +31,8 @@ class FashionMini(Dataset):
 class Npz(Dataset):
     """Any image set in the Keras convention: x_train, y_train, x_test, y_test (uint8 [N,H,W] or [N,H,W,C]).
 
+    For cleaning a model from elsewhere, x_clean and y_clean alone are enough: the defender's images.
+
     Fields:
         path: the .npz file; a relative path is looked for here, then under `root`
     """
@@ -42,4 +44,9 @@ class Npz(Dataset):
         return file_digest(self.at(self.path))
 
     def load(self) -> Splits:
-        return read_npz(self.at(self.path))
+        path = self.at(self.path)
+        found = arrays(path)
+        if CLEAN_KEYS[0] not in found:
+            return read_npz(path)
+        clean = to_data(found["x_clean"], found["y_clean"], str(path))
+        return self.divide(clean, classes(clean, str(path)))

@@ -34,17 +34,6 @@ class Evidence:
     dtype: torch.dtype = torch.float32
 
 
-def hold_out(clean: Data, ratio: float, generator: torch.Generator) -> tuple[Data, Data]:
-    """The clean set in two: to train on, and a share `ratio` of every class, one image at least, to choose by."""
-    order = torch.randperm(len(clean), generator=generator, device=generator.device).to(clean.labels.device)
-    labels = clean.labels[order]
-    held = torch.zeros(len(clean), dtype=torch.bool, device=labels.device)
-    for label in labels.unique():
-        members = order[labels == label]
-        held[members[: max(1, round(ratio * len(members)))]] = True
-    return clean[~held], clean[held]
-
-
 def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:
     """The batch-norm layers of `model` by name.
 

@@ -14,4 +14,4 @@ VICTIMS: dict[str, type[Victim]] = {
     "torchvision": Torchvision,
 }
 
-__all__ = ["VICTIMS", "Network", "Normalise", "Victim"]
+__all__ = ["VGG", "VICTIMS", "MobileNetV2", "Network", "Normalise", "PreActResNet18", "ResNet", "Victim"]

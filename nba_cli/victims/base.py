@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli.data.base import Data
+from nba_cli.errors import Refused
 
 
 class Normalise(nn.Module):
@@ -54,11 +55,32 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(std > 0, std, 1.0)
 
 
+def given(name: str, values: list[float] | None, measured: Tensor) -> Tensor:
+    """`values` where the user set them, else what was measured, [C].
+
+    Raises:
+        Refused: another number of channels, or a standard deviation that is not above 0.
+    """
+    if values is None:
+        return measured
+    if len(values) != len(measured) or (name == "std" and min(values) <= 0):
+        raise Refused(f"victim.{name}={values}: {len(measured)} values are needed, one a channel; std above 0.")
+    return torch.tensor(values, dtype=measured.dtype)
+
+
 @dataclass(kw_only=True)
 class Victim:
-    """An architecture and its settings; `build` makes the network."""
+    """An architecture and its settings; `build` makes the network.
+
+    Fields:
+        mean: channel means in [0,1] that inputs are normalised by; null: those of the training set
+        std: channel standard deviations, above 0; null: those of the training set
+    """
 
     version: ClassVar[int] = 1
+
+    mean: list[float] | None = None
+    std: list[float] | None = None
 
     @property
     def label(self) -> str:
@@ -75,6 +97,7 @@ class Victim:
         The global random state is left as it was.
         """
         mean, std = channel_statistics(train.images)
+        mean, std = given("mean", self.mean, mean), given("std", self.std, std)
         shape = (train.images.shape[1], train.images.shape[2], train.images.shape[3])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -1,0 +1,134 @@
+"""Weights from elsewhere: safetensors, or a state dict in a .pt file, perhaps nested or prefixed. No code in it ever
+runs."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nba_cli import files, weights
+from nba_cli.errors import Refused
+from nba_cli.victims import VGG, MobileNetV2, PreActResNet18, ResNet, Victim
+
+NESTS = ("state_dict", "model", "net")  # under which a state dict may lie
+PREFIXES = ("module.", "model.", "net.")  # which wrappers put before its names
+ARCHITECTURES: dict[str, Victim] = {
+    "preactresnet18": PreActResNet18(),
+    "resnet18": ResNet(depth=18),
+    "resnet34": ResNet(depth=34),
+    "vgg16_bn": VGG(depth=16),
+    "vgg19_bn": VGG(depth=19),
+    "mobilenet_v2": MobileNetV2(),
+}
+"""`model_name` of BackdoorBench's attack_result.pt -> victim."""
+
+
+@dataclass(kw_only=True)
+class Foreign:
+    """A weights file, and how its content was wrapped: what is cleaned goes back in the same wrapping.
+
+    Fields:
+        tensors: the state dict, without the prefix.
+        prefix: what stood before all names.
+        nest: the key under which the state dict lay; None: at the top.
+        payload: all that the file held, of a .pt file.
+        victim: the architecture that the file names, if it does.
+        num_classes: the number of classes that the file names, if it does.
+    """
+
+    tensors: dict[str, Tensor]
+    prefix: str = ""
+    nest: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    victim: Victim | None = None
+    num_classes: int | None = None
+
+
+def numpy_reconstruction() -> list[Any]:
+    """What rebuilds plain NumPy arrays and nothing else, under the names of NumPy 1 and 2."""
+    multiarray = np.empty(0).__reduce__()[0].__module__  # numpy._core.multiarray, numpy.core.multiarray before 2
+    module = __import__(multiarray, fromlist=["_reconstruct", "scalar"])
+    named = [
+        (getattr(module, name), f"{package}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for package in ("numpy.core", "numpy._core")
+    ]
+    dtypes = [kind for name in np.dtypes.__all__ if isinstance(kind := getattr(np.dtypes, name), type)]
+    return [np.ndarray, np.dtype, *dtypes, *named]
+
+
+def read(path: Path) -> Foreign:
+    """The weights in a .safetensors, .pt or .pth file.
+
+    Raises:
+        Refused: the file is missing or damaged, would have to run code, or holds no state dict.
+    """
+    if path.suffix == ".safetensors" or not path.is_file():
+        return Foreign(tensors=weights.read(path))
+    try:
+        with torch.serialization.safe_globals(numpy_reconstruction()):
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise Refused(
+            f"{path}: holds more than tensors, and reading it would run its code. Convert it where it was made: "
+            "torch.save(model.state_dict(), 'weights.pt')."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise Refused(f"{path}: not a readable PyTorch file ({str(error).splitlines()[0]}).") from error
+    nest, state = unwrap(payload, path)
+    prefix = ""
+    while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):
+        prefix += found
+    tensors = {name.removeprefix(prefix): value for name, value in state.items()}
+    model_name, num_classes = payload.get("model_name"), payload.get("num_classes")
+    if isinstance(model_name, str) and model_name not in ARCHITECTURES:
+        raise Refused(f"{path}: its model_name={model_name} is none that is known: {', '.join(sorted(ARCHITECTURES))}.")
+    return Foreign(
+        tensors=tensors,
+        prefix=prefix,
+        nest=nest,
+        payload=payload,
+        victim=ARCHITECTURES[model_name] if isinstance(model_name, str) else None,
+        num_classes=int(num_classes) if isinstance(num_classes, int) else None,
+    )
+
+
+def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
+    """Where in a loaded file the state dict lies, and the state dict.
+
+    Raises:
+        Refused: nowhere.
+    """
+    candidates = [(None, payload)]
+    if isinstance(payload, dict):
+        candidates += [(nest, payload[nest]) for nest in NESTS if nest in payload]
+    for nest, found in candidates:
+        if isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values()):
+            return nest, dict(found)
+    kind = (
+        f"a dict with {', '.join(map(str, list(payload)[:5]))}" if isinstance(payload, dict) else type(payload).__name__
+    )
+    raise Refused(
+        f"{path}: no state dict in it ({kind}), neither at the top nor under {', '.join(NESTS)}. "
+        "Save one: torch.save(model.state_dict(), 'weights.pt')."
+    )
+
+
+def save(model: nn.Module, source: Foreign, path: Path) -> None:
+    """Write the weights of `model` as `source` had them: the same names, prefix and nesting."""
+    own = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    state = {source.prefix + name: own[name] for name in source.tensors}
+    if not source.payload:
+        files.write(path, weights.serialize(state))
+        return
+    buffer = io.BytesIO()
+    torch.save(state if source.nest is None else source.payload | {source.nest: state}, buffer)
+    files.write(path, buffer.getvalue())
