@@ -118,9 +118,13 @@ class Attack:
 
 @torch.no_grad()
 def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = 2048) -> Tensor:
-    """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file."""
+    """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file.
+
+    `batch` counts images of 32x32; larger ones are taken fewer at a time.
+    """
     if not len(index):
         return images.clone()
+    batch = max(1, batch * 1024 // max(1024, images.shape[2] * images.shape[3]))
     chunks = [
         change(part.float() / 255, where).mul(255).round().clamp(0, 255).to(torch.uint8)
         for part, where in zip(images.split(batch), index.split(batch), strict=True)

@@ -37,6 +37,7 @@ class CleanLabel(Learned):
     """
 
     crafted: ClassVar[bool] = True
+    train_only: ClassVar[bool] = True
     modes: ClassVar[tuple[Mode, ...]] = (Mode.clean_label,)
 
     mode: Mode = Mode.clean_label
@@ -56,7 +57,7 @@ class CleanLabel(Learned):
             )
 
     def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
-        helper = lesson.helper
+        helper = lesson.model
         random = seeds.generator(lesson.seed, "pgd")
         parts = lesson.index.split(250)
         found = []

@@ -81,6 +81,8 @@ class InputAware(Learned):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
     crafted: ClassVar[bool] = True
     joint: ClassVar[bool] = True
+    helped: ClassVar[bool] = False
+    version: ClassVar[int] = 2
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "target", "rate", "cross_rate")
 
     cross_rate: float = 0.1
@@ -93,9 +95,10 @@ class InputAware(Learned):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.cross_rate <= 1 - self.rate:
+        if self.rate < 0.01 or not 0 <= self.cross_rate <= 1 - self.rate:
             raise Refused(
-                f"attack.rate={self.rate}, cross_rate={self.cross_rate}: both are shares of a batch, at most 1 in all."
+                f"attack.rate={self.rate}, cross_rate={self.cross_rate}: both are shares of each batch; rate is "
+                "0.01 or more, together they are at most 1."
             )
         if self.width < 4 or self.width % 4 or min(self.diversity, self.norm) < 0:
             raise Refused(
@@ -136,6 +139,8 @@ class InputAware(Learned):
     def join(self, channels: int, num_classes: int, seed: int, device: torch.device) -> tuple[Objective, Partner]:
         pattern = self.painter(channels, channels, seed).to(device)
         optimizer = torch.optim.Adam(pattern.parameters(), self.lr, betas=(0.5, 0.9))
+        mask = self.painter(channels, 1, seed).to(device).requires_grad_(False)
+        mask.load_state_dict(self.kept("mask.", mask.out.weight))
 
         def objective(victim: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             poisoned, crossed = round(self.rate * len(x)), round(self.cross_rate * len(x))
@@ -144,7 +149,10 @@ class InputAware(Learned):
             order = torch.argsort((goal == y).int(), stable=True)
             x, y, goal = x[order], y[order], goal[order]
             own = x[: poisoned + crossed]
-            paint, m = pattern(own), self.mask(own)
+            if len(own) < 2:  # the last batch of an epoch: no image has a neighbour
+                logits = victim(x).float()
+                return F.cross_entropy(logits, y), logits
+            paint, m = pattern(own), binary(mask(own).float())
             taken = torch.arange(len(own), device=x.device).view(-1, 1, 1, 1) < poisoned
             shown_paint, shown_m = (torch.where(taken, part, part.roll(1, 0)) for part in (paint, m))
             shown = own + shown_m * (shown_paint - own)
@@ -157,18 +165,20 @@ class InputAware(Learned):
 
         return objective, Partner(pattern, optimizer)
 
+    def kept(self, prefix: str, like: Tensor) -> Tensors:
+        """The weights of the generator under `prefix`."""
+        made = self.tensors(like)
+        return {name.removeprefix(prefix): value for name, value in made.items() if name.startswith(prefix)}
+
     def mask(self, images: Tensor) -> Tensor:
-        """m(x) [N,1,H,W], nearly 0 or 1, without gradient in its weights."""
+        """m(x) [N,1,H,W], nearly 0 or 1."""
         return binary(self.paint("mask.", 1, images).float())
 
     def paint(self, prefix: str, out: int, images: Tensor) -> Tensor:
         """What the kept generator under `prefix` makes of `images`."""
         with torch.device("meta"):  # the structure alone: the weights are the trigger's
             painter = Painter(images.shape[1], self.width, out)
-        kept = {
-            name.removeprefix(prefix): value for name, value in self.tensors(images).items() if name.startswith(prefix)
-        }
-        return functional_call(painter, kept, (images,))
+        return functional_call(painter, self.kept(prefix, images), (images,))
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         return images + self.mask(images) * (self.paint(PARTNER, images.shape[1], images) - images)

@@ -3,7 +3,7 @@ the victim."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,8 @@ class Lesson:
         index: which of its images will be poisoned, int64 [P]
         num_classes: number of classes
         seed: the run's seed
-        helper: the clean victim, in eval mode, its weights frozen
+        device: where to craft
+        helper: the clean victim on that device, in eval mode, its weights frozen; None where none is asked for
         dtype: arithmetic of the forward passes
     """
 
@@ -37,12 +38,14 @@ class Lesson:
     index: Tensor
     num_classes: int
     seed: int
-    helper: Network
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    helper: Network | None = None
     dtype: torch.dtype = torch.float32
 
     @property
-    def device(self) -> torch.device:
-        return next(self.helper.parameters()).device
+    def model(self) -> Network:
+        assert self.helper is not None, "this attack asks for a helper"
+        return self.helper
 
 
 class Held:
@@ -62,6 +65,8 @@ class Learned(Held, Attack):
 
     crafted: ClassVar[bool] = False
     joint: ClassVar[bool] = False
+    helped: ClassVar[bool] = True  # crafting needs a helper model
+    train_only: ClassVar[bool] = False  # what is crafted serves the poisoning alone
     unshaped: ClassVar[tuple[str, ...]] = ()  # options that do not change what is crafted
 
     def draw(self, shape: tuple[int, int, int]) -> Tensors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class Refool(Attack):
         textures: number of different reflections
         reflection_seed: which reflections, and which one an image gets
     """
+
+    version: ClassVar[int] = 2
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8

@@ -59,7 +59,7 @@ class Trojan(Learned):
             )
 
     def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
-        helper = lesson.helper
+        helper = lesson.model
         head = last_linear(helper)
         chosen = head.weight[self.target].topk(min(self.neurons, head.in_features)).indices
         random = seeds.generator(lesson.seed, "trojan")
@@ -72,7 +72,7 @@ class Trojan(Learned):
             with devices.autocast(lesson.device, lesson.dtype):
                 activation = penultimate(helper, head, paste(x, patch, self.corner, self.margin))
             optimizer.zero_grad()
-            (-activation[:, chosen].float().sum(1).mean()).backward()
+            (-activation[:, chosen].float().sum()).backward()
             optimizer.step()
             with torch.no_grad():
                 patch.clamp_(0, 1)

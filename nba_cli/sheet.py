@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from attacks import Attack, stamped
+from attacks import Attack, Learned, stamped
 from nba_cli import distances, files, logs
 from nba_cli.data import Data
 from nba_cli.errors import Refused
@@ -64,7 +64,9 @@ def look(name: str, attack: Attack, clean: Tensor, index: Tensor) -> View:
     about = f"{attack.mode.value}, rate {100 * attack.rate:.4g} %"
     try:
         triggered = stamped(attack, clean, index)
-    except Refused:
+    except Refused as error:
+        if not isinstance(attack, Learned) or attack.made is not None:
+            return View(name, about, note=str(error))
         return View(name, about, note=f"learned by: nba attack attack={name}")
     difference, factor = amplified(clean, triggered)
     means = {key: value.mean().item() for key, value in distances.between(clean, triggered).items()}

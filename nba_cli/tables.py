@@ -72,7 +72,7 @@ def attack_cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
     lines = []
     for out in folders:
         found = runs.results(out)
-        attack, clean, trigger = found["settings"]["attack"], found["reference"] or {}, found["trigger"]
+        attack, clean, trigger = found["settings"]["attack"], found.get("reference") or {}, found.get("trigger") or {}
         lines.append(
             (
                 attack["kind"],

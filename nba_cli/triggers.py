@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from safetensors.torch import save as serialize
 
 from attacks import Attack, Learned, poisoned_index
@@ -36,8 +37,12 @@ def place(run: schema.AttackRun) -> Path:
     attack = run.attack
     assert isinstance(attack, Learned)
     shaping = {key: value for key, value in runs.shaping(attack, "attack").items() if key not in attack.unshaped}
-    content = runs.digest([shaping, runs.name("attack", schema.as_clean(run))])
-    name = f"{runs.kind(run.dataset)}-{run.victim.label}-{runs.kind(attack)}-s{run.seed}-{content}"
+    source: list = [runs.shaping(run.dataset, "attack"), run.seed]
+    head = [runs.kind(run.dataset), runs.kind(attack), f"s{run.seed}"]
+    if attack.helped:
+        source.append(runs.name("attack", schema.as_clean(run)))
+        head.insert(1, run.victim.label)
+    name = "-".join([*head, runs.digest([shaping, source, run.resolved_precision().value])])
     return Path(run.output) / "trigger" / name
 
 
@@ -53,13 +58,15 @@ def equip(run: schema.AttackRun, bench: Bench, helper: Callable[[], Network]) ->
     out = place(run)
     with runs.locked(out, Path(run.output)):
         if not (out / "record.json").is_file():
-            clean = helper()  # before the clock: it is the reference of every run, not a part of this trigger
+            # before the clock: the clean victim is the reference of every run, not a part of this trigger
+            clean = helper() if attack.helped else None
             began = time.monotonic()
             lesson = Lesson(
                 train=bench.splits.train,
                 index=poisoned_index(attack, bench.splits.train, bench.splits.num_classes, run.seed),
                 num_classes=bench.splits.num_classes,
                 seed=run.seed,
+                device=bench.device,
                 helper=clean,
                 dtype=bench.dtype,
             )
@@ -92,23 +99,46 @@ def find(run: schema.EvaluateRun, bench: Bench, helper: Callable[[], Network]) -
         Refused: nothing says which trigger is meant, or it comes into being with a victim that is not there.
     """
     attack, name = bench.run.attack, runs.kind(bench.run.attack)
-    if not isinstance(attack, Learned):
-        return
-    if run.trigger is not None:
-        recall(attack, Path(run.trigger))
-    elif run.run is not None and run.attack is None:
+    if run.trigger is None and run.run is not None and run.attack is None:
         recall(attack, Path(run.run) / FILE)
-    elif run.run is None and (attack.crafted or attack.joint):
-        raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the trigger.safetensors of a run.")
-    elif not attack.joint:
-        equip(bench.run, bench, helper)
-    else:
+    elif run.trigger is not None or run.run is None:
+        take(attack, run.trigger, bench)
+    elif isinstance(attack, Learned) and attack.joint:
         remember(bench.run, bench.splits)
         if attack.made is None:
             raise Refused(
                 f"attack={name}: its trigger is trained together with a victim, which is not there. "
                 f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
             )
+    elif isinstance(attack, Learned) and attack.train_only:
+        attack.made = {}
+    else:
+        equip(bench.run, bench, helper)
+
+
+def take(attack: Attack, file: str | None, bench: Bench) -> None:
+    """The trigger that a user gives, for a model of which nothing else is known; one that is drawn needs no file.
+
+    Raises:
+        Refused: a learned one is needed and not given, or what is given does not fit.
+    """
+    name = runs.kind(attack)
+    if not isinstance(attack, Learned):
+        if file is not None:
+            raise Refused(f"trigger={file}: attack={name} has no trigger that is kept in a file. Leave it out.")
+    elif file is not None:
+        recall(attack, Path(file))
+        try:
+            attack.stamp(bench.splits.test.images[:1].float() / 255, torch.zeros(1, dtype=torch.int64))
+        except (KeyError, RuntimeError) as error:
+            shape = "x".join(map(str, bench.splits.test.images.shape[1:]))
+            raise Refused(f"trigger={file}: no trigger of attack={name} as set, on images of {shape}.") from error
+    elif attack.train_only:
+        attack.made = {}
+    elif attack.crafted or attack.joint:
+        raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the trigger.safetensors of a run.")
+    else:
+        remember(bench.run, bench.splits)
 
 
 def adopt(attack: Attack, partner: Partner) -> None:

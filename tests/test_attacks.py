@@ -17,7 +17,7 @@ from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.seeds import generator
 
-TRIGGERED = [name for name in ATTACKS if name != "none"]
+TRIGGERED = [name for name in ATTACKS if name not in ("none", "unknown")]
 LABELS = torch.arange(400) % 4
 
 
@@ -151,6 +151,7 @@ def test_impossible_settings_are_refused() -> None:
         ("wanet", {"mode": Mode.clean_label}),
         ("inputaware", {"rate": 0.6, "cross_rate": 0.5}),
         ("inputaware", {"density": 0.0}),
+        ("inputaware", {"rate": 0.001}),
     ],
 )
 def test_settings_are_checked(name: str, settings: dict) -> None:

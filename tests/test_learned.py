@@ -28,7 +28,7 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("attack", [name for name in ATTACKS if name != "none"])
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if name not in ("none", "unknown")])
 def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path: Path, attack: str) -> None:
     code, text = nba("attack", f"attack={attack}", *SHORT, *QUICK.get(attack, ()), "reference=true")
     assert code == 0, text
@@ -68,6 +68,48 @@ def test_what_serves_the_poisoning_alone_stays_in_the_cache(nba: Run, tmp_path: 
     tensors = load_file(cached)
     assert tensors["train.delta"].shape == (64, 3, 16, 16) and len(tensors["train.index"]) == 64
     assert load_file(kept) == {}
+
+
+def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) -> None:
+    assert nba("defend", "attack=cl", *SHORT, *QUICK["cl"], "defense=none")[0] == 0
+    attacked = next(folder for folder in folders(tmp_path, "attack") if "-cl-" in folder.name)
+    (defended,) = folders(tmp_path, "defend")
+    assert metrics(attacked)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
+
+
+def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack=none", *SHORT)[0] == 0
+    (clean,) = folders(tmp_path, "attack")
+    assert nba("evaluate", f"output={tmp_path}/runs", f"run={clean}", "attack=cl", dataset=False)[0] == 0
+    weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
+    assert nba("evaluate", *weights, "attack=cl")[0] == 0
+    assert not (tmp_path / "runs/trigger").exists()
+
+
+def test_a_reference_that_was_left_out_is_measured_when_it_is_asked_for(nba: Run, tmp_path: Path) -> None:
+    command = ("attack", "attack=blend", *SHORT)
+    assert nba(*command)[0] == 0
+    (victim,) = folders(tmp_path, "attack")
+    before = metrics(victim)
+    assert before["reference"] is None
+    (victim / "metrics.json").write_text(
+        json.dumps({k: v for k, v in before.items() if k not in ("reference", "trigger")})
+    )
+    assert nba("defend", *command[1:], "defense=none")[0] == 0, "an older record, without these keys"
+    code, text = nba(*command, "reference=true")
+    assert code == 0 and "clean victim" in text
+    after = metrics(victim)
+    assert after["reference"]["asr"] is not None and after["trigger"] == before["trigger"]
+    assert {k: v for k, v in after.items() if k != "reference"} == {k: v for k, v in before.items() if k != "reference"}
+
+
+@pytest.mark.parametrize(("attack", "more"), [("trojan", ()), ("inputaware", ("attack.width=8",)), ("badnets", ())])
+def test_a_trigger_file_that_does_not_fit_is_refused(nba: Run, tmp_path: Path, attack: str, more: tuple) -> None:
+    assert nba("attack", "attack=wanet", *SHORT)[0] == 0
+    (victim,) = folders(tmp_path, "attack")
+    given = (f"run={victim}", f"trigger={victim}/trigger.safetensors", f"attack={attack}", *more)
+    code, text = nba("evaluate", f"output={tmp_path}/runs", *given, dataset=False)
+    assert code == 2 and "trigger.safetensors: " in text.splitlines()[-1] and "Traceback" not in text
 
 
 def test_measuring_a_model_under_a_learned_trigger(nba: Run, tmp_path: Path) -> None:

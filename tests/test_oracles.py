@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nba_cli.data import Augment, Data
-from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FTSAM, MCR, Evidence
+from nba_cli.data import Augment, Data, hold_out
+from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FT, FTSAM, MCR, Evidence
 from nba_cli.defenses import anp as anp_module
 from nba_cli.defenses import fp as fp_module
 from nba_cli.defenses.anp import Masked
 from nba_cli.defenses.argd import Embedding
-from nba_cli.defenses.base import hold_out
 from nba_cli.defenses.clp import lipschitz, readers
 from nba_cli.defenses.fp import classifier
 from nba_cli.defenses.ftsam import ascent
@@ -29,7 +28,7 @@ from nba_cli.defenses.sau import SAU, jensen_shannon, unlearning
 from nba_cli.errors import Refused
 from nba_cli.seeds import generator
 from nba_cli.train import Optimizer, Plan, Schedule
-from nba_cli.victims import Network
+from nba_cli.victims import Network, ResNet, Victim
 from nba_cli.victims.wrn import WideResNet
 
 
@@ -48,6 +47,12 @@ def test_hold_out_takes_its_share_of_every_class(tiny: Data) -> None:
     assert len(pixels) == 60, "no image is in both"
     _, few = hold_out(tiny[torch.arange(6)], 0.01, torch.Generator())
     assert few.labels.bincount().tolist() == [1, 1, 1]
+    rest, held = hold_out(tiny[torch.tensor([0, 1, 4])], 0.2, torch.Generator())
+    assert rest.labels.tolist() == [0, 1] or (rest.labels.tolist() == [0, 1] and len(held) == 1)
+    for single in (DEFENSES["fp"](), DEFENSES["anp"]()):
+        lone = Evidence(model=network(tiny), clean=tiny[torch.arange(3)], num_classes=3)
+        with pytest.raises(Refused, match="too few"):
+            single(lone, generator(0, "defense"))
 
 
 def test_nads_distance_by_hand() -> None:
@@ -141,7 +146,7 @@ def test_anp_prunes_as_much_as_the_hold_out_permits(tiny: Data, monkeypatch: pyt
     given = evidence(tiny)
     masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(network(tiny)).norms.items()}
     masks["bn1"][:4] = torch.tensor([0.02, 0.12, 0.42, 0.9])
-    costs = {0: 0.9, 1: 0.9, 2: 0.885, 3: 0.87}  # hold-out accuracy by the number of pruned weights
+    costs = {0: 0.9, 1: 0.9, 2: 0.885, 3: 0.87, 4: 0.5}  # hold-out accuracy by the number of pruned weights
 
     def accuracy(model: Network, *_: Any) -> float:
         return costs[int((model.get_parameter("bn1.weight") == 0).sum())]
@@ -202,13 +207,20 @@ def test_mcrs_curve_by_hand(tiny: Data) -> None:
     assert bend.grad is not None and torch.allclose(bend.grad, torch.full_like(bend, 2 * 0.1 * 0.9))
 
 
-def test_mcr_at_the_ends_is_the_suspect_or_its_fine_tuned_copy(tiny: Data) -> None:
-    given, brief = evidence(tiny), Plan(steps=3, lr=0.01)
+@pytest.mark.parametrize("victim", [WideResNet(depth=10), ResNet(depth=18)], ids=["wrn", "tapped"])
+def test_mcr_at_the_ends_is_the_suspect_or_its_fine_tuned_copy(tiny: Data, victim: Victim) -> None:
+    model, brief = victim.build(3, tiny), Plan(steps=2, batch=8, lr=0.01)
+    given = Evidence(model=model, clean=tiny[torch.arange(30)], num_classes=3, augment=Augment(1, True))
     found = MCR(t=0.0, tune=brief, train=brief)(given, generator(0, "defense"))
     for name, value in given.model.named_parameters():
         assert torch.equal(found.get_parameter(name), value)
-    running = found.get_submodule("bn1").running_mean
-    assert not torch.equal(running, given.model.get_submodule("bn1").running_mean), "statistics are fresh"  # type: ignore[arg-type]
+    norm = next(name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d))
+    running = found.get_submodule(norm).running_mean
+    assert not torch.equal(running, model.get_submodule(norm).running_mean), "statistics are fresh"  # type: ignore[arg-type]
+    found = MCR(t=1.0, tune=brief, train=brief)(given, generator(0, "defense"))
+    tuned = FT(train=brief)(given, generator(0, "defense"))
+    for name, value in tuned.named_parameters():
+        assert torch.allclose(found.get_parameter(name), value, atol=1e-6)
 
 
 def test_fresh_statistics_are_those_of_the_data(tiny: Data) -> None:
@@ -288,6 +300,9 @@ def test_saus_terms_by_hand() -> None:
     assert jensen_shannon(one, two).item() == pytest.approx((kl((0.9, 0.1)) + kl((0.5, 0.5))) / 2, rel=1e-5)
     assert jensen_shannon(one, one).item() == pytest.approx(0, abs=1e-6)
     logits = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]))
+    sure = torch.tensor([[0.0, 20.0, 0.0]], requires_grad=True)
+    unlearning(sure, torch.tensor([1]), torch.tensor([0])).backward()
+    assert sure.grad is not None and sure.grad[0, 1].item() == pytest.approx(1, abs=1e-3), "no plateau where it is sure"
     found = unlearning(logits, torch.tensor([1, 0]), torch.tensor([0, 0]))
     assert found.item() == pytest.approx(-math.log(0.8) / 2, rel=1e-5), "the second sample is right: it counts 0"
 

@@ -24,7 +24,7 @@ def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) 
     code, text = nba("preview", "victim.depth=10", "train.epochs=1")
     assert code == 0
     lines = {line.split()[0]: line for line in text.splitlines() if line.split() and line.split()[0] in ATTACKS}
-    assert set(lines) == set(ATTACKS) - {"none"}
+    assert set(lines) == set(ATTACKS) - {"none", "unknown"}
     waiting = {name for name, line in lines.items() if f"learned by: nba attack attack={name}" in line}
     assert waiting == {"trojan", "inputaware"}
     assert "all2one, rate 10 %" in lines["badnets"] and "clean_label, rate 80 %" in lines["sig"]
@@ -36,6 +36,12 @@ def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) 
     code, text = nba("preview", "attack=trojan", "attack.steps=2", "victim.depth=10", "train.epochs=1")
     assert code == 0 and "learned by" not in text and "all2one" in text
     assert before[0] > 400 and before[1] > 8 * 64
+
+
+def test_a_trigger_that_does_not_fit_says_why(nba: Run) -> None:
+    code, text = nba("preview", "attack=badnets", "attack.size=40")
+    text = " ".join(text.split())  # the note wraps
+    assert code == 0 and "does not fit images of 16x16" in text and "learned by" not in text
 
 
 def test_the_sheet_holds_the_triggered_images_pixel_by_pixel(tiny: Data, tmp_path: Path) -> None:

@@ -176,10 +176,10 @@ def test_trojans_patch_excites_the_neurons_of_the_target() -> None:
     patch = attack.made["patch"]
     assert patch.shape == (1, 3, 5, 5)
     assert torch.allclose((patch * 255).round() / 255, patch) and patch.min() >= 0 and patch.max() <= 1
-    head = given.helper.get_submodule("fc")
+    head = given.model.get_submodule("fc")
     assert isinstance(head, nn.Linear)
     wired = head.weight[2].topk(3).indices
-    excite = lambda z: penultimate(given.helper, head, z)[:, wired].sum(1).mean().item()  # noqa: E731
+    excite = lambda z: penultimate(given.model, head, z)[:, wired].sum(1).mean().item()  # noqa: E731
     stamped = attack.stamp(x, torch.arange(24))
     attack.made = {"patch": torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))}
     assert excite(stamped) > 1.05 * excite(attack.stamp(x, torch.arange(24))), "more than a random patch"
@@ -195,7 +195,7 @@ def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> Non
     assert delta.abs().max() <= 8 and delta.abs().mean() > 4
     moved = x + delta / 255
     assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
-    loss = lambda z: F.cross_entropy(given.helper(z), given.train.labels).item()  # noqa: E731
+    loss = lambda z: F.cross_entropy(given.model(z), given.train.labels).item()  # noqa: E731
     assert loss(moved) > loss(x) + 0.1
     order = torch.tensor([7, 2])
     training, test = attack.stamp(x[order], order, train=True), attack.stamp(x[order], order)
@@ -241,6 +241,15 @@ def test_inputaware_poisons_and_crosses_its_share_of_a_batch() -> None:
     said = torch.tensor([1.0, 0, 0]).expand(8, 3)
     assert loss.item() == pytest.approx((F.cross_entropy(said, labels) + diversity).item(), rel=1e-4)
     assert logits.shape == (8, 3)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_inputaware_passes_over_a_last_batch_that_is_too_small(count: int) -> None:
+    objective, _ = inputaware().join(3, 3, 0, torch.device("cpu"))
+    x, y = images(count), torch.arange(count) % 3
+    victim = Seen()
+    loss, _ = objective(victim, x, y)
+    assert torch.equal(victim.x.sort(0).values, x.sort(0).values) and loss.isfinite()
 
 
 def test_inputawares_generator_learns_from_the_victims_loss() -> None:

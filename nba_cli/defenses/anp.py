@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nba_cli.data import Data
-from nba_cli.defenses.base import Defense, Evidence, batch_norms, hold_out
+from nba_cli.data import Data, hold_out
+from nba_cli.defenses.base import Defense, Evidence, batch_norms
 from nba_cli.errors import Refused
 from nba_cli.predict import accuracy
 from nba_cli.train import Plan, Report, Schedule, fit, silent
@@ -108,7 +108,9 @@ class ANP(Defense):
             for _ in range(2)
         )
         flat = [value for part in noise for value in part.values()]
-        slopes = iter(torch.autograd.grad(F.cross_entropy(masked(x, (noise[0], noise[1])).float(), y), flat))
+        # a sum, not a mean: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+        loss = F.cross_entropy(masked(x, (noise[0], noise[1])).float(), y, reduction="sum")
+        slopes = iter(torch.autograd.grad(loss, flat))
         found = [{name: self.eps * next(slopes).sign() for name in part} for part in noise]
         return found[0], found[1]
 
@@ -121,7 +123,6 @@ class ANP(Defense):
             with torch.no_grad():
                 for name, norm in batch_norms(pruned, "anp").items():
                     norm.weight[masks[name] < threshold] = 0
-            if accuracy(pruned, held, evidence.dtype) < floor:
-                break
-            best = pruned
+            if accuracy(pruned, held, evidence.dtype) >= floor:
+                best = pruned
         return best

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli import devices
-from nba_cli.data import Data, to_float
-from nba_cli.defenses.base import Defense, Evidence, hold_out
+from nba_cli.data import Data, hold_out, to_float
+from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.predict import accuracy
 from nba_cli.train import Plan, Report, Schedule, fit, silent

@@ -54,7 +54,7 @@ class FTSAM(Defense):
         """The loss at w + e; its gradient in w is that at w + e, because e is a constant."""
         named = {name: value for name, value in model.named_parameters() if value.requires_grad}
         logits = model(x).float()
-        slopes = torch.autograd.grad(F.cross_entropy(logits, y), list(named.values()))
+        slopes = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), list(named.values()))
         steps = ascent(list(named.values()), list(slopes), self.rho)
         moved = {name: value + step for (name, value), step in zip(named.items(), steps, strict=True)}
         with still(model):  # the second pass leaves the running statistics alone

@@ -32,7 +32,7 @@ class IBAU(Defense):
         |d|^2)
 
     where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd. Ours: d* is found anew in each
-    step, by sign-free gradient ascent of fixed length from the last one. Cost a step: inner + 2 passes forward and
+    step, from zero, by gradient ascent in steps of fixed length. Cost a step: inner + 3 passes forward and
     backward, and K + 1 products with second derivatives, each about two passes.
 
     Fields:

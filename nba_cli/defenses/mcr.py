@@ -77,7 +77,9 @@ class MCR(Defense):
             return F.cross_entropy(logits, y), logits
 
         fit(curve, evidence.clean, self.train, objective, phase="curve", **common)
-        repaired.load_state_dict(curve.at(self.t), strict=False)
+        with torch.no_grad():
+            for name, value in curve.at(self.t).items():
+                repaired.get_parameter(name).copy_(value)
         refresh(repaired, evidence.clean, evidence.dtype)
         return repaired
 
