@@ -3,6 +3,7 @@
 from nba_cli.victims.base import Network, Normalise, Victim
 from nba_cli.victims.library import VGG, MobileNetV2, ResNet, Torchvision
 from nba_cli.victims.preact_resnet import PreActResNet18
+from nba_cli.victims.tapped import Tapped
 from nba_cli.victims.wrn import WideResNet
 
 VICTIMS: dict[str, type[Victim]] = {
@@ -14,4 +15,4 @@ VICTIMS: dict[str, type[Victim]] = {
     "torchvision": Torchvision,
 }
 
-__all__ = ["VGG", "VICTIMS", "MobileNetV2", "Network", "Normalise", "PreActResNet18", "ResNet", "Victim"]
+__all__ = ["VGG", "VICTIMS", "MobileNetV2", "Network", "Normalise", "PreActResNet18", "ResNet", "Tapped", "Victim"]
