@@ -69,10 +69,10 @@ def test_doctor_reports_the_machine(
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("nba ", {"attack ", "defend ", "evaluate ", "status ", "doctor ", "completion "}),
+        ("nba ", {"preview ", "attack ", "defend ", "evaluate ", "status ", "doctor ", "completion "}),
         ("nba de", {"defend "}),
         ("nba defend def", {"defense=", "defense.", "defense_seed="}),
-        ("nba defend defense=n", {"defense=nba", "defense=none"}),
+        ("nba defend defense=n", {"defense=nad", "defense=nba", "defense=none"}),
         ("nba defend defense=nba defense.ps", {"defense.pseudo="}),
         ("nba defend attack=blend attack.al", {"attack.alpha="}),
         ("nba frobnicate x", set()),
@@ -96,7 +96,7 @@ def test_bash_completes_in_a_real_shell(tmp_path: Path) -> None:
     """
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["nba", "none"], "what stands behind the = sign"
+    assert done.stdout.split() == ["nad", "nba", "none"], "what stands behind the = sign"
 
 
 def test_refused_is_an_ordinary_exception() -> None:
