@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -127,16 +127,7 @@ class PreviewRun(Machine):
 
     def of(self, attack: Attack) -> AttackRun:
         """The attack run whose trigger is shown."""
-        return AttackRun(
-            attack=attack,
-            victim=self.victim,
-            dataset=self.dataset,
-            train=self.train,
-            seed=self.seed,
-            device=self.device,
-            precision=self.precision,
-            output=self.output,
-        )
+        return as_attack(self, attack=attack)
 
 
 RUNS: dict[str, type[Machine]] = {
@@ -147,24 +138,15 @@ RUNS: dict[str, type[Machine]] = {
 }
 
 
-def as_attack(run: AttackRun) -> AttackRun:
-    """The attack run that a defend run builds on."""
-    return AttackRun(
-        attack=run.attack,
-        victim=run.victim,
-        dataset=run.dataset,
-        train=run.train,
-        seed=run.seed,
-        reference=run.reference,
-        device=run.device,
-        precision=run.precision,
-        output=run.output,
-    )
+def as_attack(run: AttackRun | PreviewRun, **changes: Any) -> AttackRun:
+    """The attack run of the same settings, never to be done again where it is finished."""
+    names = [name for name in option_names(AttackRun) if hasattr(run, name) and name != "overwrite"]
+    return AttackRun(**{name: getattr(run, name) for name in names} | changes)
 
 
 def as_clean(run: AttackRun) -> AttackRun:
     """The clean victim of the same settings: helper of learned triggers, reference of every figure."""
-    return replace(as_attack(run), attack=NoAttack())
+    return as_attack(run, attack=NoAttack())
 
 
 def register() -> None:

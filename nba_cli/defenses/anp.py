@@ -81,11 +81,8 @@ class ANP(Defense):
             clean,
             self.train,
             self.objective,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="mask",
+            **evidence.training(generator, report),
         )
         masks = {name: masked.mask[flat].detach().clamp(0, 1) for name, flat in masked.flat.items()}
         return self.prune(evidence, masks, held)

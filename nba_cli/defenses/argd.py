@@ -65,7 +65,7 @@ class ARGD(Defense):
             )
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
+        common = evidence.training(generator, report)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
         teacher.eval().requires_grad_(False)
         embedding = self.embedding(teacher, evidence, generator)

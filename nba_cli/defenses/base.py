@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,15 @@ from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
 from nba_cli.train import Report, silent
 from nba_cli.victims import Network
+
+
+class Training(TypedDict):
+    """What every training of a defense has in common: keyword arguments of `train.fit`."""
+
+    augment: Callable[[Tensor, torch.Generator], Tensor]
+    dtype: torch.dtype
+    generator: torch.Generator
+    report: Report
 
 
 @dataclass(kw_only=True)
@@ -32,6 +41,9 @@ class Evidence:
     num_classes: int
     augment: Callable[[Tensor, torch.Generator], Tensor] = field(default_factory=Augment)
     dtype: torch.dtype = torch.float32
+
+    def training(self, generator: torch.Generator, report: Report) -> Training:
+        return Training(augment=self.augment, dtype=self.dtype, generator=generator, report=report)
 
 
 def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:

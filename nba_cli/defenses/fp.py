@@ -73,11 +73,8 @@ class FP(Defense):
             model,
             clean,
             self.train,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="fine-tune",
+            **evidence.training(generator, report),
         )
         handle.remove()
         return model

@@ -30,9 +30,6 @@ class FT(Defense):
             copy.deepcopy(evidence.model),
             evidence.clean,
             self.train,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="fine-tune",
+            **evidence.training(generator, report),
         )

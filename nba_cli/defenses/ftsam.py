@@ -43,11 +43,8 @@ class FTSAM(Defense):
             evidence.clean,
             self.train,
             self.objective,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="ft-sam",
+            **evidence.training(generator, report),
         )
 
     def objective(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,11 +68,8 @@ class IBAU(Defense):
             evidence.clean,
             self.train,
             self.objective,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="i-bau",
+            **evidence.training(generator, report),
         )
 
     def objective(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

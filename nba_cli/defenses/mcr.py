@@ -67,7 +67,7 @@ class MCR(Defense):
             raise Refused(f"defense.t={self.t}: a place on the curve lies in [0,1].")
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
+        common = evidence.training(generator, report)
         end = fit(copy.deepcopy(evidence.model), evidence.clean, self.tune, phase="fine-tune", **common)
         repaired = copy.deepcopy(evidence.model).train()
         curve = Curve(repaired, evidence.model, end)

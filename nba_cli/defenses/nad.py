@@ -41,7 +41,7 @@ class NAD(Defense):
             raise Refused(f"defense.weights={self.weights}: one weight or more, each 0 or more.")
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
+        common = evidence.training(generator, report)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
         teacher.eval().requires_grad_(False)
 

@@ -72,11 +72,8 @@ class SAU(Defense):
             evidence.clean,
             self.train,
             objective,
-            augment=evidence.augment,
-            generator=generator,
-            dtype=evidence.dtype,
-            report=report,
             phase="unlearn",
+            **evidence.training(generator, report),
         )
 
     def perturb(self, suspect: Network, model: Network, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:

@@ -96,7 +96,7 @@ class NBA(Defense):
             )
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = {"augment": evidence.augment, "generator": generator, "dtype": evidence.dtype, "report": report}
+        common = evidence.training(generator, report)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
         teacher.eval().requires_grad_(False)
         objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
