@@ -16,7 +16,8 @@ from attacks.learned import PARTNER, Learned, Lesson, Tensors
 from nba_cli import seeds
 from nba_cli.data import Augment
 from nba_cli.errors import Refused
-from nba_cli.train import Objective, Optimizer, Partner, Plan, Report, fit, silent
+from nba_cli.plan import Optimizer, Plan
+from nba_cli.train import Objective, Partner, Report, fit, silent
 
 
 class Painter(nn.Module):

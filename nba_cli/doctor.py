@@ -14,8 +14,9 @@ from nba_cli import devices, logs, provenance
 from nba_cli.data import DATASETS, Augment, Data
 from nba_cli.data.library import LibrarySet
 from nba_cli.devices import DTYPES, Precision
+from nba_cli.plan import Plan
 from nba_cli.seeds import generator
-from nba_cli.train import Plan, fit
+from nba_cli.train import fit
 from nba_cli.victims.wrn import WideResNet
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "rich", "numpy", "safetensors", "filelock", "pillow")

@@ -14,8 +14,8 @@ from nba_cli.data import DATASETS, Dataset
 from nba_cli.defenses import DEFENSES, Defense
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan
 from nba_cli.plugins import with_plugins
-from nba_cli.train import Plan
 from nba_cli.victims import VICTIMS, Victim
 
 GROUPS: dict[str, dict[str, type]] = {

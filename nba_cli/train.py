@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nba_cli import checkpoints, devices
 from nba_cli.data.base import Data
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan, rate_at
 from nba_cli.seeds import derive
 
 FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the device
@@ -46,93 +46,6 @@ class Report(Protocol):
 
 def silent(phase: str, step: int, total: int, scalars: dict[str, float] | None = None, /) -> None:
     """A report that goes nowhere."""
-
-
-class Schedule(Enum):
-    """onecycle: linear warm-up over the first fifth, then cosine to 0; cosine: from lr to 0; constant."""
-
-    onecycle = "onecycle"
-    cosine = "cosine"
-    constant = "constant"
-
-
-class Optimizer(Enum):
-    """sgd: with Nesterov momentum; adam: Kingma & Ba 2015."""
-
-    sgd = "sgd"
-    adam = "adam"
-
-
-@dataclass(kw_only=True)
-class Plan:
-    """How long and how hard to train.
-
-    Fields:
-        epochs: length in passes over the data; null when `steps` is given
-        steps: length in optimizer steps; null when `epochs` is given
-        batch: images a step
-        lr: peak learning rate
-        schedule: onecycle, cosine or constant
-        optimizer: sgd or adam
-        momentum: Nesterov momentum in [0,1), of sgd
-        decay: weight decay
-        clip: largest gradient norm; null: no clipping
-        average: decay in [0,1) of an exponential average of the weights, which is then the result; null: none
-    """
-
-    epochs: float | None = None
-    steps: int | None = None
-    batch: int = 128
-    lr: float = 0.1
-    schedule: Schedule = Schedule.onecycle
-    optimizer: Optimizer = Optimizer.sgd
-    momentum: float = 0.9
-    decay: float = 5e-4
-    clip: float | None = None
-    average: float | None = None
-
-    def __post_init__(self) -> None:
-        self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
-        if (self.epochs is None) == (self.steps is None):
-            raise Refused(
-                f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
-            )
-        if (self.epochs or self.steps or 0) <= 0 or self.batch < 1 or self.lr <= 0:
-            raise Refused(f"length {self.epochs or self.steps}, batch={self.batch}, lr={self.lr}: all must be above 0.")
-        if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
-            raise Refused(f"momentum={self.momentum}, average={self.average}: both lie in [0,1).")
-
-    def optimize(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """The optimizer at peak learning rate."""
-        fused = device.type == "cuda"
-        if self.optimizer is Optimizer.adam:
-            return torch.optim.Adam(parameters, self.lr, weight_decay=self.decay, fused=fused)
-        return torch.optim.SGD(
-            parameters, self.lr, self.momentum, weight_decay=self.decay, nesterov=self.momentum > 0, fused=fused
-        )
-
-    def steps_per_epoch(self, count: int) -> int:
-        return math.ceil(count / self.batch)
-
-    def total(self, count: int) -> int:
-        """Optimizer steps on `count` images."""
-        if self.steps is not None:
-            return self.steps
-        return max(1, round((self.epochs or 0) * self.steps_per_epoch(count)))
-
-
-def _yaml(value: object) -> object:
-    return "null" if value is None else value
-
-
-def rate_at(schedule: Schedule, step: int, total: int) -> float:
-    """Learning rate at `step` (0-based) of `total` as a share of the peak; above 0 at every step."""
-    if schedule is Schedule.constant:
-        return 1.0
-    rising = max(1, round(total / 5)) if schedule is Schedule.onecycle else 0
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
 
 
 def cross_entropy(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

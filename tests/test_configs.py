@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from nba_cli import app, schema
 from nba_cli.cli import conf_dir
 from nba_cli.helptext import field_texts
-from nba_cli.train import Plan
+from nba_cli.plan import Plan
 
 CHOICES = [
     (path.parent.name, path.stem) for group in schema.GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))

@@ -17,8 +17,9 @@ from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
+from nba_cli.plan import Optimizer, Plan
 from nba_cli.seeds import generator
-from nba_cli.train import Optimizer, Plan, fit
+from nba_cli.train import fit
 from nba_cli.victims import Network
 from nba_cli.victims.wrn import WideResNet
 

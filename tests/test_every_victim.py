@@ -10,8 +10,8 @@ from test_victims import NEEDED
 
 from nba_cli.data import Augment, Data
 from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.plan import Optimizer, Plan
 from nba_cli.seeds import generator
-from nba_cli.train import Optimizer, Plan
 from nba_cli.victims import VICTIMS
 
 STEP = Plan(steps=1, batch=4, lr=0.001)

@@ -12,7 +12,7 @@ SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README
 WATCH = """
 import os, sys, torch
 torch.save = lambda *given: print("saves", given[1])  # the snippet's last line, and nothing before it, writes
-from nba_cli.train import Plan
+from nba_cli.plan import Plan
 BRIEF = Plan(steps=2, batch=8, lr=0.01)
 {snippet}
 assert "hydra" not in sys.modules, "no Hydra"

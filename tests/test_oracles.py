@@ -26,8 +26,8 @@ from nba_cli.defenses.mcr import Curve, refresh
 from nba_cli.defenses.nad import attention_distance
 from nba_cli.defenses.sau import SAU, jensen_shannon, unlearning
 from nba_cli.errors import Refused
+from nba_cli.plan import Optimizer, Plan, Schedule
 from nba_cli.seeds import generator
-from nba_cli.train import Optimizer, Plan, Schedule
 from nba_cli.victims import Network, ResNet, Victim
 from nba_cli.victims.wrn import WideResNet
 

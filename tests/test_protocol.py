@@ -19,7 +19,7 @@ from nba_cli.bench import Bench
 from nba_cli.data import Data, Splits
 from nba_cli.data.sets import Npz
 from nba_cli.defenses import DEFENSES, Defense
-from nba_cli.train import Plan
+from nba_cli.plan import Plan
 from nba_cli.victims.wrn import WideResNet
 
 Run = Callable[..., tuple[int, str]]

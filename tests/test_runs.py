@@ -19,7 +19,7 @@ from nba_cli.defenses import FT, NBA
 from nba_cli.defenses.nba.behavior import Form
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
-from nba_cli.train import Plan
+from nba_cli.plan import Plan
 from nba_cli.victims.wrn import WideResNet
 
 

@@ -15,8 +15,9 @@ from nba_cli import devices
 from nba_cli.data import Augment, Data
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan, Schedule, rate_at
 from nba_cli.seeds import derive, generator
-from nba_cli.train import Partner, Plan, Schedule, fit, rate_at
+from nba_cli.train import Partner, fit
 from nba_cli.victims.wrn import WideResNet
 
 PLAIN = Augment(crop=0, flip=False)

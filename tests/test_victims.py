@@ -13,8 +13,9 @@ from torchvision import models
 from nba_cli import weights
 from nba_cli.data import Data
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan
 from nba_cli.predict import predict
-from nba_cli.train import Plan, fit
+from nba_cli.train import fit
 from nba_cli.victims import VICTIMS, Network, Victim
 from nba_cli.victims.base import channel_statistics
 from nba_cli.victims.wrn import WideResNet

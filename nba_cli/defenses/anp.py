@@ -13,8 +13,9 @@ from torch.func import functional_call
 from nba_cli.data import Data, hold_out
 from nba_cli.defenses.base import Defense, Evidence, batch_norms
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan, Schedule
 from nba_cli.predict import accuracy
-from nba_cli.train import Plan, Report, Schedule, fit, silent
+from nba_cli.train import Report, fit, silent
 from nba_cli.victims import Network
 
 Values = dict[str, Tensor]

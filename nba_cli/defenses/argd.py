@@ -13,8 +13,9 @@ from nba_cli import devices
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nad import attention_distance
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan, Schedule
 from nba_cli.seeds import derive
-from nba_cli.train import Partner, Plan, Report, Schedule, fit, silent
+from nba_cli.train import Partner, Report, fit, silent
 from nba_cli.victims import Network
 
 

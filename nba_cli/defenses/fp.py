@@ -12,8 +12,9 @@ from nba_cli import devices
 from nba_cli.data import Data, hold_out, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
+from nba_cli.plan import Plan, Schedule
 from nba_cli.predict import accuracy
-from nba_cli.train import Plan, Report, Schedule, fit, silent
+from nba_cli.train import Report, fit, silent
 from nba_cli.victims import Network
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.train import Plan, Report, Schedule, fit, silent
+from nba_cli.plan import Plan, Schedule
+from nba_cli.train import Report, fit, silent
 from nba_cli.victims import Network
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import attention
 from nba_cli.errors import Refused
-from nba_cli.train import Plan, Report, Schedule, fit, silent
+from nba_cli.plan import Plan, Schedule
+from nba_cli.train import Report, fit, silent
 from nba_cli.victims import Network
 
 

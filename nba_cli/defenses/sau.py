@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.train import Optimizer, Plan, Report, Schedule, fit, silent
+from nba_cli.plan import Optimizer, Plan, Schedule
+from nba_cli.train import Report, fit, silent
 from nba_cli.victims import Network
 
 

@@ -19,7 +19,8 @@ from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, still
 from nba_cli.errors import Refused
-from nba_cli.train import Objective, Plan, Report, fit, silent
+from nba_cli.plan import Plan
+from nba_cli.train import Objective, Report, fit, silent
 from nba_cli.victims import Network
 
 
