@@ -55,7 +55,7 @@ class Attack:
             raise Refused(f"attack.target={self.target}: classes count from 0.")
         if self.mode not in self.modes:
             fitting = ", ".join(mode.value for mode in self.modes)
-            raise Refused(f"attack.mode={self.mode.value}: {type(self).__name__} works as {fitting} only.")
+            raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         """Draw the images to poison: int64 [P], ascending, from labels int64 [N] on the CPU.

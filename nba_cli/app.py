@@ -73,7 +73,7 @@ TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate, "preview": pr
 def _perform(stage: str, cfg: DictConfig) -> str:
     install()  # a parallel launcher starts this in a fresh process
     try:
-        return str(stages.perform(stage, typed(cfg, stage)))
+        return str(stages.perform(stage, typed(cfg, stage), recall=HydraConfig.get().mode is RunMode.RUN))
     except Refused as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # the sweep goes on; its last line names only the first refusal
             logs.LOG.error(f"refused: {' '.join(HydraConfig.get().overrides.task)}: {error}")

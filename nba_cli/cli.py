@@ -88,6 +88,7 @@ def launch(command: str, arguments: list[str]) -> int:
 def hydra_app(command: str, arguments: list[str]) -> None:
     """attack, defend, evaluate: Hydra composes the settings and calls the task, or shows help."""
     from nba_cli import app
+    from nba_cli.errors import Refused
 
     app.install()
     if {"--help", "-h"} & set(arguments):
@@ -95,6 +96,8 @@ def hydra_app(command: str, arguments: list[str]) -> None:
 
         helptext.show(command, [word for word in arguments if not word.startswith("-")])
         return
+    if {"--multirun", "-m"} & set(arguments) and {"--cfg", "-c"} & set(arguments):
+        raise Refused("--multirun runs, --cfg only shows: give one of them. --cfg job shows the settings of one job.")
     import hydra
 
     # Hydra's parser wants its flags first; a user may write them anywhere

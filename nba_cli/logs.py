@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from nba_cli.errors import Refused
 from nba_cli.train import Report, silent
 
 LOG = logging.getLogger("nba")
+PIPE = 200  # columns where no terminal bounds them
 QUIET_SECONDS = 2.0  # on plain output, no more than one progress line in this time
 
 
@@ -47,6 +49,8 @@ class ConsoleHandler(logging.Handler):
 
 def setup() -> None:
     """Route the `nba` logger to the console; called once per process, harmless when repeated."""
+    if not console().is_terminal and "COLUMNS" not in os.environ:
+        console().width = PIPE  # numbers and paths are never cut in a pipe
     if not any(isinstance(handler, ConsoleHandler) for handler in LOG.handlers):
         LOG.addHandler(ConsoleHandler())
         LOG.setLevel(logging.INFO)
@@ -142,5 +146,4 @@ def show(table: Table, out: Path) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print at full width where the terminal does not bound it: numbers are never cut in a pipe."""
-    console().print(table, width=None if console().is_terminal else 200)
+    console().print(table)

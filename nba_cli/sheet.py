@@ -122,9 +122,8 @@ def table(views: list[View]) -> Table:
         found.add_column(title)
     for title in ("L2", "Linf", "PSNR", "SSIM"):
         found.add_column(title, justify="right")
-    found.add_column("")
     for view in views:
-        found.add_row(view.name, view.about, *view.numbers(), view.note)
+        found.add_row(view.name, view.about, *view.numbers())
     return found
 
 
@@ -152,3 +151,6 @@ def show(clean: Tensor, views: list[View]) -> None:
                     console.print(line)
         console.print()
     logs.print_table(table(views))
+    for view in views:
+        if view.note:
+            logs.LOG.info(f"{view.name}: {view.note}")

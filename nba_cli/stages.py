@@ -20,8 +20,8 @@ from nba_cli.train import cross_entropy, fit
 from nba_cli.victims import Network
 
 
-def perform(stage: str, run: Machine) -> Path:
-    """Do a run in its folder, or find it done there; returns the folder.
+def perform(stage: str, run: Machine, recall: bool = False) -> Path:
+    """Do a run in its folder, or find it done there, and `recall` its figures; returns the folder.
 
     An interrupted run of the same settings is continued; a finished one is left alone unless `overwrite`.
     """
@@ -31,6 +31,8 @@ def perform(stage: str, run: Machine) -> Path:
             logs.LOG.info(f"{stage}: already finished: {out} (overwrite=true does it again)")
             if isinstance(run, AttackRun) and stage == "attack":
                 complete(run, out)
+            if recall:
+                logs.print_table(tables.side_by_side([out]))
             return out
         try:
             with logs.recording(out / "run.log"):
@@ -118,7 +120,10 @@ def clean_victim(bench: Bench) -> Callable[[], Network]:
 
     @functools.cache
     def network() -> Network:
-        victim = perform("attack", as_clean(bench.run))
+        run = as_clean(bench.run)
+        if not runs.finished(runs.folder("attack", run)):
+            logs.LOG.info("next, the clean victim of the same settings, for reference (reference=false does without)")
+        victim = perform("attack", run)
         found = bench.run.victim.build(bench.splits.num_classes, bench.splits.train)
         weights.load(found, victim / "model.safetensors")
         return found.to(bench.device).eval().requires_grad_(False)
@@ -166,7 +171,9 @@ def defend(run: DefendRun, out: Path) -> None:
         victim=str(victim),
         victim_commit=before["made"]["commit"],
     )
-    logs.show(tables.figures([("before", before["figures"], None), ("after", figures, cost.seconds)], der), out)
+    rows = [("before", before["figures"], None), ("after", figures, cost.seconds)]
+    reference = before.get("reference")
+    logs.show(tables.figures([("clean victim", reference, None), *rows] if reference else rows, der), out)
 
 
 def evaluate(run: EvaluateRun, out: Path) -> None:

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import filelock
-from rich.table import Table
 
 from nba_cli import logs
 from nba_cli.errors import Refused
@@ -54,11 +53,8 @@ def show(root: Path) -> None:
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs: nba status output=FOLDER")
     folders = [out for stage in STAGES for out in sorted((root / stage).glob("*")) if out.is_dir()]
     states = {out: state(out, root) for out in folders}
-    table = Table(box=None, show_header=False, padding=(0, 2))
     for out, found in sorted(states.items(), key=lambda pair: pair[1] != "finished"):
-        table.add_row(found, str(out.relative_to(root)), progress(out))
-    if table.row_count:
-        logs.print_table(table)
+        logs.LOG.info(f"{found:<12} {out.relative_to(root)}  {progress(out)}")  # lines, not a table: paths stay whole
     counts = Counter(states.values())
     summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
     logs.LOG.info(f"{root}: {summary}")

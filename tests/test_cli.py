@@ -134,7 +134,7 @@ def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, tmp_path: Pat
     (folder,) = results(tmp_path, "attack")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     code, text = nba("attack", *SHORT, "train.epochs=1")
-    assert code == 0 and "already finished" in text
+    assert code == 0 and "already finished" in text and "badnets" in text and "seconds" in text, "its figures again"
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     nba("attack", *SHORT, "train.epochs=1", "overwrite=true")
     assert before["metrics.json"] != (folder / "metrics.json").stat().st_mtime_ns
@@ -178,6 +178,7 @@ def test_a_clean_victim_has_no_asr(nba: Run, tmp_path: Path) -> None:
 
 
 REFUSED = [
+    ("attack", ["-m", "seed=1,2", "--cfg", "job"], "--multirun runs, --cfg only shows"),
     ("attack", ["atack=blend"], "atack: there is no option 'atack'. Did you mean 'attack'?"),
     ("attack", ["attack=bledn"], "attack=bledn: there is no such attack. Did you mean 'blend'?"),
     ("defend", ["defense=nbaa"], "defense=nbaa: there is no such defense. Did you mean 'nba'?"),

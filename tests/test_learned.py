@@ -98,6 +98,7 @@ def test_a_reference_that_was_left_out_is_measured_when_it_is_asked_for(nba: Run
     assert nba("defend", *command[1:], "defense=none")[0] == 0, "an older record, without these keys"
     code, text = nba(*command, "reference=true")
     assert code == 0 and "clean victim" in text
+    assert "clean victim" in nba("defend", *command[1:], "defense=none", "defense_seed=1")[1]
     after = metrics(victim)
     assert after["reference"]["asr"] is not None and after["trigger"] == before["trigger"]
     assert {k: v for k, v in after.items() if k != "reference"} == {k: v for k, v in before.items() if k != "reference"}

@@ -70,7 +70,7 @@ class WideResNet(Victim):
     """Wide residual network WRN-depth-width with a CIFAR stem.
 
     Fields:
-        depth: number of layers, 6n + 4 (16, 28, 40 ...)
+        depth: number of layers, 6n + 4 (10, 16, 22, 28, 40 ...)
         width: widening factor, 1 or more
     """
 
