@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from attacks import Attack, Mode
-from nba_cli import cost, devices, distances, logs, metrics, pictures, runs, seeds
+from nba_cli import cost, devices, distances, logs, metrics, pictures, runs, seeds, weights
 from nba_cli.data import Data, Splits
 from nba_cli.defenses import Evidence
 from nba_cli.history import History
@@ -63,6 +63,12 @@ class Bench:
         test, attack, num_classes = self.splits.test, self.run.attack, self.splits.num_classes
         pictures.trigger_sheet(attack, test, num_classes, self.out / "trigger.png")
         return distances.of_attack(attack, test, num_classes)
+
+    def load(self, file: Path) -> Network:
+        """The victim with the weights in `file`, on the run's device."""
+        network = self.run.victim.build(self.splits.num_classes, self.splits.train)
+        weights.load(network, file)
+        return network.to(self.device)
 
     def measure(self, network: Network) -> dict:
         """The figures of `network` on the test set."""

@@ -124,7 +124,7 @@ def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
 
 def save(model: nn.Module, source: Foreign, path: Path) -> None:
     """Write the weights of `model` as `source` had them: the same names, prefix and nesting."""
-    own = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    own = weights.tensors(model)
     state = {source.prefix + name: own[name] for name in source.tensors}
     if not source.payload:
         files.write(path, weights.serialize(state))

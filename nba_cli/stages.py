@@ -107,9 +107,7 @@ def complete(run: AttackRun, out: Path) -> None:
         return
     bench = open_bench("attack", run, out)
     triggers.recall(run.attack, out / triggers.FILE)
-    network = run.victim.build(bench.splits.num_classes, bench.splits.train)
-    weights.load(network, out / "model.safetensors")
-    figures = bench.measure(network.to(bench.device))
+    figures = bench.measure(bench.load(out / "model.safetensors"))
     reference = bench.measure(clean_victim(bench)())
     runs.amend(out, {"figures": figures, "reference": reference, "trigger": bench.trigger()})
     logs.show(tables.figures([("victim", figures, None), ("clean victim", reference, None)]), out)
@@ -124,9 +122,7 @@ def clean_victim(bench: Bench) -> Callable[[], Network]:
         if not runs.finished(runs.folder("attack", run)):
             logs.LOG.info("next, the clean victim of the same settings, for reference (reference=false does without)")
         victim = perform("attack", run)
-        found = bench.run.victim.build(bench.splits.num_classes, bench.splits.train)
-        weights.load(found, victim / "model.safetensors")
-        return found.to(bench.device).eval().requires_grad_(False)
+        return bench.load(victim / "model.safetensors").eval().requires_grad_(False)
 
     return network
 
@@ -140,7 +136,7 @@ def defend(run: DefendRun, out: Path) -> None:
     before = runs.results(victim)
     triggers.recall(run.attack, victim / triggers.FILE)
     bench = open_bench("defend", run, out)
-    train, num_classes = bench.splits.train, bench.splits.num_classes
+    train = bench.splits.train
     clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed)
     bench.header(
         seed=f"{run.seed}, of the defense {run.defense_seed}",
@@ -148,8 +144,7 @@ def defend(run: DefendRun, out: Path) -> None:
         defense=f"{runs.kind(run.defense)}, sees {len(clean):,} clean images "
         f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
     )
-    network = run.victim.build(num_classes, train)
-    weights.load(network, victim / "model.safetensors")
+    network = bench.load(victim / "model.safetensors")
     bench.begin()
     cured, cost = bench.cure(network, clean)
     weights.save(cured, out / "model.safetensors")

@@ -55,14 +55,14 @@ def defend(run: DefendRun, out: Path) -> None:
     cleaned = out / f"cleaned{path.suffix}"
     foreign.save(cured, source, cleaned)
     after, says = bench.measure(cured), predict(cured, splits.test.images, bench.dtype)
-    der = metrics.der(before, after)
+    der, changed = metrics.der(before, after), changes(said, says)
     bench.finish(
         figures=after,
         before=before,
         reference=None,
         der=der,
         trigger=bench.trigger(),
-        changed=changes(said, says),
+        changed=changed,
         counts={"train": len(splits.train), "test": len(splits.test), "clean": len(clean)},
         seconds={"defense": cost.seconds},
         passes=cost.passes,
@@ -77,7 +77,7 @@ def defend(run: DefendRun, out: Path) -> None:
         victim=str(path),
     )
     logs.show(tables.figures([("before", before, None), ("after", after, cost.seconds)], der), out)
-    logs.print_table(table(changes(said, says), len(splits.test)))
+    logs.print_table(table(changed, len(splits.test)))
     logs.LOG.info(f"cleaned weights, in the form that came in: {cleaned}")
 
 

@@ -16,11 +16,14 @@ from nba_cli.logs import LOG
 STATISTICS = {"normalise.mean", "normalise.std"}
 
 
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of `model` as files hold it: safetensors refuses channels_last tensors."""
+    return {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+
+
 def save(model: nn.Module, path: Path) -> None:
     """Write the state dict of `model` as safetensors."""
-    # safetensors refuses channels_last tensors
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    files.write(path, serialize(tensors))
+    files.write(path, serialize(tensors(model)))
 
 
 def read(path: Path) -> dict[str, Tensor]:

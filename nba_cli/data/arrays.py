@@ -94,7 +94,15 @@ def read_npz(path: Path) -> Splits:
     Raises:
         Refused: the file is missing, damaged, or lacks or misshapes an array.
     """
-    found = arrays(path)
+    return splits(arrays(path), path)
+
+
+def splits(found: dict[str, np.ndarray], path: Path) -> Splits:
+    """The training and test set in `arrays` that came from `path`.
+
+    Raises:
+        Refused: there is none, or it is misshapen.
+    """
     if CLEAN_KEYS[0] in found:
         raise Refused(f"{path}: array x_train is missing; it holds clean images alone.")
     train, test = (to_data(found[f"x_{part}"], found[f"y_{part}"], f"{path} ({part})") for part in ("train", "test"))

@@ -8,7 +8,7 @@ from importlib import resources
 import torch.nn.functional as F
 from omegaconf import MISSING
 
-from nba_cli.data.arrays import CLEAN_KEYS, arrays, classes, file_digest, read_npz, to_data
+from nba_cli.data.arrays import CLEAN_KEYS, arrays, classes, file_digest, read_npz, splits, to_data
 from nba_cli.data.base import Dataset, Splits
 
 
@@ -47,6 +47,6 @@ class Npz(Dataset):
         path = self.at(self.path)
         found = arrays(path)
         if CLEAN_KEYS[0] not in found:
-            return read_npz(path)
+            return splits(found, path)
         clean = to_data(found["x_clean"], found["y_clean"], str(path))
         return self.divide(clean, classes(clean, str(path)))
