@@ -241,7 +241,7 @@ def test_a_refused_overwrite_keeps_what_was_finished(nba: Run, tmp_path: Path, t
     (folder,) = results(tmp_path, "attack")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nba_cli.data.sets.read_npz", refuse)
+        patch.setattr("nba_cli.data.sets.arrays", refuse)
         code, text = nba("attack", *SHORT, "train.epochs=1", "overwrite=true")
     assert code == 2 and "gone" in text
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
