@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nba_cli import logs, runs, schema, stages, suspects, tables
-from nba_cli.errors import Refused, did_you_mean
+from attacks.none import Unknown
+from nba_cli import devices, logs, overview, runs, schema, stages, suspects, sweeps
+from nba_cli.errors import Refused, did_you_mean, one_line
 
 
 def typed(cfg: DictConfig, stage: str) -> schema.Machine:
@@ -44,9 +51,19 @@ def name(stage: str, *, _root_: DictConfig) -> str:
         return REFUSED
 
 
+def sweep_name() -> str:
+    """The resolver that names the journal of a sweep: by its time, and by its parent process. Cached by OmegaConf, so
+    that the jobs read what the parent has chosen."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+# here and not in `install`: the process of a parallel launcher reads the folder's name before it calls the task
+OmegaConf.register_new_resolver("nba.name", name, replace=True)
+OmegaConf.register_new_resolver("nba.sweep", sweep_name, replace=True, use_cache=True)
+
+
 def install() -> None:
-    """Teach OmegaConf the resolver, and Hydra the schemas."""
-    OmegaConf.register_new_resolver("nba.name", name, replace=True)
+    """Teach Hydra the schemas, and log to the console."""
     schema.register()
     logs.setup()
 
@@ -67,34 +84,94 @@ def preview(cfg: DictConfig) -> str:
     return _perform("preview", cfg)
 
 
-TASKS = {"attack": attack, "defend": defend, "evaluate": evaluate, "preview": preview}
+TASKS: dict[str, Callable[[DictConfig], str]] = {
+    "attack": attack,
+    "defend": defend,
+    "evaluate": evaluate,
+    "preview": preview,
+}
 
 
 def _perform(stage: str, cfg: DictConfig) -> str:
+    """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
+    hydra = HydraConfig.get()
     try:
-        return str(stages.perform(stage, typed(cfg, stage), recall=HydraConfig.get().mode is RunMode.RUN))
-    except Refused as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:  # the sweep goes on; its last line names only the first refusal
-            logs.LOG.error(f"refused: {' '.join(HydraConfig.get().overrides.task)}: {error}")
-        raise
+        if hydra.mode is RunMode.RUN:
+            return str(stages.perform(stage, typed(cfg, stage), recall=True))
+        return _job(stage, cfg, hydra)
     finally:
         placeholder = Path(cfg.output) / REFUSED
         if placeholder.is_dir():
             placeholder.rmdir()
 
 
-class SideBySide(Callback):
-    """Ends a sweep with one table of its jobs (those that ran in this process)."""
+def _job(stage: str, cfg: DictConfig, hydra: Any) -> str:
+    """One job of a sweep: whatever becomes of it is written down, and the other jobs run."""
+    journal = sweeps.Journal(Path(hydra.sweep.dir))
+    job = journal.job(hydra.job.num, list(hydra.overrides.task))
+    parallel = is_parallel(hydra)
+    logs.console().quiet = parallel  # the parent tells; several processes would garble each other
+    if not parallel:
+        logs.LOG.info(f"job {job.number + 1} of {journal.about['total'] or 'many'}: {job.label}")
+    journal.note(job)
+    began = time.monotonic()
+    try:
+        run = typed(cfg, stage)
+        job.folder = str(runs.folder(stage, run))
+        journal.note(job)
+        if parallel and run.device == "auto":
+            run.device = devices.spread(job.number)
+        if isinstance(getattr(run, "attack", None), Unknown) and getattr(run, "weights", None) is None:
+            job.state, job.why = "skipped", "attack=unknown is for models from elsewhere"
+        else:
+            stages.perform(stage, run)
+            job.state = "finished"
+    except KeyboardInterrupt:
+        journal.forget(job)
+        raise
+    except Exception as error:
+        line = one_line(error)
+        job.state = "refused" if isinstance(error, Refused) else "failed"
+        job.why = line or f"{type(error).__name__}: {error}"
+        job.trace = None if line else traceback.format_exc()
+        logs.LOG.error(f"{job.state}: {job.label}: {job.why}")
+    job.seconds = time.monotonic() - began
+    journal.note(job)
+    return job.folder or ""
 
-    def __init__(self) -> None:
-        self.folders: list[Path] = []
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if isinstance(out := job_return._return_value, str) and config.hydra.job.name != "preview":
-            self.folders.append(Path(out))
+def is_parallel(hydra: Any) -> bool:
+    """Whether the launcher runs jobs in other processes."""
+    return not hydra.launcher._target_.endswith(".BasicLauncher")
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if self.folders:
-            logs.console().print()
-            logs.print_table(tables.side_by_side(self.folders))
+
+class Sweep(Callback):
+    """Hydra's handle on a sweep: opens its journal and its view. Hydra builds it, so the command line finds it here."""
+
+    current: ClassVar[Sweep | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        hydra = config.hydra
+        loader = GlobalHydra.instance().config_loader()
+        overrides = list(hydra.overrides.task)
+        self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
+        jobs: list[list[str]] = []
+        total = hydra.sweeper.get("n_trials")
+        if total is None:
+            with contextlib.suppress(HydraException):  # a bad override: the sweeper is about to refuse it
+                jobs = sweeps.expand(loader, dict(hydra.sweeper.get("params") or {}), overrides)
+                total = len(jobs)
+        self.journal = sweeps.Journal(Path(hydra.sweep.dir))
+        self.journal.open(hydra.job.name, overrides + self.options, jobs, total)
+        self.view = overview.Overview(self.journal, total, is_parallel(hydra))
+        self.view.start()
+        Sweep.current = self
+
+    def conclude(self) -> int:
+        """Called when the sweep has ended or was broken off: shows how; returns the exit code."""
+        Sweep.current = None
+        self.view.stop()
+        code = overview.conclude(self.journal, self.options)
+        self.journal.close()
+        return code

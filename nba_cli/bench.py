@@ -15,6 +15,8 @@ from nba_cli.data import Data, Splits
 from nba_cli.defenses import Evidence
 from nba_cli.history import History
 from nba_cli.schema import AttackRun, DefendRun
+from nba_cli.snapshots import FOLDER, Snapshots
+from nba_cli.train import Report
 from nba_cli.victims import Network
 
 
@@ -37,6 +39,7 @@ class Bench:
     device: torch.device
     precision: devices.Precision
     splits: Splits
+    snapshots: Snapshots | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -90,7 +93,10 @@ class Bench:
         meter = cost.Meter(evidence.model)
         cost.reset_peak(self.device)
         began = time.monotonic()
-        with logs.Bars(History(self.out / "history.jsonl", resume=False)) as report:
+        onward: Report = History(self.out / "history.jsonl", resume=False)
+        if run.snapshots:
+            onward = self.snapshots = Snapshots(self.out / FOLDER, evidence.model, onward)
+        with logs.Bars(onward) as report:
             cured = run.defense(evidence, seeds.generator(run.defense_seed, "defense", self.device), report)
         return cured, Cost(seconds=time.monotonic() - began, passes=dict(meter.counts), memory=cost.peak(self.device))
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "attack": "poison a training set and train a victim on it",
     "defend": "clean a victim of its backdoor and measure before and after",
     "evaluate": "measure a finished run, or weights of your own, under a trigger",
+    "table": "finished runs as a table: nba table [option=value | setting=value ...]; nba table --help",
+    "plot": "curves of finished runs as PNG and SVG; nba plot --help",
     "status": "what is finished, running, interrupted or failed: nba status [output=FOLDER]",
     "doctor": "versions, device, data sets, disk, and a five-second speed check",
     "completion": 'bash completion; put into ~/.bashrc: eval "$(nba completion)"',
@@ -72,7 +74,7 @@ def launch(command: str, arguments: list[str]) -> int:
     try:
         if command not in COMMANDS:
             raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
-        RUNNERS.get(command, hydra_app)(command, arguments)
+        return RUNNERS.get(command, hydra_app)(command, arguments)
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
@@ -82,10 +84,9 @@ def launch(command: str, arguments: list[str]) -> int:
             raise
         print(f"nba: {line}", file=sys.stderr)
         return 2
-    return 0
 
 
-def hydra_app(command: str, arguments: list[str]) -> None:
+def hydra_app(command: str, arguments: list[str]) -> int:
     """attack, defend, evaluate: Hydra composes the settings and calls the task, or shows help."""
     from nba_cli import app
     from nba_cli.errors import Refused
@@ -95,7 +96,7 @@ def hydra_app(command: str, arguments: list[str]) -> None:
         from nba_cli import helptext
 
         helptext.show(command, [word for word in arguments if not word.startswith("-")])
-        return
+        return 0
     if {"--multirun", "-m"} & set(arguments) and {"--cfg", "-c"} & set(arguments):
         raise Refused("--multirun runs, --cfg only shows: give one of them. --cfg job shows the settings of one job.")
     import hydra
@@ -103,11 +104,17 @@ def hydra_app(command: str, arguments: list[str]) -> None:
     # Hydra's parser wants its flags first; a user may write them anywhere
     words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
     sys.argv = [f"nba {command}", *words]
-    with contextlib.redirect_stderr(cast(TextIO, Quiet(sys.stderr))):
-        hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+    code = 0
+    try:
+        with contextlib.redirect_stderr(cast(TextIO, Quiet(sys.stderr))):
+            hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(app.TASKS[command])()
+    finally:
+        if app.Sweep.current is not None:
+            code = app.Sweep.current.conclude()
+    return code
 
 
-def status(command: str, arguments: list[str]) -> None:
+def status(command: str, arguments: list[str]) -> int:
     from nba_cli import logs, status
     from nba_cli.errors import Refused
 
@@ -116,9 +123,25 @@ def status(command: str, arguments: list[str]) -> None:
         raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
     logs.setup()
     status.show(Path(given.get("output", "runs")))
+    return 0
 
 
-def doctor(command: str, arguments: list[str]) -> None:
+def read(command: str, arguments: list[str]) -> int:
+    from nba_cli import logs
+
+    logs.setup()
+    if {"--help", "-h"} & set(arguments):
+        from nba_cli import helptext
+
+        helptext.show_reader(command)
+        return 0
+    from nba_cli import plot, table
+
+    {"table": table.show, "plot": plot.show}[command](arguments)
+    return 0
+
+
+def doctor(command: str, arguments: list[str]) -> int:
     from nba_cli import doctor, logs
     from nba_cli.errors import Refused
 
@@ -126,9 +149,10 @@ def doctor(command: str, arguments: list[str]) -> None:
         raise Refused(f"nba doctor {' '.join(arguments)}: it takes no options.")
     logs.setup()
     doctor.show()
+    return 0
 
 
-RUNNERS = {"status": status, "doctor": doctor}
+RUNNERS = {"status": status, "table": read, "plot": read, "doctor": doctor}
 
 
 class Quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-COMMANDS_ONLY = ("status", "doctor")
+COMMANDS_ONLY = ("table", "plot", "status", "doctor")
 
 
 def install_script() -> str:

@@ -79,6 +79,12 @@ def prepare(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
 
 
+def spread(number: int) -> str:
+    """Device for the job of this number among parallel jobs: the GPUs in turn, where there are several."""
+    count = torch.cuda.device_count()
+    return f"cuda:{number % count}" if count > 1 else "auto"
+
+
 def describe(device: torch.device, precision: Precision) -> str:
     """What the header shows, such as "cpu (2 threads), bf16"."""
     if device.type == "cuda":

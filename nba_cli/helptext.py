@@ -125,3 +125,45 @@ def show(command: str, overrides: list[str]) -> None:
             _options(table, node, cls, f"{group}.")
     logs.print_table(table)
     console.print("\nSeveral values, a run for each: --multirun option=1,2,3. The settings without a run: --cfg job.")
+
+
+READERS = {
+    "table": (
+        "A section for each attack, a line for each defense, mean ± standard deviation over seeds. A figure is marked "
+        "as the best where it is better than every other row: the paired difference has a 95 % interval that excludes "
+        "0. Missing cells come with the command that fills them.",
+        (
+            "nba table dataset=cifar10",
+            "nba table experiment=six_attacks file=six_attacks.html",
+            "nba table attack=badnets rows=defense.beta against=1.0",
+            "nba table stage=attack format=markdown",
+        ),
+    ),
+    "plot": (
+        "Draws what finished runs left behind: how victims and defenses were trained, how ACC, ASR and RA moved while "
+        "a defense worked (of runs made with snapshots=true), or how they hang on a setting that a sweep varied, with "
+        "a band of one standard deviation over seeds.",
+        (
+            "nba plot attack=blend",
+            "nba plot kind=defense attack=blend defense=ft,nba",
+            "nba plot x=defense.beta defense=nba file=figures/beta",
+        ),
+    ),
+}
+
+
+def show_reader(command: str) -> None:
+    """Print the help of a command that reads finished runs."""
+    from nba_cli import plot, table
+
+    about, examples = READERS[command]
+    console = logs.console()
+    console.print(f"[bold]nba {command}[/bold]: {COMMANDS[command]}\n\n{about}\n\n[bold]Examples[/bold]")
+    for example in examples:
+        console.print(f"  {example}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\n[bold]Options[/bold] (option=value)")
+    options = Table(box=None, show_header=False, padding=(0, 2))
+    for name, text in {"table": table.OPTIONS, "plot": plot.OPTIONS}[command].items():
+        options.add_row(name, escape(text))
+    logs.print_table(options)
+    console.print("\nEvery other word filters by a setting: dataset=cifar10 seed=0,1 attack.rate=0.1", highlight=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nba_cli.train import Snapshot
+
 
 class History:
     """`history.jsonl`: a line per epoch. Continuing a run drops the lines that its checkpoint has not seen.
@@ -18,7 +20,14 @@ class History:
         self.seconds: float = json.loads(self.lines[-1])["seconds"] if self.lines else 0.0
         self.began = False
 
-    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+    def __call__(
+        self,
+        phase: str,
+        step: int,
+        total: int,
+        scalars: dict[str, float] | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         if scalars is None or "epoch" not in scalars:
             return
         if not self.began:

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.train import Report, Snapshot, silent
 
 LOG = logging.getLogger("nba")
 PIPE = 200  # columns where no terminal bounds them
@@ -108,8 +108,15 @@ class Bars:
         if self.live:
             self.live.stop()
 
-    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
-        self.history(phase, step, total, scalars)
+    def __call__(
+        self,
+        phase: str,
+        step: int,
+        total: int,
+        scalars: dict[str, float] | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
+        self.history(phase, step, total, scalars, snapshot)
         began = self.started.setdefault(phase, time.monotonic())
         note = f"loss {scalars['loss']:.4f} ACC {100 * scalars['acc']:.2f}" if scalars else None
         if self.live:

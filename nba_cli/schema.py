@@ -74,12 +74,16 @@ class DefendRun(AttackRun):
     defense_seed: all randomness of the defense
     weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
     trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
+    snapshots: also measure the model after each epoch of the defense, once it has returned (nba plot)
+    tune: choose settings of a defense: measure on a hold-out of the clean set (dataset.held), not on the test set
     """
 
     defense: Defense = MISSING
     defense_seed: int = 0
     weights: str | None = field(default=None, metadata={"shapes": ()})
     trigger: str | None = field(default=None, metadata={"shapes": ()})
+    snapshots: bool = field(default=False, metadata={"shapes": ()})
+    tune: bool = False
 
 
 @dataclass(kw_only=True)

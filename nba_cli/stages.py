@@ -6,12 +6,13 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from attacks import poison, poisoned_index
 from nba_cli import foreign, logs, metrics, runs, seeds, sheet, suspects, tables, triggers, weights
 from nba_cli.bench import Bench, open_bench, poison_note
-from nba_cli.data import clean_share
+from nba_cli.data import clean_share, hold_out
 from nba_cli.data.arrays import file_digest
 from nba_cli.errors import Refused
 from nba_cli.history import History
@@ -146,15 +147,22 @@ def defend(run: DefendRun, out: Path) -> None:
     )
     network = bench.load(victim / "model.safetensors")
     bench.begin()
+    before_figures = before["figures"]
+    if run.tune:  # from here on, what is measured is measured on images that the defense did not see, and not on tests
+        clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+        bench.splits = replace(bench.splits, test=held)
+        before_figures = bench.measure(network)
     cured, cost = bench.cure(network, clean)
     weights.save(cured, out / "model.safetensors")
     figures = bench.measure(cured)
-    der = metrics.der(before["figures"], figures)
+    der = metrics.der(before_figures, figures)
+    if bench.snapshots:
+        bench.snapshots.measure(network, lambda: bench.measure(network), before_figures, figures)
     triggers.keep(run.attack, out)
     own = {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
     bench.finish(
         figures=figures,
-        before=before["figures"],
+        before=before_figures,
         reference=before.get("reference"),
         der=der,
         trigger=bench.trigger(),
@@ -166,7 +174,7 @@ def defend(run: DefendRun, out: Path) -> None:
         victim=str(victim),
         victim_commit=before["made"]["commit"],
     )
-    rows = [("before", before["figures"], None), ("after", figures, cost.seconds)]
+    rows = [("before", before_figures, None), ("after", figures, cost.seconds)]
     reference = before.get("reference")
     logs.show(tables.figures([("clean victim", reference, None), *rows] if reference else rows, der), out)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
 import filelock
 
-from nba_cli import logs
+from nba_cli import logs, overview, sweeps
 from nba_cli.errors import Refused
 
 STAGES = ("attack", "defend", "evaluate")
@@ -58,3 +59,19 @@ def show(root: Path) -> None:
     counts = Counter(states.values())
     summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
     logs.LOG.info(f"{root}: {summary}")
+    for journal in sweeps.journals(root / sweeps.FOLDER):
+        logs.LOG.info(sweep(journal, root))
+
+
+def sweep(journal: sweeps.Journal, root: Path) -> str:
+    """What the bar of a sweep shows to whoever started it; how to go on where nobody does any more."""
+    about, jobs = journal.about, journal.jobs()
+    ended = [job for job in jobs if job.state != "running"]
+    running = sum(
+        bool(job.folder) and state(Path(str(job.folder)), root) == "running" for job in jobs if job not in ended
+    )
+    command = shlex.join(["nba", about["stage"], "--multirun", *about["command"]])
+    done = (
+        f"sweep: {len(ended)} of {about['total'] or 'many'} done, {overview.progress(ended, running, about['total'])}"
+    )
+    return f"{done}: {command}" if journal.alive() else f"{done}; over. The same command goes on: {command}"

@@ -38,13 +38,32 @@ class Partner:
     optimizer: torch.optim.Optimizer
 
 
+Snapshot = Callable[[], dict[str, Tensor]]
+"""Gives the weights as they are now: of the average where one is kept."""
+
+
 class Report(Protocol):
-    """Write-only channel out of a stage: progress and history, nothing comes back."""
+    """Write-only channel out of a stage: progress, history and snapshots; nothing comes back."""
 
-    def __call__(self, phase: str, step: int, total: int, scalars: dict[str, float] | None = None, /) -> None: ...
+    def __call__(
+        self,
+        phase: str,
+        step: int,
+        total: int,
+        scalars: dict[str, float] | None = None,
+        snapshot: Snapshot | None = None,
+        /,
+    ) -> None: ...
 
 
-def silent(phase: str, step: int, total: int, scalars: dict[str, float] | None = None, /) -> None:
+def silent(
+    phase: str,
+    step: int,
+    total: int,
+    scalars: dict[str, float] | None = None,
+    snapshot: Snapshot | None = None,
+    /,
+) -> None:
     """A report that goes nowhere."""
 
 
@@ -92,6 +111,7 @@ def fit(
     peaks = [each.defaults["lr"] for each in optimizers]
     if plan.average is not None:
         state["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)
+    kept = state["average"].module if plan.average is not None else model
 
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(derive(generator.initial_seed(), "layers"))
@@ -134,7 +154,7 @@ def fit(
             if ended:
                 seconds = time.monotonic() - began
                 scalars |= {"epoch": step // per_epoch + 1, "lr": lr, "seconds": seconds}
-            report(phase, step + 1, total, scalars)
+            report(phase, step + 1, total, scalars, kept.state_dict if ended else None)
             if ended and checkpoint:  # after the report: a line too many is dropped on resume, a missing one is lost
                 checkpoints.save(checkpoint, state, generator, device, step + 1, scalars["seconds"])
     if plan.average is not None:

@@ -18,7 +18,11 @@ STATISTICS = {"normalise.mean", "normalise.std"}
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """The state dict of `model` as files hold it: safetensors refuses channels_last tensors."""
-    return {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    return plain(model.state_dict())
+
+
+def plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
 
 
 def save(model: nn.Module, path: Path) -> None:

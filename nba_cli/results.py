@@ -1,0 +1,125 @@
+"""Finished runs as rows: every setting and every figure of `metrics.json` by a dotted path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+SEEDS = ("seed", "defense_seed", "dataset.clean_seed")
+"""Runs that differ in these alone are repetitions of one another."""
+
+SHORT = {
+    "acc": "figures.acc",
+    "asr": "figures.asr",
+    "ra": "figures.ra",
+    "floor": "reference.asr",
+    "reference": "reference.ra",
+    "forward": "passes.forward",
+    "backward": "passes.backward",
+}
+"""Short name of a figure -> where it stands in `metrics.json`."""
+
+IDLE = (
+    "output",
+    "overwrite",
+    "device",
+    "precision",
+    "reference",
+    "weights",
+    "trigger",
+    "dataset.root",
+    "dataset.device",
+)
+"""Settings that change no figure, or that `metrics.json` states as resolved."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run."""
+
+    folder: Path
+    found: dict[str, Any]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every setting by dotted path, see `named`."""
+        flat = named(self.found["settings"], self.found.get("victim_label"))
+        return flat | {"stage": self.found["stage"], "precision": self.found.get("precision")}
+
+    @property
+    def unit(self) -> tuple:
+        """The seeds of this repetition."""
+        return tuple(self.settings.get(name) for name in SEEDS)
+
+    def figure(self, name: str) -> float | None:
+        """A number of `metrics.json`, by its short name or dotted path; None where it has none."""
+        value: Any = self.found
+        if name == "seconds":
+            name = {"defend": "seconds.defense", "attack": "seconds.train"}.get(self.found["stage"], "seconds.evaluate")
+        for key in SHORT.get(name, name).split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value if isinstance(value, (int, float)) else None
+
+
+def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
+    """Nested settings by dotted path; a part's own path ("attack") gives its name, that of a victim its label."""
+    flat = dict(flatten(settings))
+    for part in ("attack", "dataset", "defense", "victim"):
+        if f"{part}.kind" in flat:
+            flat[part] = flat.pop(f"{part}.kind")
+    return flat | ({"victim": victim} if victim else {})
+
+
+def flatten(value: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested dicts -> (dotted path, value)."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from flatten(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def read(root: Path, stages: Sequence[str] = ("attack", "defend", "evaluate")) -> list[Result]:
+    """All finished runs under a folder of runs, in the order of their names."""
+    files = [file for stage in stages for file in sorted((root / stage).glob("*/metrics.json"))]
+    return [one(file.parent) for file in files]
+
+
+def one(folder: Path) -> Result:
+    """A finished run."""
+    return Result(folder, json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+
+
+def text(value: Any) -> str:
+    """A setting as one writes it on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "[" + ",".join(map(text, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def matching(results: Iterable[Result], filters: Mapping[str, Sequence[str]]) -> list[Result]:
+    """The results whose settings have one of the values that are asked for, as text."""
+    return [
+        result
+        for result in results
+        if all(text(result.settings.get(name)) in wanted for name, wanted in filters.items())
+    ]
+
+
+def differing(results: Sequence[Result], names: Iterable[str] | None = None) -> dict[str, list[Any]]:
+    """Setting -> its values, of those settings in which results differ: seeds and idle ones left out."""
+    names = names if names is not None else dict.fromkeys(name for result in results for name in result.settings)
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        if name in SEEDS or name in IDLE:
+            continue
+        values = {text(result.settings.get(name)): result.settings.get(name) for result in results}
+        if len(values) > 1:
+            found[name] = list(values.values())
+    return found
