@@ -23,6 +23,9 @@ class Refool(Attack):
     sigma 1 to 5 pixels of 224), and a ghost (k two points, a shifted double from thick glass). Kind, opacity a, width
     and shift are drawn per image, in training and test alike, from (`reflection_seed`, index).
 
+    With clean labels and everything drawn per image it is a weak backdoor on small images: public reimplementations
+    poison labels instead, or fix the opacity, for that reason.
+
     Ours: reflections are coloured 1/f textures, drawn from a seed (the paper picks photographs of another data set),
     the mixture keeps the range of pixels, and lengths scale with the image's width.
 

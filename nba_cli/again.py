@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from nba_cli import runs, schema
 from nba_cli.cli import conf_dir
-from nba_cli.results import IDLE, SEEDS, flatten, text
+from nba_cli.results import IDLE, SEEDS, Result, flatten, text
 
 
 def words(run: schema.AttackRun) -> dict[str, str]:
@@ -51,6 +50,6 @@ def choose(group: str, part: Any) -> tuple[str, dict[str, Any]]:
     return min(candidates, key=lambda pair: len(pair[1]), default=(runs.kind(part), {}))
 
 
-def load(folder: Path) -> dict[str, str]:
+def of(result: Result) -> dict[str, str]:
     """The words of a finished run."""
-    return words(runs.load(folder))
+    return words(runs.typed(result.found["stage"], result.found["settings"]))

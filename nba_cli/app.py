@@ -68,23 +68,23 @@ def install() -> None:
     logs.setup()
 
 
-def attack(cfg: DictConfig) -> str:
+def attack(cfg: DictConfig) -> str | float:
     return _perform("attack", cfg)
 
 
-def defend(cfg: DictConfig) -> str:
+def defend(cfg: DictConfig) -> str | float:
     return _perform("defend", cfg)
 
 
-def evaluate(cfg: DictConfig) -> str:
+def evaluate(cfg: DictConfig) -> str | float:
     return _perform("evaluate", cfg)
 
 
-def preview(cfg: DictConfig) -> str:
+def preview(cfg: DictConfig) -> str | float:
     return _perform("preview", cfg)
 
 
-TASKS: dict[str, Callable[[DictConfig], str]] = {
+TASKS: dict[str, Callable[[DictConfig], str | float]] = {
     "attack": attack,
     "defend": defend,
     "evaluate": evaluate,
@@ -92,7 +92,7 @@ TASKS: dict[str, Callable[[DictConfig], str]] = {
 }
 
 
-def _perform(stage: str, cfg: DictConfig) -> str:
+def _perform(stage: str, cfg: DictConfig) -> str | float:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     hydra = HydraConfig.get()
@@ -106,7 +106,7 @@ def _perform(stage: str, cfg: DictConfig) -> str:
             placeholder.rmdir()
 
 
-def _job(stage: str, cfg: DictConfig, hydra: Any) -> str:
+def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
     """One job of a sweep: whatever becomes of it is written down, and the other jobs run."""
     journal = sweeps.Journal(Path(hydra.sweep.dir))
     job = journal.job(hydra.job.num, list(hydra.overrides.task))
@@ -138,7 +138,15 @@ def _job(stage: str, cfg: DictConfig, hydra: Any) -> str:
         logs.LOG.error(f"{job.state}: {job.label}: {job.why}")
     job.seconds = time.monotonic() - began
     journal.note(job)
+    if getattr(cfg, "tune", False):  # a sweeper that chooses settings reads a number
+        return score(Path(job.folder)) if job.state == "finished" and job.folder else float("nan")
     return job.folder or ""
+
+
+def score(out: Path) -> float:
+    """What a sweeper maximises: the mean of ACC and RA (ACC alone without a trigger), on whatever the run measured."""
+    figures = runs.results(out)["figures"]
+    return figures["acc"] if figures["ra"] is None else (figures["acc"] + figures["ra"]) / 2
 
 
 def is_parallel(hydra: Any) -> bool:
@@ -150,6 +158,10 @@ class Sweep(Callback):
     """Hydra's handle on a sweep: opens its journal and its view. Hydra builds it, so the command line finds it here."""
 
     current: ClassVar[Sweep | None] = None
+
+    def __getstate__(self) -> dict:
+        """Parallel launchers send callbacks to their processes; journal and view stay with the parent."""
+        return {}
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra = config.hydra

@@ -34,7 +34,7 @@ TEXT = {
         (
             "nba attack attack=blend",
             "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
-            "nba attack --multirun 'attack=glob(*,exclude=unknown)' seed=0,1,2",
+            "nba attack --multirun 'attack=glob(*)' 'seed=range(3)'",
         ),
     ),
     "defend": (

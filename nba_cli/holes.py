@@ -35,7 +35,7 @@ def find(report: Report, stage: str, root: Path) -> list[str]:
         column = [result for each in section.lines for result in each.results]
         row = [result for each in report.sections for result in each.lines[number].results]
         if lacking and column and row and not unfillable(column[0], row[0]):
-            mixed = mixture(again.load(column[0].folder), again.load(row[0].folder), report)
+            mixed = mixture(again.of(column[0]), again.of(row[0]), report)
             words = [f"{name}={value}" for name, value in mixed.items()] + where
             lines += sweeps.commands(stage, [sweeps.Job(number=0, overrides=words + seeds(unit)) for unit in lacking])
     return lines if len(lines) <= LISTED else [*lines[:LISTED], f"… and {len(lines) - LISTED} more"]

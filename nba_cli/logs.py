@@ -118,7 +118,10 @@ class Bars:
     ) -> None:
         self.history(phase, step, total, scalars, snapshot)
         began = self.started.setdefault(phase, time.monotonic())
-        note = f"loss {scalars['loss']:.4f} ACC {100 * scalars['acc']:.2f}" if scalars else None
+        trained = scalars is not None and "loss" in scalars
+        note = None
+        if scalars is not None:
+            note = f"loss {scalars['loss']:.4f} ACC {100 * scalars['acc']:.2f}" if trained else counts(scalars)
         if self.live:
             task = self.tasks.get(phase)
             if task is None:
@@ -127,11 +130,16 @@ class Bars:
             if note:
                 self.live.update(task, note=note)
         now = time.monotonic()
-        if scalars and "epoch" in scalars and (now - self.last_line >= QUIET_SECONDS or step == total):
+        if scalars and ("epoch" in scalars or not trained) and (now - self.last_line >= QUIET_SECONDS or step == total):
             self.last_line = now
             LOG.info(
                 f"{phase:<10} step {step}/{total}  {note}  {now - began:.0f} s", extra={"file_only": bool(self.live)}
             )
+
+
+def counts(scalars: dict[str, float]) -> str:
+    """Such as "pruned 12 channels 336"."""
+    return " ".join(f"{name} {value:g}" for name, value in scalars.items())
 
 
 def header(title: str, rows: dict[str, str]) -> None:

@@ -138,7 +138,7 @@ def ordered(keys: Iterable[Key], names: Sequence[str], order: dict[str, list[str
 
 
 def line(key: Key, results: list[Result], figures: Sequence[str]) -> Line:
-    values = {
+    values: dict[str, dict[Unit, float]] = {
         figure: {result.unit: value for result in results if (value := result.figure(figure)) is not None}
         for figure in figures
     }

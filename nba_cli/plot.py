@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ OPTIONS = {
 }
 STYLES = ("-", "--", "-.", ":")
 MARKS = "osD^vPX"
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.dpi": 160,
     "font.size": 9,
     "axes.spines.top": False,
@@ -71,7 +72,7 @@ def show(arguments: Sequence[str]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         KINDS[kind](found, given)
         base = Path(given.get("file", f"{kind}"))
         base.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def defense(found: list[Result], given: dict[str, str]) -> None:
     for axes, figure in zip(panels([f"{title(figure)}, %" for figure in figures]), figures, strict=True):
         for number, result in enumerate(drawn):
             points = curves[result.folder]
-            values = [None if point.get(figure) is None else 100 * point[figure] for point in points]
+            values = [math.nan if point.get(figure) is None else 100 * point[figure] for point in points]
             axes.plot(range(len(points)), values, label=name_of(result, drawn), **style(number))
             first = next((k for k, point in enumerate(points) if point["phase"] == "student"), 0)
             if first > 1:  # the teacher's epochs come first

@@ -119,7 +119,8 @@ def differing(results: Sequence[Result], names: Iterable[str] | None = None) -> 
     for name in names:
         if name in SEEDS or name in IDLE:
             continue
-        values = {text(result.settings.get(name)): result.settings.get(name) for result in results}
+        having = [result.settings[name] for result in results if name in result.settings]  # older records know fewer
+        values = {text(value): value for value in having}
         if len(values) > 1:
             found[name] = list(values.values())
     return found

@@ -185,7 +185,13 @@ def load(out: Path) -> schema.AttackRun:
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
-    parts = {group: _rebuild(group, plain.pop(group)) for group in schema.GROUPS if group in plain}
+    return typed(stage, plain)
+
+
+def typed(stage: str, plain: dict[str, Any]) -> schema.AttackRun:
+    """The run of an attack or defend stage whose settings are `plain` nested values, as `describe` gives them."""
+    plain = dict(plain)
+    parts = {group: _rebuild(group, dict(plain.pop(group))) for group in schema.GROUPS if group in plain}
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema.RUNS[stage]), parts, plain))
     assert isinstance(run, schema.AttackRun)
     return run

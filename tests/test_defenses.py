@@ -72,7 +72,7 @@ def test_contract(name: str, victim: Network, tiny: Data) -> None:
     given = evidence(victim, tiny)
     digest = given.clean.digest()
     defense: Defense = DEFENSES[name](**SHORT[name])
-    cured = defense(given, generator(0, "defense"), lambda phase, step, total, scalars=None: phases.append(phase))
+    cured = defense(given, generator(0, "defense"), lambda phase, *rest: phases.append(phase))
     again = defense(evidence(victim, tiny), generator(0, "defense"))
     assert cured is not victim and type(cured) is type(victim)
     assert all(torch.equal(value, victim.state_dict()[key]) for key, value in before.items())
@@ -98,7 +98,7 @@ def test_ft_is_the_training_loop_on_the_clean_set(victim: Network, tiny: Data) -
     FT(train=Plan(steps=20, lr=0.05))(
         evidence(victim, tiny),
         generator(0, "defense"),
-        lambda phase, step, total, scalars=None: losses.append(scalars["loss"]) if scalars else None,
+        lambda phase, step, total, scalars=None, *rest: losses.append(scalars["loss"]) if scalars else None,
     )
     assert losses[-1] < losses[0]
 
@@ -124,7 +124,7 @@ def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data
     assert all(part.dtype == torch.float32 and part.isfinite().all() for part in found)
     losses: list[float] = []
 
-    def report(phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+    def report(phase: str, step: int, total: int, scalars: dict[str, float] | None = None, *rest: object) -> None:
         losses.extend([scalars["loss"]] if scalars else [])
 
     NBA(**SHORT["nba"])(dataclasses.replace(evidence(victim, tiny), dtype=dtype), generator(0, "x"), report)

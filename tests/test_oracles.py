@@ -28,6 +28,7 @@ from nba_cli.defenses.sau import SAU, jensen_shannon, unlearning
 from nba_cli.errors import Refused
 from nba_cli.plan import Optimizer, Plan, Schedule
 from nba_cli.seeds import generator
+from nba_cli.train import silent
 from nba_cli.victims import Network, ResNet, Victim
 from nba_cli.victims.wrn import WideResNet
 
@@ -152,9 +153,9 @@ def test_anp_prunes_as_much_as_the_hold_out_permits(tiny: Data, monkeypatch: pyt
         return costs[int((model.get_parameter("bn1.weight") == 0).sum())]
 
     monkeypatch.setattr(anp_module, "accuracy", accuracy)
-    pruned = ANP(drop=0.02).prune(given, masks, given.clean)
+    pruned = ANP(drop=0.02).prune(given, masks, given.clean, silent)
     assert (pruned.get_parameter("bn1.weight") == 0).nonzero().flatten().tolist() == [0, 1], "0.885 is within 2 points"
-    untouched = ANP(drop=0.0).prune(given, masks, given.clean)
+    untouched = ANP(drop=0.0).prune(given, masks, given.clean, silent)
     assert (untouched.get_parameter("bn1.weight") == 0).nonzero().flatten().tolist() == [0], "0.9 costs nothing"
 
 
@@ -386,7 +387,7 @@ def test_a_defense_drives_its_own_objective_down(name: str, tiny: Data) -> None:
     phase, settings = LONGER[name]
     losses: list[float] = []
 
-    def report(at: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+    def report(at: str, step: int, total: int, scalars: dict[str, float] | None = None, *rest: object) -> None:
         if at == phase and scalars and "epoch" in scalars:
             losses.append(scalars["loss"])
 

@@ -19,6 +19,7 @@ from nba_cli import history, logs, tables
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.pictures import COLUMNS, GAP, TEXT, amplified, trigger_sheet
+from nba_cli.train import silent
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,8 +32,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
     return console
 
 
-def nothing(phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
-    return
+nothing = silent
 
 
 def test_a_terminal_gets_a_bar_per_phase_with_loss_acc_and_time_left(terminal: Console) -> None:
@@ -190,3 +190,11 @@ def test_blend_sheets_at_any_size(tmp_path: Path) -> None:
     trigger_sheet(Blend(), small, 3, tmp_path / "trigger.png")
     with Image.open(tmp_path / "trigger.png") as sheet:
         assert sheet.mode == "RGB"
+
+
+def test_counts_that_are_no_training_are_said_too(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.setup()
+    with logs.Bars(nothing) as bars:
+        bars("prune", 3, 9)
+        bars("prune", 9, 9, {"pruned": 12, "channels": 336})
+    assert capfd.readouterr().out.splitlines() == ["prune      step 9/9  pruned 12 channels 336  0 s"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from nba_cli import plot, snapshots
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.plan import Plan
-from nba_cli.train import fit, silent
+from nba_cli.train import Snapshot, fit, silent
 
 Run = Callable[..., tuple[int, str]]
 TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
@@ -33,8 +34,8 @@ class Line(nn.Module):
 def test_fit_gives_a_snapshot_at_each_epoch_of_what_it_would_return(tiny: Data) -> None:
     seen: list[dict] = []
 
-    def report(phase: str, step: int, total: int, scalars: object = None, snapshot: object = None) -> None:
-        if callable(snapshot):
+    def report(phase: str, step: int, total: int, scalars: object = None, snapshot: Snapshot | None = None) -> None:
+        if snapshot is not None:
             seen.append({name: value.clone() for name, value in snapshot().items()})
 
     for average in (None, 0.5):
@@ -55,21 +56,16 @@ def test_snapshots_keep_weights_of_the_model_only_and_measure_them_in_order(tmp_
     model = Line()
     taken = snapshots.Snapshots(tmp_path / snapshots.FOLDER, model, silent)
     for step in (5, 10):
-        taken(
-            "student", step, 10, {"epoch": 1.0}, lambda step=step: {k: v + step for k, v in model.state_dict().items()}
-        )
+        state = {name: value + step for name, value in model.state_dict().items()}
+        taken("student", step, 10, {"epoch": 1.0}, lambda state=state: state)
     taken("mask", 3, 3, {"epoch": 1.0}, lambda: {"mask": torch.ones(1)})
     taken("student", 11, 11)
     start = model.layer.bias.detach().clone()
     figures = lambda: {"acc": float((model.layer.bias - start).mean().detach()), "asr": None, "ra": None}  # noqa: E731
     taken.measure(model, figures, {"acc": 0.1, "asr": 1.0, "ra": 0.0}, {"acc": 0.2, "asr": 0.0, "ra": 1.0})
     lines = [json.loads(line) for line in (tmp_path / snapshots.CURVE).read_text().splitlines()]
-    assert [(line["phase"], line["step"]) for line in lines] == [
-        ("before", 0),
-        ("student", 5),
-        ("student", 10),
-        ("after", 0),
-    ]
+    assert [line["phase"] for line in lines] == ["before", "student", "student", "after"]
+    assert [line["step"] for line in lines] == [0, 5, 10, 0]
     assert lines[1]["acc"] == pytest.approx(5, abs=1e-4) and lines[2]["acc"] == pytest.approx(10, abs=1e-4)
     assert not (tmp_path / snapshots.FOLDER).exists()
 
@@ -108,9 +104,9 @@ def runs(nba: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["kind=training"], ["training loss", "epoch", "badnets ft defense.train.steps=3"]),
+        (["kind=training"], ["training loss", "epoch", "badnets ft defense.train.steps=3 defense_seed=0"]),
         (["kind=defense"], ["ASR, %", "epoch of the defense"]),
-        (["x=defense.train.steps"], ["defense.train.steps", "badnets"]),
+        (["x=defense.train.steps"], ["defense.train.steps", "ft"]),
     ],
 )
 def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[str], said: list[str]) -> None:
@@ -127,7 +123,7 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
 
 def test_lines_differ_in_colour_dash_and_mark() -> None:
     styles = [plot.style(number) for number in range(7)]
-    for one, two in zip(styles, styles[1:], strict=False):
+    for one, two in itertools.pairwise(styles):
         assert all(one[key] != two[key] for key in ("color", "linestyle", "marker"))
 
 

@@ -81,7 +81,7 @@ def test_losses_match_sgd_written_out() -> None:
         plan,
         augment=PLAIN,
         generator=torch.Generator(),
-        report=lambda phase, step, total, scalars=None: losses.append(scalars["loss"]) if scalars else None,
+        report=lambda phase, step, total, scalars=None, *rest: losses.append(scalars["loss"]) if scalars else None,
     )
 
     model, wanted, velocity = Linear(), [], {}
@@ -156,7 +156,7 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Data, tmp_path: Path, 
     class Killed(Exception):
         pass
 
-    def kill(phase: str, step: int, total: int, scalars: dict | None = None) -> None:
+    def kill(phase: str, step: int, total: int, scalars: dict | None = None, *rest: object) -> None:
         if step == 10:  # in the middle of the third epoch
             raise Killed
 
@@ -178,7 +178,7 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Data, tmp_path: Path, 
         plan,
         generator=generator(5, "other"),
         checkpoint=file,
-        report=lambda phase, step, total, scalars=None: steps.append(step),
+        report=lambda phase, step, total, scalars=None, *rest: steps.append(step),
         **kwargs,
     )
     assert steps[0] == 9, "goes on after the last finished epoch"
@@ -198,7 +198,7 @@ def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: P
     class Killed(Exception):
         pass
 
-    def kill(phase: str, step: int, total: int, scalars: dict | None = None) -> None:
+    def kill(phase: str, step: int, total: int, scalars: dict | None = None, *rest: object) -> None:
         if step == 7:
             raise Killed
 
@@ -230,7 +230,7 @@ def test_a_partner_learns_from_the_same_loss_with_its_own_optimizer_and_is_resum
             logits = partner(model(x))
             return F.cross_entropy(logits, y), logits
 
-        def kill(phase: str, step: int, total: int, scalars: dict | None = None) -> None:
+        def kill(phase: str, step: int, total: int, scalars: dict | None = None, *rest: object) -> None:
             if step == at:
                 raise Killed
 
@@ -268,7 +268,7 @@ def test_seconds_go_on_after_an_interruption(tmp_path: Path) -> None:
         augment=PLAIN,
         generator=generator(0, "train"),
         checkpoint=file,
-        report=lambda phase, step, total, scalars=None: seen.append(scalars["seconds"]) if scalars else None,
+        report=lambda phase, step, total, scalars=None, *rest: seen.append(scalars["seconds"]) if scalars else None,
     )
     assert 1000 <= seen[0] < 1010
 
@@ -328,7 +328,7 @@ def test_low_precision_trains(tiny: Data, dtype: torch.dtype) -> None:
         augment=Augment(),
         generator=generator(0, "train"),
         dtype=dtype,
-        report=lambda phase, step, total, scalars=None: history.append(scalars) if scalars else None,
+        report=lambda phase, step, total, scalars=None, *rest: history.append(scalars) if scalars else None,
     )
     assert json.loads(json.dumps(history))[-1]["loss"] < history[0]["loss"]
     assert all(value.dtype in (torch.float32, torch.int64) for value in network.state_dict().values())

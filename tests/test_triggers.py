@@ -267,7 +267,7 @@ def test_inputawares_mask_learns_its_density_and_to_differ() -> None:
     attack = InputAware(width=8, mask_epochs=60, density=0.1)
     losses: list[float] = []
 
-    def report(phase: str, step: int, total: int, scalars: dict[str, float] | None = None) -> None:
+    def report(phase: str, step: int, total: int, scalars: dict[str, float] | None = None, *rest: object) -> None:
         if scalars:
             losses.append(scalars["loss"])
 

@@ -86,7 +86,7 @@ class ANP(Defense):
             **evidence.training(generator, report),
         )
         masks = {name: masked.mask[flat].detach().clamp(0, 1) for name, flat in masked.flat.items()}
-        return self.prune(evidence, masks, held)
+        return self.prune(evidence, masks, held, report)
 
     def objective(self, masked: Masked, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The outer objective, at the noise that one step of the inner one finds."""
@@ -112,15 +112,16 @@ class ANP(Defense):
         found = [{name: self.eps * next(slopes).sign() for name in part} for part in noise]
         return found[0], found[1]
 
-    def prune(self, evidence: Evidence, masks: Values, held: Data) -> Network:
+    def prune(self, evidence: Evidence, masks: Values, held: Data, report: Report) -> Network:
         """The suspect model with as many weights zeroed, lowest mask first, as hold-out accuracy permits."""
         floor = accuracy(evidence.model, held, evidence.dtype) - self.drop
-        best = copy.deepcopy(evidence.model)
+        best, count = copy.deepcopy(evidence.model), 0
         for threshold in torch.arange(0.05, 1.0, 0.05).tolist():
             pruned = copy.deepcopy(evidence.model)
             with torch.no_grad():
                 for name, norm in batch_norms(pruned, "anp").items():
                     norm.weight[masks[name] < threshold] = 0
             if accuracy(pruned, held, evidence.dtype) >= floor:
-                best = pruned
+                best, count = pruned, sum(int((mask < threshold).sum()) for mask in masks.values())
+        report("prune", 1, 1, {"pruned": count, "channels": sum(mask.numel() for mask in masks.values())})
         return best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,9 @@ class ARGD(Defense):
     The embeddings are trained with the student (in public code their parameters never reach the optimizer). Cost a
     step: one teacher pass forward, one student pass forward and backward.
 
+    The learning rate was chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100): 0.05 left ASR 47, 0.01
+    left it at 100.
+
     Fields:
         weights: weights of the nodes, deepest last
         edge: weight of the edges
@@ -51,12 +55,14 @@ class ARGD(Defense):
         student: how long and how hard to distil the student
     """
 
+    version: ClassVar[int] = 2
+
     weights: list[float] = field(default_factory=lambda: [2.0, 20.0, 31.0])
     edge: float = 1.0
     embed: float = 1.0
     width: int = 32
-    teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, schedule=Schedule.cosine))
-    student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.01, schedule=Schedule.cosine))
+    teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
+    student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 
     def __post_init__(self) -> None:
         if not self.weights or min(*self.weights, self.edge, self.embed) < 0 or self.width < 1:

@@ -40,12 +40,15 @@ class CLP(Defense):
         model = copy.deepcopy(evidence.model)
         device = next(model.parameters()).device
         pairs = readers(model, to_float(evidence.clean.images[:1].to(device)))
+        total, channels = 0, 0
         for number, (conv, norm) in enumerate(pairs):
             bound = lipschitz(conv, norm)
             pruned = bound > bound.mean() + self.u * bound.std(correction=0)
             norm.weight[pruned] = 0
             norm.bias[pruned] = 0
-            report("prune", number + 1, len(pairs))
+            total, channels = total + int(pruned.sum()), channels + len(pruned)
+            last = number + 1 == len(pairs)
+            report("prune", number + 1, len(pairs), {"pruned": total, "channels": channels} if last else None)
         return model
 
 

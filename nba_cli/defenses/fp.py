@@ -69,6 +69,8 @@ class FP(Defense):
             kept = mask
         with torch.no_grad():
             head.weight.copy_(whole * kept)
+        pruned = (kept[0] == 0).sum().item() * len(order) / head.in_features
+        report("prune", len(order), len(order), {"pruned": pruned, "channels": len(order)})
         handle = head.weight.register_hook(lambda slope: slope * kept)  # weight decay leaves a 0 at 0
         fit(
             model,

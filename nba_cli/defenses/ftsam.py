@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +27,18 @@ class FTSAM(Defense):
     The inner maximum is e = rho T^2 g / |T g| with g the gradient at w. Large weights, in which a backdoor lives, are
     perturbed most, and shrink. Cost a step: two forward and two backward passes.
 
+    The learning rate was chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100): 0.05 left ASR 14, 0.01
+    left 74.
+
     Fields:
         rho: radius of the perturbation, above 0
         train: how long and how hard to fine-tune
     """
 
+    version: ClassVar[int] = 2
+
     rho: float = 2.0
-    train: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.01, schedule=Schedule.cosine))
+    train: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 
     def __post_init__(self) -> None:
         if self.rho <= 0:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,8 @@ class IBAU(Defense):
         train: how long and how hard to train
     """
 
+    version: ClassVar[int] = 2
+
     inner: int = 5
     size: float = 0.5
     decay: float = 0.001
@@ -64,24 +67,22 @@ class IBAU(Defense):
             )
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        return fit(
-            copy.deepcopy(evidence.model),
-            evidence.clean,
-            self.train,
-            self.objective,
-            phase="i-bau",
-            **evidence.training(generator, report),
-        )
+        # second derivatives of convolutions: measured 1.6 times as fast as with channels_last
+        model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)
+        common = evidence.training(generator, report)
+        fit(model, evidence.clean, self.train, self.objective, phase="i-bau", **common)
+        return model.to(memory_format=torch.channels_last)
 
     def objective(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """A loss whose value is CE(f(x + d*), y) and whose gradient is the hypergradient."""
         training = model.training
         model.eval()  # as the authors do: batch statistics would tie the samples of a batch together
+        x = x.contiguous()
+        weights = [value for value in model.parameters() if value.requires_grad]
+        outer = lambda delta: F.cross_entropy(model(x + delta).float(), y)  # noqa: E731
+        inner = lambda delta: outer(delta) - self.decay * delta.square().sum()  # noqa: E731
+        delta = self.climb(inner, torch.zeros_like(x[:1]))
         with devices.exact(x.device):  # second derivatives want fp32
-            weights = [value for value in model.parameters() if value.requires_grad]
-            outer = lambda delta: F.cross_entropy(model(x + delta), y)  # noqa: E731
-            inner = lambda delta: outer(delta) - self.decay * delta.square().sum()  # noqa: E731
-            delta = self.climb(inner, torch.zeros_like(x[:1]))
             loss, slopes = hypergradient(outer, inner, delta, weights, self.step, self.iterations)
             with torch.no_grad():
                 logits = model(x)
