@@ -7,10 +7,15 @@ import re
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from nba_cli import runs, schema
 from nba_cli.cli import conf_dir
-from nba_cli.results import IDLE, SEEDS, Result, flatten, text
+from nba_cli.errors import Refused
+from nba_cli.results import SEEDS, Result, flatten, text
+
+OMITTED = ("output", "overwrite", "device", "weights", "trigger", "snapshots")
+"""What belongs to a machine or a moment, not to the result."""
 
 
 def words(run: schema.AttackRun) -> dict[str, str]:
@@ -23,10 +28,10 @@ def words(run: schema.AttackRun) -> dict[str, str]:
             found |= {f"{group}.{name}": text(value) for name, value in more.items()}
     for field in dataclasses.fields(run):
         if field.name not in schema.GROUPS:
-            standard = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-            value, usual = ({field.name: runs.describe(each)} for each in (getattr(run, field.name), standard))
+            both = getattr(run, field.name), runs.standard(field)
+            value, usual = ({field.name: runs.describe(each)} for each in both)
             found |= {name: text(each) for name, each in changed(value, usual).items()}
-    return {name: value for name, value in found.items() if name not in (*SEEDS, *IDLE)}
+    return {name: value for name, value in found.items() if name not in (*SEEDS, *OMITTED)}
 
 
 def changed(value: dict, usual: dict) -> dict[str, Any]:
@@ -50,6 +55,9 @@ def choose(group: str, part: Any) -> tuple[str, dict[str, Any]]:
     return min(candidates, key=lambda pair: len(pair[1]), default=(runs.kind(part), {}))
 
 
-def of(result: Result) -> dict[str, str]:
-    """The words of a finished run."""
-    return words(runs.typed(result.found["stage"], result.found["settings"]))
+def of(result: Result) -> dict[str, str] | None:
+    """The words of a finished run; None where its parts or options are no longer known here."""
+    try:
+        return words(runs.typed(result.found["stage"], result.found["settings"]))
+    except (Refused, OmegaConfBaseException):
+        return None

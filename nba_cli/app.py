@@ -47,7 +47,9 @@ def name(stage: str, *, _root_: DictConfig) -> str:
     has started, would take the rest of the sweep with it."""
     try:
         return runs.name(stage, typed(_root_, stage))
-    except Refused:
+    except Exception as error:
+        if one_line(error) is None:
+            raise
         return REFUSED
 
 
@@ -101,9 +103,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float:
             return str(stages.perform(stage, typed(cfg, stage), recall=True))
         return _job(stage, cfg, hydra)
     finally:
-        placeholder = Path(cfg.output) / REFUSED
-        if placeholder.is_dir():
-            placeholder.rmdir()
+        with contextlib.suppress(OSError):  # it is not there, or another job has just removed it
+            (Path(cfg.output) / REFUSED).rmdir()
 
 
 def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
@@ -113,7 +114,7 @@ def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
     parallel = is_parallel(hydra)
     logs.console().quiet = parallel  # the parent tells; several processes would garble each other
     if not parallel:
-        logs.LOG.info(f"job {job.number + 1} of {journal.about['total'] or 'many'}: {job.label}")
+        logs.LOG.info(f"job {job.number + 1} of {journal.about.get('total') or 'many'}: {job.label}")
     journal.note(job)
     began = time.monotonic()
     try:
@@ -132,7 +133,7 @@ def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
         raise
     except Exception as error:
         line = one_line(error)
-        job.state = "refused" if isinstance(error, Refused) else "failed"
+        job.state = "failed" if line is None or isinstance(error, OSError) else "refused"
         job.why = line or f"{type(error).__name__}: {error}"
         job.trace = None if line else traceback.format_exc()
         logs.LOG.error(f"{job.state}: {job.label}: {job.why}")

@@ -69,7 +69,7 @@ def main() -> None:
 def launch(command: str, arguments: list[str]) -> int:
     """Run `command`; returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
-    from nba_cli.errors import Refused, did_you_mean, one_line
+    from nba_cli.errors import Refused, did_you_mean, killed, one_line
 
     try:
         if command not in COMMANDS:
@@ -79,6 +79,9 @@ def launch(command: str, arguments: list[str]) -> int:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
+        if died := killed(error):
+            print(f"nba: {died}", file=sys.stderr)
+            return 1
         line = one_line(error)
         if line is None:
             raise

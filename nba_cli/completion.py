@@ -41,13 +41,15 @@ def hydra_words(command: str, overrides: list[str], typed: str) -> list[str]:
     from hydra._internal.utils import create_config_search_path
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
-    from nba_cli import app
+    from nba_cli import app, schema
     from nba_cli.cli import conf_dir
 
     app.install()
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_dir())))
     found = DefaultCompletionPlugin(loader)._query(config_name=command, line=" ".join([*overrides, typed]))
-    return [word for word in found if not word.startswith("hydra")]
+    # a group with a subfolder (defense/demo) is completed as a folder
+    words = [f"{word}=" if word in schema.GROUPS else word for word in found]
+    return [word for word in words if not word.startswith("hydra")]
 
 
 def show(arguments: list[str], commands: list[str]) -> None:

@@ -45,6 +45,17 @@ def _expected(error: BaseException) -> bool:
     return isinstance(inner or error, expected)
 
 
+KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
+"""What parallel launchers raise when one of their processes is gone; known by name, as the launchers are optional."""
+
+
+def killed(error: BaseException) -> str | None:
+    """The line to show when a process of a parallel launcher was killed from outside."""
+    if type(error).__name__ not in KILLED:
+        return None
+    return "a worker process was killed, often for want of memory; the same command goes on with what is left"
+
+
 def one_line(error: BaseException) -> str | None:
     """The line to show for an expected failure; None for a defect, which deserves its traceback.
 
@@ -59,6 +70,8 @@ def one_line(error: BaseException) -> str | None:
     if missing := _missing(error):
         return f"{missing} has no value. Add {missing}=…"
     text = str(error)
+    if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
+        return f"hydra/{found[1]}: the plugin {found[2]} is not installed. README, Sweeps, says how to get it."
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)

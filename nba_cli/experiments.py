@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from nba_cli.results import SEEDS, named, text
 
 @dataclass(frozen=True)
 class Planned:
-    """A job: its overrides, and the folders that its result may lie in (one for each precision)."""
+    """A job: its overrides, its settings as text, and the folders that its result may lie in (one a precision)."""
 
     overrides: tuple[str, ...]
+    settings: dict[str, str]
     folders: tuple[Path, ...]
 
     @property
@@ -57,6 +58,12 @@ class Experiment:
         varied = [name for name, values in self.planned.items() if len(values) > 1 and name not in SEEDS]
         cols = [name for name in ("attack", "dataset", "victim") if name in varied][:1] or ["attack"]
         return [name for name in varied if name not in cols] or ["defense"], cols
+
+    def only(self, filters: Mapping[str, Sequence[str]]) -> Experiment:
+        """The part of it whose settings have one of the values that are asked for."""
+        jobs = [job for job in self.jobs if all(job.settings.get(name) in wanted for name, wanted in filters.items())]
+        planned = {name: [v for v in values if v in filters.get(name, [v])] for name, values in self.planned.items()}
+        return replace(self, jobs=jobs, planned=planned)
 
 
 def names() -> list[str]:
@@ -92,10 +99,10 @@ def load(name: str, output: str) -> Experiment:
             run = typed(stage, parser.parse_overrides(words), reader)
             run.output = output
             each = tuple(replace(run, precision=p) for p in (Precision.bf16, Precision.fp32, Precision.fp16))
-            jobs.append(Planned(tuple(words), tuple(runs.folder(stage, one) for one in each)))
-            settings = named(runs.describe(run), run.victim.label)
+            settings = {key: text(value) for key, value in named(runs.describe(run), run.victim.label).items()}
+            jobs.append(Planned(tuple(words), settings, tuple(runs.folder(stage, one) for one in each)))
             for key in planned.keys() & settings.keys():
-                planned[key][text(settings[key])] = None
+                planned[key][settings[key]] = None
     values_of = {key: list(values) for key, values in planned.items() if values}
     return Experiment(name, stage, found[1], re.sub(r"\s*\n#\s*", " ", question[1]), jobs, values_of)
 

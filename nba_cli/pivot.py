@@ -3,72 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from nba_cli import versus
+from nba_cli.report import Cell, Key, Line, Report, Section, Unit
 from nba_cli.results import Result, differing, text
-from nba_cli.stats import Difference, Summary, paired, summary
-
-HIGHER = ("acc", "ra", "der")  # is better
-LOWER = ("asr", "seconds", "forward", "backward", "memory.process")
-CONTROL = "none"  # no defense: never the best one
-
-Unit = Hashable
-Key = tuple[str, ...]
-
-
-@dataclass
-class Cell:
-    """One figure of one line: its mean and spread, its distance to the chosen row, whether it is the section's best."""
-
-    summary: Summary
-    difference: Difference | None = None
-    best: bool = False
-
-
-@dataclass
-class Line:
-    """One row value in one section. `values` (by figure, then seeds) and `cells` lack the figures that its runs have
-    not: all of them when it has no run."""
-
-    label: str
-    key: Key
-    results: list[Result] = field(default_factory=list)
-    values: dict[str, dict[Unit, float]] = field(default_factory=dict)
-    cells: dict[str, Cell] = field(default_factory=dict)
-    n: int = 0
-
-
-@dataclass
-class Section:
-    label: str
-    key: Key
-    lines: list[Line]
-
-
-@dataclass
-class Report:
-    """Fields:
-    rows, cols: the settings that the lines and the sections stand for
-    figures: short names, in the order of their columns
-    sections: one for each value of `cols`
-    averages: over the sections, of the rows that all of them have; None for a single section
-    against: label of the row that differences are taken to
-    notes: what a reader has to know: settings and commits that differ
-    """
-
-    rows: list[str]
-    cols: list[str]
-    figures: list[str]
-    sections: list[Section]
-    averages: Section | None
-    against: str | None
-    notes: list[str]
-
-    @property
-    def results(self) -> list[Result]:
-        return [result for section in self.sections for line in section.lines for result in line.results]
+from nba_cli.stats import summary
 
 
 def build(
@@ -94,6 +35,7 @@ def build(
         row = key_of(result, rows) + tuple(f"{name}={text(result.settings[name])}" for name in split
                                            if name in result.settings)  # fmt: skip
         lines.setdefault((key_of(result, cols), row), []).append(result)
+    lines = apart(lines)
     with_runs = {key[: len(rows)] for _, key in lines}
     row_keys = [key for _, key in lines] + [key for key in combinations(rows, planned) if key not in with_runs]
     col_keys = [key for key, _ in lines] + combinations(cols, planned)
@@ -107,8 +49,18 @@ def build(
     ]
     averages = average(sections) if len(sections) > 1 else None
     for section in [*sections, *([averages] if averages else [])]:
-        compare(section, figures, against)
+        versus.compare(section, figures, rows, against)
     return Report(list(rows), list(cols), list(figures), sections, averages, against, notes(results, rows, cols, split))
+
+
+def apart(lines: dict[tuple[Key, Key], list[Result]]) -> dict[tuple[Key, Key], list[Result]]:
+    """Runs of one line with the same seeds are no repetitions of one another: each gets a line, named by its folder."""
+    found: dict[tuple[Key, Key], list[Result]] = {}
+    for (col, row), group in lines.items():
+        unique = len({result.unit for result in group}) == len(group)
+        for result in group:
+            found.setdefault((col, row if unique else (*row, result.folder.name)), []).append(result)
+    return found
 
 
 def key_of(result: Result, names: Iterable[str]) -> Key:
@@ -167,22 +119,6 @@ def average(sections: Sequence[Section]) -> Section:
     return Section(f"average of {len(sections)}", (), lines)
 
 
-def compare(section: Section, figures: Sequence[str], against: str | None) -> None:
-    """Fill in the differences to the chosen row; mark what is better than every other row by the rule of `stats`."""
-    base = next((made for made in section.lines if against in (made.label, *made.key)), None)
-    for figure in figures:
-        having = [made for made in section.lines if figure in made.cells]
-        for made in having:
-            if base in having and made is not base:
-                made.cells[figure].difference = paired(made.values[figure], base.values[figure])
-        direction = 1 if figure in HIGHER else -1 if figure in LOWER else 0
-        candidates = [made for made in having if made.key[0] != CONTROL]
-        if direction and len(candidates) > 1:
-            best = max(candidates, key=lambda made: direction * made.cells[figure].summary.mean)
-            gaps = [paired(best.values[figure], made.values[figure]) for made in candidates if made is not best]
-            best.cells[figure].best = all(gap is not None and gap.sign == direction for gap in gaps)
-
-
 def notes(results: Sequence[Result], rows: Sequence[str], cols: Sequence[str], split: Sequence[str]) -> list[str]:
     """What differs among the runs besides rows, columns and seeds: nothing is averaged over silently."""
     found: dict[str, dict[str, None]] = {}
@@ -192,10 +128,7 @@ def notes(results: Sequence[Result], rows: Sequence[str], cols: Sequence[str], s
             groups.setdefault(key_of(result, own), []).append(result)
         for group in groups.values():
             for name, values in differing(group).items():
-                if (
-                    not any(name == axis or name.startswith(f"{axis}.") for axis in [*own, *others])
-                    and name not in split
-                ):
+                if not any(name == axis or name.startswith(f"{axis}.") for axis in others) and name not in split:
                     found.setdefault(name, {}).update(dict.fromkeys(map(text, values)))
     said = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
     made: dict[str, dict[Any, None]] = {}

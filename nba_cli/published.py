@@ -57,13 +57,15 @@ def read(file: Path) -> list[Published]:
         raise Refused(f"compare={file}: lacks the columns {', '.join(lacking)}; wanted are {', '.join(COLUMNS)}.")
     rows = []
     for number, row in enumerate(found, start=2):
+        if None in [row[name] for name in COLUMNS]:
+            raise Refused(f"compare={file}: line {number} has fewer than {len(COLUMNS)} fields.")
         try:
             figures = {name: float(row[name]) / 100 for name in ("acc", "asr", "ra") if row[name]}
             rate = float(row["poison_rate"] or "nan")
         except (TypeError, ValueError) as error:
             raise Refused(f"compare={file}: line {number}: {error}.") from error
         attack, defense = (NAMES.get(row[name].lower(), row[name].lower()) for name in ("attack", "defense"))
-        rows.append(Published(row["source"], row["dataset"], row["victim"], attack, defense, rate, figures))
+        rows.append(Published(row["source"], row["dataset"].lower(), row["victim"], attack, defense, rate, figures))
     return rows
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+from nba_cli import runs, schema
 
 SEEDS = ("seed", "defense_seed", "dataset.clean_seed")
 """Runs that differ in these alone are repetitions of one another."""
@@ -23,18 +26,8 @@ SHORT = {
 }
 """Short name of a figure -> where it stands in `metrics.json`."""
 
-IDLE = (
-    "output",
-    "overwrite",
-    "device",
-    "precision",
-    "reference",
-    "weights",
-    "trigger",
-    "dataset.root",
-    "dataset.device",
-)
-"""Settings that change no figure, or that `metrics.json` states as resolved."""
+IDLE = ("output", "overwrite", "device", "reference", "snapshots", "dataset.root", "dataset.device")
+"""Settings that change no figure."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +39,11 @@ class Result:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Every setting by dotted path, see `named`."""
-        flat = named(self.found["settings"], self.found.get("victim_label"))
-        return flat | {"stage": self.found["stage"], "precision": self.found.get("precision")}
+        """Every setting by dotted path, see `named`; what an older record does not know yet was at its default."""
+        stage, settings = self.found["stage"], self.found["settings"]
+        kinds = tuple((group, settings[group]["kind"]) for group in schema.GROUPS if group in settings)
+        flat = named(settings, self.found.get("victim_label"))
+        return defaults(stage, kinds) | flat | {"stage": stage, "precision": self.found.get("precision")}
 
     @property
     def unit(self) -> tuple:
@@ -63,6 +58,23 @@ class Result:
         for key in SHORT.get(name, name).split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
         return value if isinstance(value, (int, float)) else None
+
+
+@cache
+def defaults(stage: str, kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The settings of a run of these kinds that nobody touched, by dotted path; of kinds that are registered."""
+    run = schema.RUNS[stage] if stage != "evaluate" else schema.AttackRun
+    fields = {field.name: field for field in dataclasses.fields(run) if field.name not in schema.GROUPS}
+    plain = {name: runs.describe(runs.standard(field)) for name, field in fields.items()}
+    if stage == "evaluate":  # of bare weights nobody knows how they were trained
+        plain = {}
+    for group, kind in kinds:
+        if kind in schema.GROUPS[group]:
+            plain[group] = {"kind": kind} | {
+                field.name: runs.describe(runs.standard(field))
+                for field in dataclasses.fields(schema.GROUPS[group][kind])
+            }
+    return named(plain, None)
 
 
 def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
@@ -119,8 +131,7 @@ def differing(results: Sequence[Result], names: Iterable[str] | None = None) -> 
     for name in names:
         if name in SEEDS or name in IDLE:
             continue
-        having = [result.settings[name] for result in results if name in result.settings]  # older records know fewer
-        values = {text(value): value for value in having}
+        values = {text(result.settings.get(name)): result.settings.get(name) for result in results}
         if len(values) > 1:
             found[name] = list(values.values())
     return found

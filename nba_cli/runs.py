@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -56,13 +57,14 @@ def shaping(value: Any, stage: str) -> Any:
     for field in dataclasses.fields(value):
         current = getattr(value, field.name)
         if stage in field.metadata.get("shapes", (stage,)) and (
-            type(current) in schema.KINDS or current != _default(field)
+            type(current) in schema.KINDS or current != standard(field)
         ):
             found[field.name] = shaping(current, stage)
     return found
 
 
-def _default(field: dataclasses.Field) -> Any:
+def standard(field: dataclasses.Field) -> Any:
+    """The default of a dataclass field."""
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
@@ -139,13 +141,13 @@ def locked(out: Path, root: Path) -> Iterator[None]:
     locks = root / ".locks"
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        out.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(locks / f"{out.name}.lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             LOG.info(f"waiting: another process works on {out}")
             lock.acquire()
+        out.mkdir(parents=True, exist_ok=True)  # now: whoever held the lock may have removed a refused run
     except OSError as error:
         raise Refused(
             f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can."
@@ -159,6 +161,7 @@ def locked(out: Path, root: Path) -> Iterator[None]:
 def begin(out: Path, stage: str, run: schema.Machine) -> None:
     """Mark the run unfinished and write down what it is about to do; called when nothing can be refused any more."""
     (out / "metrics.json").unlink(missing_ok=True)
+    (out / "curve.jsonl").unlink(missing_ok=True)  # of an earlier run with snapshots
     if run.overwrite:
         (out / "checkpoint").unlink(missing_ok=True)
     files.write(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | describe(run))))
@@ -167,9 +170,7 @@ def begin(out: Path, stage: str, run: schema.Machine) -> None:
 def discard(out: Path) -> None:
     """Remove the folder of a refused run, unless something was computed in it: a checkpoint, weights or a result."""
     if not any((out / name).exists() for name in ("checkpoint", "model.safetensors", "metrics.json")):
-        for file in out.iterdir():
-            file.unlink()
-        out.rmdir()
+        shutil.rmtree(out)
 
 
 def load(out: Path) -> schema.AttackRun:

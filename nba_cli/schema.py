@@ -85,6 +85,10 @@ class DefendRun(AttackRun):
     snapshots: bool = field(default=False, metadata={"shapes": ()})
     tune: bool = False
 
+    def __post_init__(self) -> None:
+        if self.tune and self.weights is not None:
+            raise Refused("tune=true: settings are chosen on victims whose trigger is known, not on weights=….")
+
 
 @dataclass(kw_only=True)
 class EvaluateRun(Machine):

@@ -27,7 +27,6 @@ class Snapshots:
         self.folder, self.onward = folder, onward
         self.names = model.state_dict().keys()
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
         self.taken: list[tuple[str, int, Path]] = []
 
     def __call__(
@@ -40,6 +39,7 @@ class Snapshots:
     ) -> None:
         self.onward(phase, step, total, scalars, snapshot)
         if snapshot is not None and (state := snapshot()).keys() == self.names:
+            self.folder.mkdir(exist_ok=True)  # not before: the defense may refuse
             file = self.folder / f"{phase}-{step}.safetensors"
             files.write(file, weights.serialize(weights.plain(state)))
             self.taken.append((phase, step, file))
@@ -53,7 +53,7 @@ class Snapshots:
             lines.append(point(phase, step, figures()))
         lines.append(point("after", 0, after))
         files.write(self.folder.parent / CURVE, "".join(json.dumps(line) + "\n" for line in lines))
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def point(phase: str, step: int, figures: dict) -> dict:

@@ -147,26 +147,30 @@ def defend(run: DefendRun, out: Path) -> None:
     )
     network = bench.load(victim / "model.safetensors")
     bench.begin()
-    before_figures = before["figures"]
-    if run.tune:  # from here on, what is measured is measured on images that the defense did not see, and not on tests
+    was, reference = before["figures"], before.get("reference")
+    if run.tune:  # from here on, all is measured on images that the defense did not see, and none of the test set
         clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
         bench.splits = replace(bench.splits, test=held)
-        before_figures = bench.measure(network)
+        was, reference = bench.measure(network), None
     cured, cost = bench.cure(network, clean)
     weights.save(cured, out / "model.safetensors")
     figures = bench.measure(cured)
-    der = metrics.der(before_figures, figures)
+    der = metrics.der(was, figures)
     if bench.snapshots:
-        bench.snapshots.measure(network, lambda: bench.measure(network), before_figures, figures)
+        bench.snapshots.measure(network, lambda: bench.measure(network), was, figures)
     triggers.keep(run.attack, out)
-    own = {"clean": clean.digest(), "weights": file_digest(out / "model.safetensors")}
+    own = {
+        "clean": clean.digest(),
+        "test": bench.splits.test.digest(),
+        "weights": file_digest(out / "model.safetensors"),
+    }
     bench.finish(
         figures=figures,
-        before=before_figures,
-        reference=before.get("reference"),
+        before=was,
+        reference=reference,
         der=der,
         trigger=bench.trigger(),
-        counts=before["counts"] | {"clean": len(clean)},
+        counts=before["counts"] | {"clean": len(clean), "test": len(bench.splits.test)},
         seconds=before["seconds"] | {"defense": cost.seconds},
         passes=cost.passes,
         memory=cost.memory,
@@ -174,8 +178,7 @@ def defend(run: DefendRun, out: Path) -> None:
         victim=str(victim),
         victim_commit=before["made"]["commit"],
     )
-    rows = [("before", before_figures, None), ("after", figures, cost.seconds)]
-    reference = before.get("reference")
+    rows = [("before", was, None), ("after", figures, cost.seconds)]
     logs.show(tables.figures([("clean victim", reference, None), *rows] if reference else rows, der), out)
 
 

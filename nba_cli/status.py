@@ -60,7 +60,8 @@ def show(root: Path) -> None:
     summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
     logs.LOG.info(f"{root}: {summary}")
     for journal in sweeps.journals(root / sweeps.FOLDER):
-        logs.LOG.info(sweep(journal, root))
+        if journal.about:  # else it ended in this moment
+            logs.LOG.info(sweep(journal, root))
 
 
 def sweep(journal: sweeps.Journal, root: Path) -> str:

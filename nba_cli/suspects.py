@@ -56,6 +56,8 @@ def defend(run: DefendRun, out: Path) -> None:
     foreign.save(cured, source, cleaned)
     after, says = bench.measure(cured), predict(cured, splits.test.images, bench.dtype)
     der, changed = metrics.der(before, after), changes(said, says)
+    if bench.snapshots:
+        bench.snapshots.measure(network, lambda: bench.measure(network), before, after)
     bench.finish(
         figures=after,
         before=before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -19,6 +20,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nba_cli import files
+from nba_cli.logs import LOG
 
 FOLDER = ".sweeps"  # below the folder of all runs
 
@@ -66,19 +68,26 @@ class Journal:
         swept = [words[0].partition("=")[0] for words in zip(*jobs, strict=True) if len(set(words)) > 1]
         about = {"stage": stage, "command": command, "total": total, "swept": swept, "started": time.time()}
         for other in journals(self.folder.parent):
-            if other.folder != self.folder and other.about.get("command") == command and not other.alive():
+            same = (other.about.get("stage"), other.about.get("command")) == (stage, command)
+            if same and other.folder != self.folder and not other.alive():
                 other.remove()
         files.write(self.folder / "sweep.json", json.dumps(about))
 
     def close(self) -> None:
         """End: a sweep whose jobs all finished leaves its runs and nothing else."""
-        done = all(job.state in ("finished", "skipped") for job in self.jobs())
+        jobs, total = self.jobs(), self.about.get("total")
+        done = all(job.state in ("finished", "skipped") for job in jobs) and total in (None, len(jobs))
         self.lock.release()
         if done:
-            self.remove()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget an older sweep, but for what a cluster's launcher keeps there: its jobs may still wait in a queue."""
+        shutil.rmtree(self.folder / "jobs", ignore_errors=True)
+        for name in ("sweep.json", "multirun.yaml", "lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            self.folder.rmdir()
 
     def alive(self) -> bool:
         """Whether the sweep's parent process still runs."""
@@ -92,8 +101,11 @@ class Journal:
 
     @property
     def about(self) -> dict:
-        file = self.folder / "sweep.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        """What `open` wrote; empty when the sweep is gone."""
+        try:
+            return json.loads((self.folder / "sweep.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
 
     def job(self, number: int, overrides: list[str]) -> Job:
         """A new job of this sweep."""
@@ -101,8 +113,11 @@ class Journal:
         return Job(number=number, overrides=overrides, label=" ".join(differ or overrides) or "the run")
 
     def note(self, job: Job) -> None:
-        (self.folder / "jobs").mkdir(parents=True, exist_ok=True)
-        files.write(self.folder / "jobs" / f"{job.number}.json", json.dumps(dataclasses.asdict(job)))
+        """Write down how a job is. The journal is for looking at: where it cannot be written, the job goes on."""
+        try:
+            files.write(self.folder / "jobs" / f"{job.number}.json", json.dumps(dataclasses.asdict(job)))
+        except OSError as error:
+            LOG.warning(f"{self.folder}: {error.strerror}; this job is not in the list of the sweep")
 
     def forget(self, job: Job) -> None:
         """An interrupted job is as if it had not begun."""
@@ -113,11 +128,12 @@ class Journal:
         where, skip = self.folder / "jobs", set(known)
         names = [entry.name for entry in os.scandir(where)] if where.is_dir() else []
         numbers = sorted(int(stem) for stem, _, kind in (name.partition(".") for name in names) if kind == "json")
-        return [
-            Job(**json.loads((where / f"{number}.json").read_text(encoding="utf-8")))
-            for number in numbers
-            if number not in skip
-        ]
+        found = []
+        for number in numbers:
+            with contextlib.suppress(FileNotFoundError):  # forgotten in this moment
+                if number not in skip:
+                    found.append(Job(**json.loads((where / f"{number}.json").read_text(encoding="utf-8"))))
+        return found
 
 
 def journals(root: Path) -> list[Journal]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nba_cli import experiments, files, holes, logs, pivot, published, results, schema
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.experiments import Experiment
-from nba_cli.pivot import Report
+from nba_cli.published import Published
 from nba_cli.render import ENDINGS, FORMS, terminal
 from nba_cli.render.layout import Layout, remarks
+from nba_cli.report import Report
 from nba_cli.results import Result
 
 OPTIONS = {
@@ -69,6 +70,8 @@ def show(arguments: Sequence[str]) -> None:
         raise Refused(f"format={form}: there is no such format. {did_you_mean(form, (*FORMS, 'terminal'))}")
     if form == "terminal" and request.file:
         raise Refused(f"file={request.file}: its ending says no format. Add format=markdown, csv, latex or html.")
+    if form == "csv" and request.compare:
+        raise Refused("compare=…: published numbers have no place in CSV. Choose another format.")
     report, layout = compose(request, filters)
     layout.command = request.command or layout.command or shlex.join(["nba", "table", *arguments])
     if form == "terminal":
@@ -82,7 +85,8 @@ def show(arguments: Sequence[str]) -> None:
         return
     Path(request.file).parent.mkdir(parents=True, exist_ok=True)
     files.write(Path(request.file), page)
-    logs.LOG.info(f"wrote {request.file}: {len(report.results)} runs")
+    for line in [f"wrote {request.file}: {len(report.results)} runs", *report.notes, *said_missing(layout)]:
+        logs.LOG.info(line)
 
 
 def said_missing(layout: Layout) -> list[str]:
@@ -109,34 +113,60 @@ def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, La
     found = fitting(chosen(request, root, experiment), filters)
     if not found and experiment is None:
         raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
+    experiment = experiment.only(filters) if experiment else None
     stage = experiment.stage if experiment else found[0].found["stage"]
     rows, cols = experiment.axes() if experiment else AXES[stage]
-    report = pivot.build(
-        found,
-        request.rows.split(",") if request.rows else rows,
-        request.cols.split(",") if request.cols else cols,
-        request.figures.split(",") if request.figures else FIGURES[stage],
-        request.against,
-        order={group: list(registry) for group, registry in schema.GROUPS.items()},
-        planned=experiment.planned if experiment else {},
+    rows, cols, figures = (
+        wanted.split(",") if wanted else usual
+        for wanted, usual in ((request.rows, rows), (request.cols, cols), (request.figures, FIGURES[stage]))
     )
-    labels = {word for line in report.sections[0].lines for word in (line.label, *line.key)}
-    if request.against and request.against not in labels:
-        raise Refused(f"against={request.against}: there is no such row. {did_you_mean(request.against, labels)}")
+    planned = experiment.planned if experiment else {}
+    settings = {name for result in found for name in result.settings} | planned.keys()
+    known("rows", rows, settings)
+    known("cols", cols, settings)
+    known("figures", [name for name in figures if not any(result.figure(name) is not None for result in found)],
+          {*results.SHORT, "seconds", "der", *(name for names in FIGURES.values() for name in names)})  # fmt: skip
+    order = {group: list(registry) for group, registry in schema.GROUPS.items()}
+    report = pivot.build(found, rows, cols, figures, request.against, order, planned)
+    labels = {word for section in report.sections for line in section.lines for word in (line.label, *line.key)}
+    known("against", [request.against] if request.against else [], labels)
     layout = Layout(origin=origin(found))
     if experiment:
         layout.title, layout.command = f"{experiment.name}: {experiment.question}", experiment.command
     layout.title = request.title or layout.title
-    layout.missing = holes.unfinished(experiment) if experiment else holes.find(report, stage, root)
-    public = published.read(Path(request.compare)) if request.compare else []
-    for section in report.sections:
-        for line in section.lines:
-            layout.published[section.label, line.label] = published.beside(public, line.results)
-        pictures = [result.folder / "trigger.png" for line in section.lines for result in line.results]
-        picture = next((file for file in pictures if file.is_file()), None)
-        if picture and "attack" in report.cols:
-            layout.pictures[section.label] = picture.read_bytes()
+    layout.missing = holes.unfinished(experiment, root) if experiment else holes.find(report, stage, root)
+    layout.published = public(request.compare, report)
+    for result in found if "attack" in (*rows, *cols) else ():
+        name, file = str(result.settings.get("attack")), result.folder / "trigger.png"
+        if name not in layout.pictures and file.is_file():
+            layout.pictures[name] = file.read_bytes()
     return report, layout
+
+
+def known(option: str, words: Sequence[str], names: Iterable[str]) -> None:
+    """
+    Raises:
+        Refused: one of the words is none of the names.
+    """
+    names = set(names)
+    for word in words:
+        if word not in names:
+            raise Refused(f"{option}={word}: there is no such thing in these runs. {did_you_mean(word, names)}")
+
+
+def public(file: str | None, report: Report) -> dict[tuple[str, str], list[Published]]:
+    """What others published for the cells of the table."""
+    if file is None:
+        return {}
+    rows = published.read(Path(file))
+    found = {
+        (section.label, line.label): published.beside(rows, line.results)
+        for section in report.sections
+        for line in section.lines
+    }
+    if not any(found.values()):
+        logs.LOG.warning(f"compare={file}: none of its rows is for these attacks, defenses and data sets")
+    return found
 
 
 def fitting(found: list[Result], filters: dict[str, list[str]]) -> list[Result]:

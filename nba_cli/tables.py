@@ -1,4 +1,4 @@
-"""Finished runs -> tables, in the terminal and in Markdown. Shares become percent here and nowhere else."""
+"""The tables that a stage and a sweep end with. Shares become percent here and in `render`."""
 
 from __future__ import annotations
 
@@ -61,32 +61,6 @@ def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
     return lines
 
 
-ATTACK_HEADINGS = (
-    "attack", "mode", "rate", "ACC", "ASR", "RA", "clean ACC", "ASR floor", "RA reference",
-    "L2", "Linf", "PSNR", "SSIM", "craft s", "train s",
-)  # fmt: skip
-
-
-def attack_cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
-    """A line of text a victim, under ATTACK_HEADINGS: what its trigger does, and what it does to the clean victim."""
-    lines = []
-    for out in folders:
-        found = runs.results(out)
-        attack, clean, trigger = found["settings"]["attack"], found.get("reference") or {}, found.get("trigger") or {}
-        lines.append(
-            (
-                attack["kind"],
-                attack["mode"],
-                percent(attack["rate"]),
-                *(percent(found["figures"][key]) for key in ("acc", "asr", "ra")),
-                *(percent(clean.get(key)) for key in ("acc", "asr", "ra")),
-                *(f"{trigger[key]:.3f}" if key in trigger else "—" for key in ("l2", "linf", "psnr", "ssim")),
-                *(f"{found['seconds'].get(key, 0):.0f}" for key in ("craft", "train")),
-            )
-        )
-    return lines
-
-
 def side_by_side(folders: Iterable[Path]) -> Table:
     """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out."""
     lines = cells(folders)
@@ -99,14 +73,3 @@ def side_by_side(folders: Iterable[Path]) -> Table:
     for line in lines:
         table.add_row(*(line[i] for i in shown))
     return table
-
-
-def markdown(folders: Iterable[Path]) -> str:
-    """A Markdown table, every column: victims get the columns of their triggers, other runs those of defenses."""
-    folders = list(folders)
-    victims = all(runs.results(out)["stage"] == "attack" for out in folders)
-    headings, lines = (ATTACK_HEADINGS, attack_cells(folders)) if victims else (HEADINGS, cells(folders))
-    rows = ["| " + " | ".join(line) + " |" for line in (headings, *lines)]
-    words = 2 if victims else 5
-    rows.insert(1, "|" + "|".join("---" if i < words else "---:" for i in range(len(headings))) + "|")
-    return "\n".join(rows) + "\n"

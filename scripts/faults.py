@@ -43,7 +43,9 @@ def sweep(file: Path, out: Path) -> list[str]:
 
 
 def table(out: Path) -> str:
-    done = subprocess.run([*NBA, "table", f"output={out}", "format=csv", "figures=acc,asr,ra,der"], capture_output=True)
+    done = subprocess.run(
+        [*NBA, "table", f"output={out}", "format=csv", "figures=acc,asr,ra,der"], capture_output=True, check=True
+    )
     return done.stdout.decode()
 
 

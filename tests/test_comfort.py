@@ -69,7 +69,10 @@ def test_doctor_reports_the_machine(
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("nba ", {"preview ", "attack ", "defend ", "evaluate ", "status ", "doctor ", "completion "}),
+        (
+            "nba ",
+            {"preview ", "attack ", "defend ", "evaluate ", "table ", "plot ", "status ", "doctor ", "completion "},
+        ),
         ("nba de", {"defend "}),
         ("nba defend def", {"defense=", "defense.", "defense_seed="}),
         ("nba defend defense=n", {"defense=nad", "defense=nba", "defense=none"}),

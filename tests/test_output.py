@@ -1,9 +1,8 @@
-"""What a person sees: bars, header, tables, pictures, and the results script."""
+"""What a person sees: bars, header, tables, pictures."""
 
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -118,47 +117,6 @@ def test_side_by_side_leaves_out_what_is_the_same_everywhere(tmp_path: Path) -> 
     lines = text_of(tables.side_by_side(folders))
     assert lines[1] == ["attack", "defense", "ACC", "ASR", "RA", "DER", "seconds"]
     assert lines[2] == ["blend", "none", "86.42", "99.97", "0.03", "50.00", "7.0"]
-
-
-def test_the_results_script_names_its_origin_and_orders_its_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("nba", "ft", "none"):
-        finished(tmp_path / "runs" / name, name, victim_commit="older")
-    out = tmp_path / "table.md"
-    monkeypatch.setattr("sys.argv", ["results.py", "Title", str(out), "nba defend x", str(tmp_path / "runs")])
-    runpy.run_path(str(ROOT / "scripts/results.py"), run_name="__main__")
-    text = out.read_text()
-    assert "# Title" in text and "    nba defend x" in text
-    assert "Date: 2026-01-02. Machine: CPU X, 2 threads, bf16. torch 2. Commit: abc, older." in text
-    assert [line.split("|")[5].strip() for line in text.splitlines() if line.startswith("| cifar10")] == [
-        "none",
-        "ft",
-        "nba",
-    ]
-    monkeypatch.setattr("sys.argv", ["results.py", "Title", str(out), "nba defend x", str(tmp_path / "empty")])
-    with pytest.raises(SystemExit, match="no finished run"):
-        runpy.run_path(str(ROOT / "scripts/results.py"), run_name="__main__")
-
-
-def test_victims_alone_give_a_table_of_attacks(tmp_path: Path) -> None:
-    settings = {
-        "dataset": {"kind": "cifar10"},
-        "attack": {"kind": "sig", "mode": "clean_label", "rate": 0.8},
-        "seed": 0,
-    }
-    more = {
-        "settings": settings,
-        "reference": FIGURES | {"asr": 0.0123},
-        "trigger": {"l2": 1.5, "linf": 0.1, "psnr": 30.0, "ssim": 0.9},
-        "seconds": {"craft": 12.4, "train": 100.0},
-    }
-    lines = tables.markdown([finished(tmp_path / "sig", None, **more)]).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        "sig", "clean_label", "80.00", "86.42", "99.97", "0.03", "86.42", "1.23", "0.03",
-        "1.500", "0.100", "30.000", "0.900", "12", "100",
-    ]  # fmt: skip
-    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
 
 
 def test_the_trigger_sheet_shows_clean_triggered_and_difference(tiny: Data, tmp_path: Path) -> None:

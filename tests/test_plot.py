@@ -90,6 +90,7 @@ def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path
     (file,) = (tmp_path / "runs" / "defend").glob("*/metrics.json")
     found = json.loads(file.read_text())
     assert found["counts"]["clean"] == 51 and found["figures"]["triggered"] == 14, "72 clean: 51 to see, 21 held out"
+    assert found["counts"]["test"] == 21 and found["reference"] is None
     assert nba(*quick)[0] == 0
     assert len(list((tmp_path / "runs" / "defend").iterdir())) == 2, "a run of its own"
 
@@ -140,3 +141,8 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
 def test_bad_words_are_refused(runs: Path, words: list[str], said: str) -> None:
     with pytest.raises(Refused, match=said):
         plot.show([f"output={runs}", *words])
+
+
+def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:
+    code, text = nba("defend", *TINY, "weights=model.pt", "tune=true")
+    assert code == 2 and "tune=true: settings are chosen on victims whose trigger is known" in text

@@ -221,7 +221,7 @@ def test_a_changed_default_raises_the_version(cls: type) -> None:
     defaults = {}
     for field in dataclasses.fields(cls):
         if field.metadata.get("shapes", True):
-            default = runs._default(field)
+            default = runs.standard(field)
             defaults[field.name] = None if default is dataclasses.MISSING else runs.describe(default)
     digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:4]
     assert PINNED.get(f"{group}/{schema.KINDS[cls]}") == (cls.version, digest)  # type: ignore[attr-defined]

@@ -237,3 +237,35 @@ def test_a_killed_sweep_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path,
     ]
     assert tables[0] == tables[1] and tables[0].count("\n") > 3
     assert not list(killed.glob("*/*/*.part"))
+
+
+def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
+    if "optuna" not in text:
+        pytest.skip("the plugin is installed here")
+    assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. README" in text
+
+
+def test_a_killed_worker_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    from nba_cli import cli
+
+    class TerminatedWorkerError(Exception):
+        pass
+
+    def die(*_: object) -> int:
+        raise TerminatedWorkerError("a dump of many lines")
+
+    cli.RUNNERS["doctor"], kept = die, cli.RUNNERS["doctor"]
+    try:
+        assert cli.launch("doctor", []) == 1
+    finally:
+        cli.RUNNERS["doctor"] = kept
+    assert capsys.readouterr().err.startswith("nba: a worker process was killed")
+
+
+def test_what_a_sweeper_maximises_is_the_mean_of_acc_and_ra(tmp_path: Path) -> None:
+    from nba_cli import app
+
+    for figures, wanted in (({"acc": 0.8, "ra": 0.6}, 0.7), ({"acc": 0.8, "ra": None}, 0.8)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"figures": figures}))
+        assert app.score(tmp_path) == pytest.approx(wanted)

@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_dir
 from nba_cli import app, experiments, pivot, published, results, runs, table
 from nba_cli.cli import conf_dir
 from nba_cli.errors import Refused
-from nba_cli.pivot import Line, Report
 from nba_cli.render import FORMS
 from nba_cli.render.layout import Layout
 from nba_cli.render.scatter import ticks
+from nba_cli.report import Line, Report
 
 Run = Callable[..., tuple[int, str]]
 SETTINGS = {
@@ -42,6 +42,8 @@ def put(root: Path, name: str, attack: str, defense: str, seed: int, shares: tup
         part, _, leaf = path.partition("__")
         if leaf:
             settings[part][leaf] = value
+        elif path != "commit":
+            settings[part] = value
     found = {
         "stage": "defend",
         "settings": settings,
@@ -131,11 +133,64 @@ def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None
 
 
 def test_what_differs_between_cells_is_said(root: Path) -> None:
+    assert not report(root).notes
     put(root, "other", "sig", "ft", 0, (0.5, 0.5, 0.5), dataset__clean_ratio=0.2, commit="def")
+    put(root, "rate", "badnets", "anp", 0, (0.5, 0.5, 0.5), attack__rate=0.2)
     notes = report(root).notes
     assert "dataset.clean_ratio differs among these runs: 0.05, 0.2" in notes
-    assert "commits differ: abc, def" in notes
-    assert not any("attack.rate" in note or "seed" in note for note in notes)
+    assert "attack.rate differs among these runs: 0.1, 0.2" in notes, "within the section of badnets"
+    assert "commits differ: abc, def" in notes and len(notes) == 3
+
+
+def test_runs_with_the_same_seeds_are_never_averaged_nor_lost(root: Path) -> None:
+    one, two = put(root, "p1", "sig", "ft", 0, (0.5, 0.5, 0.5)), put(root, "p2", "sig", "ft", 0, (0.7, 0.5, 0.5))
+    for folder, precision in ((one, "bf16"), (two, "fp32")):
+        file = folder / "metrics.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"precision": precision}))
+    found = next(section for section in report(root).sections if section.label == "sig")
+    assert {each.label: each.cells["acc"].summary.mean for each in found.lines if each.cells} == {
+        "ft precision=bf16": 0.5,
+        "ft precision=fp32": 0.7,
+    }
+    two.rename(root / "defend" / "twin")
+    file = root / "defend" / "twin" / "metrics.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"precision": "bf16"}))
+    found = next(section for section in report(root).sections if section.label == "sig")
+    assert {each.label for each in found.lines if each.cells} == {"ft p1", "ft twin"}, "nothing but the folder differs"
+
+
+def test_an_older_record_had_what_is_now_the_default(root: Path) -> None:
+    put(root, "tuned", "blend", "ft", 7, (0.1, 0.1, 0.1), tune=True)
+    labels = [each.label for each in report(root).sections[1].lines]
+    assert "ft tune=false" in labels and "ft tune=true" in labels
+
+
+def test_with_two_row_settings_a_row_is_compared_under_the_same_rest(root: Path) -> None:
+    for rate, asr in ((0.1, 0.5), (0.2, 0.9)):
+        for defense, gain in (("ft", 0.0), ("anp", 0.1)):
+            put(root, f"{rate}{defense}", "wanet", defense, 0, (0.5, asr - gain, 0.5), attack__rate=rate)
+    request = table.Request(output=str(root), rows="defense,attack.rate", against="ft")
+    made, _ = table.compose(request, {"attack": ["wanet"]})
+    gaps = {each.label: each.cells["asr"].difference for each in made.sections[0].lines}
+    assert all(gaps[f"anp {rate}"].mean == pytest.approx(-0.1) for rate in (0.1, 0.2))  # type: ignore[union-attr]
+    assert gaps["ft 0.1"] is None and gaps["ft 0.2"] is None
+
+
+def test_no_defense_is_left_out_of_the_comparison_and_an_option_called_none_is_not(root: Path) -> None:
+    for pseudo, asr in (("none", 0.5), ("mixed", 0.1)):
+        for seed in range(3):
+            put(root, f"{pseudo}{seed}", "wanet", "nba", seed, (0.5, asr, 0.5), defense__pseudo=pseudo)
+    made, _ = table.compose(table.Request(output=str(root), rows="defense.pseudo"), {"attack": ["wanet"]})
+    assert {each.label: each.cells["asr"].best for each in made.sections[0].lines} == {"none": False, "mixed": True}
+
+
+def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
+    request = table.Request(output=str(tmp_path), experiment="six_attacks")
+    made, layout = table.compose(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["0"]})
+    assert [each.label for section in made.sections for each in section.lines] == ["ft", "nba"]
+    assert layout.missing == [
+        f"nba defend --multirun attack=sig defense=ft,nba seed=0 +experiment=six_attacks output={tmp_path}"
+    ]
 
 
 def test_rows_and_columns_are_any_settings(root: Path) -> None:
@@ -162,6 +217,7 @@ def test_latex_balances_and_escapes() -> None:
     from nba_cli.render.plain import escape
 
     assert escape("50 % of a_b & #1 *") == r"\textbf{50 \% of a\_b \& \#1}"
+    assert escape("[learning]").startswith("{["), "not the length behind a row"
 
 
 class Page(html.parser.HTMLParser):
@@ -232,6 +288,10 @@ def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str
         (["against=nab"], "Did you mean 'nba'?"),
         (["experiment=six"], "there is no such experiment"),
         (["stage=defence"], "Did you mean 'defend'?"),
+        (["rows=defence"], "Did you mean 'defense'?"),
+        (["cols=atack"], "Did you mean 'attack'?"),
+        (["figures=acc,arr"], "Did you mean"),
+        (["format=csv", "compare=x.csv"], "no place in CSV"),
     ],
 )
 def test_bad_words_are_refused(root: Path, words: list[str], said: str) -> None:
@@ -247,8 +307,6 @@ def test_a_file_is_written_in_the_form_that_its_ending_says(root: Path, tmp_path
 
 @pytest.mark.parametrize("name", experiments.names())
 def test_every_experiment_lists_its_jobs(name: str, tmp_path: Path) -> None:
-    if name == "demo":
-        return
     found = experiments.load(name, str(tmp_path))
     assert found.command.split() == ["nba", "defend", f"+experiment={name}"] and len(found.question) > 20
     assert len({job.folders for job in found.jobs}) == len(found.jobs) >= 3, "no job twice"

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from nba_cli.pivot import Report
 from nba_cli.render.html import html
 from nba_cli.render.layout import Layout
 from nba_cli.render.plain import csv, latex, markdown
+from nba_cli.report import Report
 
 FORMS: dict[str, Callable[[Report, Layout], str]] = {
     "markdown": markdown,

@@ -6,9 +6,9 @@ import base64
 from html import escape
 from importlib import resources
 
-from nba_cli.pivot import Line, Report, Section
 from nba_cli.render.layout import MISSING, Layout, blocks, headings, remarks, title
 from nba_cli.render.scatter import Point, mark, scatter, ticks
+from nba_cli.report import Line, Report, Section
 
 
 def html(report: Report, layout: Layout) -> str:
@@ -19,7 +19,7 @@ def html(report: Report, layout: Layout) -> str:
     parts = [f"<header><h1>{escape(layout.title)}</h1>"]
     parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout)]
     parts += [f"<pre>{escape(layout.command)}</pre>"] if layout.command else []
-    parts += ["</header>", "<main>", *pictures(report, layout), *charts(report), *table(report, layout)]
+    parts += ["</header>", "<main>", *pictures(layout), *charts(report), *table(report, layout)]
     if layout.missing:
         parts += ["<h2>Missing</h2><p>These commands fill the missing cells.</p>"]
         parts += [f"<pre>{escape(chr(10).join(layout.missing))}</pre>"]
@@ -31,14 +31,13 @@ def html(report: Report, layout: Layout) -> str:
     )
 
 
-def pictures(report: Report, layout: Layout) -> list[str]:
+def pictures(layout: Layout) -> list[str]:
     """The triggers, where there are pictures of them."""
-    shown = [section.label for section in report.sections if section.label in layout.pictures]
-    if not shown:
+    if not layout.pictures:
         return []
     figures = []
-    for label in shown:
-        data = base64.b64encode(layout.pictures[label]).decode()
+    for label, picture in layout.pictures.items():
+        data = base64.b64encode(picture).decode()
         name = escape(label)
         figures.append(f'<figure><img alt="trigger of {name}" src="data:image/png;base64,{data}"><figcaption>{name}')
         figures.append("</figcaption></figure>")
@@ -105,4 +104,4 @@ def table(report: Report, layout: Layout) -> list[str]:
 
 
 def styled(word: str) -> str:
-    return f"<td class=best>{escape(word[:-2])}</td>" if word.endswith(" *") else f"<td>{escape(word)}</td>"
+    return f"<td class=best>{escape(word)}</td>" if word.endswith(" *") else f"<td>{escape(word)}</td>"

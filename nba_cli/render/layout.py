@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nba_cli.pivot import Cell, Line, Report
 from nba_cli.published import Published
+from nba_cli.report import Cell, Line, Report
 from nba_cli.stats import Difference
 
 TITLES = {
@@ -28,8 +28,8 @@ TITLES = {
 SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
 MISSING = "missing"
 LEGEND = (
-    "ACC, ASR, RA, DER in percent; mean ± standard deviation over n seeds. * is better than every other row of its "
-    "section: the paired difference has a 95 % interval that excludes 0."
+    "ACC, ASR, RA, DER in percent; mean ± standard deviation over n seeds. * is better than every other defense in its "
+    "place: the paired difference has a 95 % interval that excludes 0. No defense at all (none) does not compete."
 )
 
 
@@ -44,7 +44,7 @@ class Layout:
         legend: what the figures are
         missing: command lines that fill the missing cells
         published: label of a section and of a line -> what others published for it
-        pictures: label of a section -> PNG of its trigger
+        pictures: name of an attack -> PNG of its trigger
     """
 
     title: str = "Results"
@@ -78,14 +78,15 @@ def cell(figure: str, found: Cell | None) -> str:
     return text + (" *" if found.best else "")
 
 
-def gap(figure: str, found: Difference | None) -> str:
-    """Mean paired difference, with its interval where there is one."""
+def gap(figure: str, found: Difference | None, n: int) -> str:
+    """Mean paired difference, with its interval where there is one, and its pairs where they are not `n`."""
     if found is None:
         return ""
     text = ("+" if found.mean >= 0 else "") + number(figure, found.mean)
+    pairs = f" (n={found.n})" if found.n != n else ""
     if found.low is None or found.high is None:
-        return text
-    return f"{text} [{number(figure, found.low)}, {number(figure, found.high)}]"
+        return text + pairs
+    return f"{text} [{number(figure, found.low)}, {number(figure, found.high)}]" + pairs
 
 
 def title(figure: str) -> str:
@@ -108,7 +109,10 @@ def words(report: Report, line: Line) -> list[str]:
     if not line.results:
         return [line.label, "0", *([MISSING] * len(report.figures)), *([""] * len(compared(report)))]
     cells = [cell(figure, line.cells.get(figure)) for figure in report.figures]
-    gaps = [gap(figure, line.cells[figure].difference) if figure in line.cells else "" for figure in compared(report)]
+    gaps = [
+        gap(figure, line.cells[figure].difference, line.n) if figure in line.cells else ""
+        for figure in compared(report)
+    ]
     return [line.label, str(line.n), *cells, *gaps]
 
 

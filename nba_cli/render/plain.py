@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv as writer
 import io
 
-from nba_cli.pivot import Report
 from nba_cli.render.layout import Layout, blocks, headings, remarks
+from nba_cli.report import Report
 
 
 def markdown(report: Report, layout: Layout) -> str:
@@ -25,7 +25,7 @@ def csv(report: Report, layout: Layout) -> str:
     """For programs: a line per cell and figure, unrounded, shares in [0,1], with the folders behind it."""
     text = io.StringIO()
     out = writer.writer(text, lineterminator="\n")
-    names = ("n", "mean", "std", "best", "difference", "low", "high")
+    names = ("n", "mean", "std", "best", "pairs", "difference", "low", "high")
     out.writerow([*(f"col {c}" for c in report.cols), *(f"row {r}" for r in report.rows), "figure", *names, "runs"])
     for section in report.sections:
         for line in section.lines:
@@ -35,7 +35,7 @@ def csv(report: Report, layout: Layout) -> str:
                 out.writerow([*section.key, *own, "", 0, *([""] * len(names))])
             for figure, cell in line.cells.items():
                 found, gap = cell.summary, cell.difference
-                interval = [gap.mean, gap.low, gap.high] if gap else ["", "", ""]
+                interval = [gap.n, gap.mean, gap.low, gap.high] if gap else [""] * 4
                 folders = " ".join(result.folder.name for result in line.results)
                 spread = "" if found.std is None else found.std
                 out.writerow([*section.key, *own, figure, found.n, found.mean, spread, cell.best, *interval, folders])
@@ -44,7 +44,7 @@ def csv(report: Report, layout: Layout) -> str:
 
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "Δ": r"$\Delta$", "—": "--", "…": r"\dots{}",
+    "±": r"$\pm$", "Δ": r"$\Delta$", "—": "--", "…": r"\dots{}", "[": "{[}",
 }  # fmt: skip
 
 
@@ -59,7 +59,8 @@ def latex(report: Report, layout: Layout) -> str:
     """A booktabs table, to be put in with \\input; bold where the other forms have a star."""
     titles = headings(report)
     width = len(titles)
-    lines = [f"% {text}" for text in (layout.command, *remarks(report, layout), *layout.missing) if text]
+    said = [text.replace("* is", "Bold is") for text in remarks(report, layout)]
+    lines = [f"% {text}" for text in (layout.command, *said, *layout.missing) if text]
     lines += [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}", r"\toprule"]
     lines.append(" & ".join(map(escape, titles)) + r" \\")
     for section, rows in blocks(report, layout):

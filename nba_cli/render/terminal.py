@@ -5,15 +5,17 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from nba_cli.pivot import Report
 from nba_cli.render.layout import MISSING, Layout, blocks, headings
+from nba_cli.report import Report
 
 
 def table(report: Report, layout: Layout) -> Table:
     """Sections under their headings, the best in bold, what is missing in yellow."""
-    made = Table(box=None, padding=(0, 1), header_style="bold", title=layout.title or None, title_justify="left")
+    made = Table(
+        box=None, padding=(0, 1), header_style="bold", title=escape(layout.title) or None, title_justify="left"
+    )
     for position, heading in enumerate(headings(report)):
-        made.add_column(heading, justify="left" if position == 0 else "right")
+        made.add_column(escape(heading), justify="left" if position == 0 else "right")
     for number, (section, lines) in enumerate(blocks(report, layout)):
         if number:
             made.add_row()
