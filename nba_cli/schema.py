@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from omegaconf import MISSING
@@ -157,8 +158,12 @@ def as_clean(run: AttackRun) -> AttackRun:
     return as_attack(run, attack=NoAttack())
 
 
+@cache
 def register() -> None:
-    """Make every class known to Hydra under hydra/schema, a hidden group, so that glob(*) sees the YAML files only."""
+    """Make every class known to Hydra under hydra/schema, a hidden group, so that glob(*) sees the YAML files only.
+
+    Once a process: each job of a sweep asks for it.
+    """
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()

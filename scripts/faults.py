@@ -37,7 +37,7 @@ def data(file: Path) -> None:
 
 def sweep(file: Path, out: Path) -> list[str]:
     settings = ["victim.depth=10", "train.epochs=12", "train.batch=40", "attack.rate=0.2", "dataset.clean_ratio=0.3"]
-    swept = ["attack=badnets,blend", "defense=none,ft,clp", "seed=0,1"]
+    swept = ["attack=badnets,blend", "defense=none,ft,clp", "seed=range(6)"]
     where = ["dataset=npz", f"dataset.path={file}", f"output={out}", "reference=false"]
     return [*NBA, "defend", "--multirun", "hydra/launcher=parallel", *where, *settings, *swept]
 
@@ -91,7 +91,7 @@ def main() -> None:
         for number in range(1, ROUNDS + 1):
             mode = rng.choice(["all", "worker", "parent"])
             process = subprocess.Popen(sweep(file, struck), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            pause = rng.uniform(3, max(6, took / 2))
+            pause = rng.uniform(4, 4 + took / 8)
             try:
                 process.wait(pause)
                 count = 0

@@ -246,20 +246,19 @@ def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
     assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. README" in text
 
 
-def test_a_killed_worker_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_worker_is_one_line_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nba_cli import cli
 
     class TerminatedWorkerError(Exception):
         pass
 
-    def die(*_: object) -> int:
+    def die(command: str, arguments: list[str]) -> int:
         raise TerminatedWorkerError("a dump of many lines")
 
-    cli.RUNNERS["doctor"], kept = die, cli.RUNNERS["doctor"]
-    try:
-        assert cli.launch("doctor", []) == 1
-    finally:
-        cli.RUNNERS["doctor"] = kept
+    monkeypatch.setitem(cli.RUNNERS, "doctor", die)
+    assert cli.launch("doctor", []) == 1
     assert capsys.readouterr().err.startswith("nba: a worker process was killed")
 
 
