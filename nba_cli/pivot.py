@@ -106,17 +106,23 @@ def filled(made: Line, values: dict[str, dict[Unit, float]]) -> Line:
 
 
 def average(sections: Sequence[Section]) -> Section:
-    """Over all sections, seed by seed: a line has the figures that every section has for the same seeds."""
+    """Over all sections, seed by seed: a line has the figures that it has in every section for the same seeds.
+
+    A section that knows no such figure is left out: a clean model has no ASR.
+    """
+    having = [{name for line in section.lines for name in line.values} for section in sections]
     lines = []
     for column in zip(*(section.lines for section in sections), strict=True):
         values: dict[str, dict[Unit, float]] = {}
-        for figure, first in column[0].values.items():
-            tables = [each.values.get(figure, {}) for each in column]
-            units = [unit for unit in first if all(unit in table for table in tables)]
+        for figure in dict.fromkeys(name for each in column for name in each.values):
+            tables = [each.values.get(figure, {}) for each, own in zip(column, having, strict=True) if figure in own]
+            units = [unit for unit in tables[0] if all(unit in table for table in tables)]
             values[figure] = {unit: sum(table[unit] for table in tables) / len(tables) for unit in units}
         results = [result for each in column for result in each.results]
         lines.append(filled(Line(column[0].label, column[0].key, results), values))
-    return Section(f"average of {len(sections)}", (), lines)
+    fewer = {name: n for name in set().union(*having) if (n := sum(name in own for own in having)) < len(sections)}
+    but = f" ({', '.join(f'{name}: of {n}' for name, n in sorted(fewer.items()))})" if fewer else ""
+    return Section(f"average of {len(sections)}{but}", (), lines)
 
 
 def notes(results: Sequence[Result], rows: Sequence[str], cols: Sequence[str], split: Sequence[str]) -> list[str]:
