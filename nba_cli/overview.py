@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -23,7 +22,6 @@ class Overview:
         self.journal, self.total, self.parallel = journal, total, parallel
         self.ended: dict[int, Job] = {}
         self.running = 0
-        self.began = time.monotonic()
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         columns = (TextColumn("all jobs  "), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))

@@ -49,20 +49,14 @@ def show(arguments: Sequence[str]) -> None:
     Raises:
         Refused: matplotlib is not installed, an unknown option, or no run that fits.
     """
-    given, filters = {}, {}
-    for word in arguments:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise Refused(f"nba plot {word}: options are written option=value. nba plot --help lists them.")
-        (given if name in OPTIONS else filters)[name] = value
+    given, filters = results.asked("plot", arguments, OPTIONS)
     kind = given.get("kind", "sweep" if "x" in given else "training")
     if kind not in KINDS:
         raise Refused(f"kind={kind}: there is no such plot. {did_you_mean(kind, KINDS)}")
     root = Path(given.get("output", "runs"))
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
-    found = results.matching(results.read(root), {name: [value] if value.startswith("[") else value.split(",")
-                                                  for name, value in filters.items()})  # fmt: skip
+    found = results.matching(results.read(root), filters)
     if not found:
         raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
     try:

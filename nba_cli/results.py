@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from nba_cli import runs, schema
+from nba_cli.errors import Refused
 
 SEEDS = ("seed", "defense_seed", "dataset.clean_seed")
 """Runs that differ in these alone are repetitions of one another."""
@@ -63,11 +64,10 @@ class Result:
 @cache
 def defaults(stage: str, kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The settings of a run of these kinds that nobody touched, by dotted path; of kinds that are registered."""
-    run = schema.RUNS[stage] if stage != "evaluate" else schema.AttackRun
-    fields = {field.name: field for field in dataclasses.fields(run) if field.name not in schema.GROUPS}
-    plain = {name: runs.describe(runs.standard(field)) for name, field in fields.items()}
-    if stage == "evaluate":  # of bare weights nobody knows how they were trained
-        plain = {}
+    plain: dict[str, Any] = {}
+    if stage != "evaluate":  # of bare weights nobody knows how they were trained
+        fields = [field for field in dataclasses.fields(schema.RUNS[stage]) if field.name not in schema.GROUPS]
+        plain = {field.name: runs.describe(runs.standard(field)) for field in fields}
     for group, kind in kinds:
         if kind in schema.GROUPS[group]:
             plain[group] = {"kind": kind} | {
@@ -80,7 +80,7 @@ def defaults(stage: str, kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
     """Nested settings by dotted path; a part's own path ("attack") gives its name, that of a victim its label."""
     flat = dict(flatten(settings))
-    for part in ("attack", "dataset", "defense", "victim"):
+    for part in schema.GROUPS:
         if f"{part}.kind" in flat:
             flat[part] = flat.pop(f"{part}.kind")
     return flat | ({"victim": victim} if victim else {})
@@ -124,11 +124,29 @@ def matching(results: Iterable[Result], filters: Mapping[str, Sequence[str]]) ->
     ]
 
 
-def differing(results: Sequence[Result], names: Iterable[str] | None = None) -> dict[str, list[Any]]:
+def asked(command: str, words: Iterable[str], options: Container[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """`option=value` words of a command -> (its options, the settings to filter by).
+
+    Raises:
+        Refused: a word without "=".
+    """
+    given: dict[str, str] = {}
+    filters: dict[str, list[str]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
+        if name in options:
+            given[name] = value
+        else:
+            filters[name] = [value] if value.startswith("[") else value.split(",")
+    return given, filters
+
+
+def differing(results: Sequence[Result]) -> dict[str, list[Any]]:
     """Setting -> its values, of those settings in which results differ: seeds and idle ones left out."""
-    names = names if names is not None else dict.fromkeys(name for result in results for name in result.settings)
     found: dict[str, list[Any]] = {}
-    for name in names:
+    for name in dict.fromkeys(name for result in results for name in result.settings):
         if name in SEEDS or name in IDLE:
             continue
         values = {text(result.settings.get(name)): result.settings.get(name) for result in results}

@@ -64,7 +64,8 @@ def show(arguments: Sequence[str]) -> None:
     Raises:
         Refused: an unknown option or setting, no run that fits, or a file that cannot be written.
     """
-    request, filters = parse(arguments)
+    given, filters = results.asked("table", arguments, OPTIONS)
+    request = Request(**given)
     form = request.format or ENDINGS.get(Path(request.file or "").suffix[1:], "terminal")
     if form not in (*FORMS, "terminal"):
         raise Refused(f"format={form}: there is no such format. {did_you_mean(form, (*FORMS, 'terminal'))}")
@@ -91,19 +92,6 @@ def show(arguments: Sequence[str]) -> None:
 
 def said_missing(layout: Layout) -> list[str]:
     return ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
-
-
-def parse(arguments: Sequence[str]) -> tuple[Request, dict[str, list[str]]]:
-    given, filters = {}, {}
-    for word in arguments:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise Refused(f"nba table {word}: options are written option=value. nba table --help lists them.")
-        if name in OPTIONS:
-            given[name] = value
-        else:
-            filters[name] = [value] if value.startswith("[") else value.split(",")
-    return Request(**given), filters
 
 
 def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, Layout]:

@@ -158,7 +158,7 @@ def fit(
             if ended and checkpoint:  # after the report: a line too many is dropped on resume, a missing one is lost
                 checkpoints.save(checkpoint, state, generator, device, step + 1, scalars["seconds"])
     if plan.average is not None:
-        model.load_state_dict(state["average"].module.state_dict())
+        model.load_state_dict(kept.state_dict())
     return model
 
 
