@@ -73,6 +73,11 @@ def read(path: Path) -> Foreign:
     """
     if path.suffix == ".safetensors" or not path.is_file():
         return Foreign(tensors=weights.read(path))
+    with path.open("rb") as file:
+        start = file.read(4)
+        zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
+        if not zipped and start[:1] != b"\x80":  # before torch 1.6 a bare pickle
+            raise Refused(f"{path}: not a PyTorch file. Give what torch.save(model.state_dict(), 'weights.pt') wrote.")
     try:
         with torch.serialization.safe_globals(numpy_reconstruction()):
             payload = torch.load(path, map_location="cpu", weights_only=True)

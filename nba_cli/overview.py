@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nba_cli import logs, tables
-from nba_cli.sweeps import Job, Journal, commands
+from nba_cli.sweeps import CHOICE, Job, Journal, commands
 
 EVERY = 0.5  # seconds between looks at the journal
 LISTED = 40  # runs that the closing table shows
@@ -101,6 +101,11 @@ def conclude(journal: Journal, options: list[str]) -> int:
         logs.print_table(tables.side_by_side(dict.fromkeys(measured[:LISTED])))
         if len(measured) > LISTED:
             logs.LOG.info(f"… and {len(measured) - LISTED} more: nba table shows them all")
+    choice = journal.folder / CHOICE
+    if choice.is_file():
+        logs.LOG.info(f"what the sweeper chose, kept in {choice}:")
+        for line in choice.read_text(encoding="utf-8").splitlines():
+            logs.LOG.info(f"  {line}")
     bad = [job for job in jobs if job.state in ("failed", "refused", "running")]
     if bad:
         logs.LOG.error(f"{len(bad)} of {about['total'] or len(jobs)} jobs failed:")

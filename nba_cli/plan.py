@@ -77,7 +77,9 @@ class Plan:
         )
 
     def steps_per_epoch(self, count: int) -> int:
-        return math.ceil(count / self.batch)
+        """Batches of `count` images. A last one alone joins the batch before: batch norm makes nothing of one image."""
+        full, rest = divmod(count, self.batch)
+        return full + (rest > 1 or full == 0)
 
     def total(self, count: int) -> int:
         """Optimizer steps on `count` images."""

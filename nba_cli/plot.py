@@ -56,7 +56,7 @@ def show(arguments: Sequence[str]) -> None:
     root = Path(given.get("output", "runs"))
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
-    found = results.matching(results.read(root), filters)
+    found = results.fitting("plot", results.read(root), filters, OPTIONS)
     if not found:
         raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nba_cli import runs, schema
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, did_you_mean
 
 SEEDS = ("seed", "defense_seed", "dataset.clean_seed")
 """Runs that differ in these alone are repetitions of one another."""
@@ -115,15 +115,6 @@ def text(value: Any) -> str:
     return "[" + ",".join(map(text, value)) + "]" if isinstance(value, list) else str(value)
 
 
-def matching(results: Iterable[Result], filters: Mapping[str, Sequence[str]]) -> list[Result]:
-    """The results whose settings have one of the values that are asked for, as text."""
-    return [
-        result
-        for result in results
-        if all(text(result.settings.get(name)) in wanted for name, wanted in filters.items())
-    ]
-
-
 def asked(command: str, words: Iterable[str], options: Container[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """`option=value` words of a command -> (its options, the settings to filter by).
 
@@ -141,6 +132,24 @@ def asked(command: str, words: Iterable[str], options: Container[str]) -> tuple[
         else:
             filters[name] = [value] if value.startswith("[") else value.split(",")
     return given, filters
+
+
+def fitting(
+    command: str, found: list[Result], filters: Mapping[str, Sequence[str]], options: Iterable[str]
+) -> list[Result]:
+    """The results whose settings have one of the values that are asked for, as text.
+
+    Raises:
+        Refused: a filter that is a setting of none of them; `options` of the command are suggested too.
+    """
+    known = {name for result in found for name in result.settings}
+    for name in filters:
+        if found and name not in known:
+            near = did_you_mean(name, known | set(options))
+            raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
+    return [
+        result for result in found if all(text(result.settings.get(name)) in wanted for name, wanted in filters.items())
+    ]
 
 
 def differing(results: Sequence[Result]) -> dict[str, list[Any]]:

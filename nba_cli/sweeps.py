@@ -23,6 +23,7 @@ from nba_cli import files
 from nba_cli.logs import LOG
 
 FOLDER = ".sweeps"  # below the folder of all runs
+CHOICE = "optimization_results.yaml"  # what a sweeper that chooses settings leaves in the journal's folder
 
 
 @dataclass(kw_only=True)
@@ -74,11 +75,13 @@ class Journal:
         files.write(self.folder / "sweep.json", json.dumps(about))
 
     def close(self) -> None:
-        """End: a sweep whose jobs all finished leaves its runs and nothing else."""
+        """End: a sweep whose jobs all finished leaves its runs, and what its sweeper chose."""
         jobs, total = self.jobs(), self.about.get("total")
         done = all(job.state in ("finished", "skipped") for job in jobs) and total in (None, len(jobs))
         self.lock.release()
-        if done:
+        if done and (self.folder / CHOICE).is_file():
+            self.remove()
+        elif done:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:

@@ -98,7 +98,7 @@ def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, La
     """The table that is asked for."""
     root = Path(request.output)
     experiment = experiments.load(request.experiment, request.output) if request.experiment else None
-    found = fitting(chosen(request, root, experiment), filters)
+    found = results.fitting("table", chosen(request, root, experiment), filters, OPTIONS)
     if not found and experiment is None:
         raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
     experiment = experiment.only(filters) if experiment else None
@@ -155,20 +155,6 @@ def public(file: str | None, report: Report) -> dict[tuple[str, str], list[Publi
     if not any(found.values()):
         logs.LOG.warning(f"compare={file}: none of its rows is for these attacks, defenses and data sets")
     return found
-
-
-def fitting(found: list[Result], filters: dict[str, list[str]]) -> list[Result]:
-    """Those with the settings that are asked for.
-
-    Raises:
-        Refused: none of the runs has such a setting.
-    """
-    known = {name for result in found for name in result.settings}
-    for name in filters:
-        if found and name not in known:
-            near = did_you_mean(name, known | set(OPTIONS))
-            raise Refused(f"{name}: no option of nba table, and no setting of these runs. {near}")
-    return results.matching(found, filters)
 
 
 def chosen(request: Request, root: Path, experiment: Experiment | None) -> list[Result]:

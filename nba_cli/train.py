@@ -125,7 +125,8 @@ def fit(
             if position == 0:
                 order = torch.randperm(len(data), generator=generator, device=device)
                 loss_sum, hits, seen = torch.zeros_like(loss_sum), torch.zeros_like(hits), 0
-            images, y = data.batch(order[position * plan.batch : (position + 1) * plan.batch], device)
+            end = (position + 1) * plan.batch if position < per_epoch - 1 else len(data)
+            images, y = data.batch(order[position * plan.batch : end], device)
             x = augment(images, generator)
             with devices.autocast(device, dtype):
                 loss, logits = objective(model, x, y)

@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 
 NBA = [sys.executable, "-c", "from nba_cli.cli import main; main()"]
-LAUNCHERS = {"basic": [], "joblib": ["hydra/launcher=parallel"], "submitit": ["hydra/launcher=processes"]}
+LAUNCHERS = {
+    "basic": [],
+    "joblib": ["hydra/launcher=parallel"],
+    "submitit": ["hydra/launcher=processes", "hydra.sweeper.max_batch_size=2"],
+}
 
 
 def launch(jobs: int, folder: Path) -> None:

@@ -134,6 +134,7 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["kind=pie"], "there is no such plot"),
         (["x"], "option=value"),
         (["attack=wanet"], "no finished run that fits"),
+        (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
         (["kind=sweep"], "needs x=SETTING"),
         (["x=defense.bta"], "none of these runs has this setting"),
     ],

@@ -191,9 +191,17 @@ def test_whole_modules_and_other_things_are_refused_with_the_way_to_convert_them
     torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "none.pt")
     with pytest.raises(Refused, match=r"no state dict in it \(a dict with optimizer, epoch\)"):
         foreign.read(tmp_path / "none.pt")
-    (tmp_path / "damaged.pt").write_bytes(b"PK\x03\x04 damaged")
-    with pytest.raises(Refused, match=r"not a readable PyTorch file|would run its code"):
+    torch.save({"a": torch.ones(9)}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for content in (b"PK\x03\x04 damaged", whole[:-30], b"a text, not weights", b""):
+        (tmp_path / "damaged.pt").write_bytes(content)
+        with pytest.raises(Refused, match="not a PyTorch file"):
+            foreign.read(tmp_path / "damaged.pt")
+    (tmp_path / "damaged.pt").write_bytes(whole.replace(b"data.pkl", b"data.pkm"))
+    with pytest.raises(Refused, match="not a readable PyTorch file"):
         foreign.read(tmp_path / "damaged.pt")
+    torch.save({"a": torch.ones(9)}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    assert foreign.read(tmp_path / "legacy.pt").tensors["a"].shape == (9,)
     with pytest.raises(Refused, match="no such file"):
         foreign.read(tmp_path / "absent.pt")
     torch.save({"model_name": "vit_b_16", "model": {"a": torch.ones(1)}}, tmp_path / "vit.pt")

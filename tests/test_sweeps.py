@@ -116,6 +116,19 @@ def test_journal_keeps_jobs_and_forgets_older_journals_of_the_same_command(tmp_p
     assert not new.folder.exists(), "all finished: nothing to remember"
 
 
+def test_what_a_sweeper_chose_is_shown_and_stays(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(tmp_path / "tuned")
+    journal.open("defend", ["tune=true"], [], 1)
+    journal.note(Job(number=0, overrides=[], state="finished"))
+    choice = journal.folder / "optimization_results.yaml"  # as the Optuna sweeper names it
+    choice.write_text("best_params:\n  defense.beta: 1.5\n")
+    logs.setup()
+    assert overview.conclude(journal, []) == 0
+    journal.close()
+    assert f"{choice}:\n  best_params:\n    defense.beta: 1.5" in capfd.readouterr().out
+    assert [path.name for path in journal.folder.iterdir()] == [choice.name] and sweeps.journals(tmp_path) == []
+
+
 def test_time_left_counts_only_jobs_that_had_something_to_do() -> None:
     ended = [Job(number=k, overrides=[], seconds=seconds) for k, seconds in enumerate((0.1, 0.2, 60.0, 120.0))]
     assert overview.remaining(ended, 2, 10) == 90 * 6 / 2

@@ -115,6 +115,20 @@ def test_every_image_is_seen_once_an_epoch() -> None:
     assert seen[:10] != seen[10:], "a new order every epoch"
 
 
+def test_a_last_image_joins_the_batch_before() -> None:
+    """Batch norm on maps of one pixel refuses a batch of one image."""
+    for count, wanted in ((9, [4, 5]), (8, [4, 4]), (10, [4, 4, 2]), (1, [1])):
+        sizes: list[int] = []
+        data = Data(torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.zeros(count).long())
+
+        def watch(images: torch.Tensor, _: torch.Generator, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(len(images))
+            return images.float() / 255
+
+        fit(Linear(), data, Plan(epochs=2, batch=4), augment=watch, generator=torch.Generator())
+        assert sizes == wanted * 2
+
+
 def test_clip_bounds_the_step() -> None:
     model, plan = (
         Linear(),

@@ -87,7 +87,10 @@ class MCR(Defense):
 
 @torch.no_grad()
 def refresh(model: nn.Module, data: Data, dtype: torch.dtype, batch: int = 250) -> None:
-    """Set the running statistics of all batch norms to averages over `data`, unaugmented."""
+    """Set the running statistics of all batch norms to averages over `data`, unaugmented.
+
+    A last batch of one image is left out: batch norm on maps of one pixel makes nothing of it.
+    """
     device = next(model.parameters()).device
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -96,8 +99,9 @@ def refresh(model: nn.Module, data: Data, dtype: torch.dtype, batch: int = 250) 
         norm.momentum = None  # a cumulative average
     training = model.training
     model.train()
+    count = len(data) - (len(data) % batch == 1)
     with devices.autocast(device, dtype):
-        for images in data.images.split(batch):
+        for images in data.images[:count].split(batch):
             model(to_float(images.to(device)))
     model.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
