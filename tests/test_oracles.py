@@ -177,20 +177,29 @@ def test_ibaus_hypergradient_on_a_quadratic() -> None:
 
 
 def test_ibaus_objective_carries_the_hypergradient(tiny: Data) -> None:
-    model, attack = network(tiny).train(), IBAU(inner=2, iterations=2)
+    """A third of the batch carries the perturbation, which climbs on all of it; portion = 1 is the paper's loss."""
     x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
-    loss, _ = attack.objective(model, x, y)
-    loss.backward()
-    model.eval()
-    outer = lambda d: F.cross_entropy(model(x + d), y)  # noqa: E731
-    inner = lambda d: outer(d) - attack.decay * d.square().sum()  # noqa: E731
-    delta = attack.climb(inner, torch.zeros_like(x[:1]))
-    assert outer(delta) > outer(torch.zeros_like(delta)), "the perturbation climbs"
-    assert loss.item() == pytest.approx(outer(delta).item(), rel=1e-5)
-    weights = list(model.parameters())
-    _, slopes = hypergradient(outer, inner, delta, weights, attack.step, attack.iterations)
-    for weight, slope in zip(weights, slopes, strict=True):
-        assert weight.grad is not None and torch.allclose(weight.grad, slope, atol=1e-5)
+    for portion, carry in ((1 / 3, 4), (1.0, 12)):
+        model, attack = network(tiny).train(), IBAU(inner=2, iterations=2, portion=portion)
+        loss, _ = attack.objective(model, x, y)
+        loss.backward()
+        model.eval()
+
+        def outer(d: Tensor, count: int = carry, model: nn.Module = model) -> Tensor:
+            return F.cross_entropy(model(x[:count] + d), y[:count])
+
+        def inner(d: Tensor, count: int = carry, decay: float = attack.decay) -> Tensor:
+            return outer(d, count) - decay * d.square().sum()
+
+        delta = attack.climb(lambda d: inner(d, 12), torch.zeros_like(x[:1]))
+        assert outer(delta, 12) > outer(torch.zeros_like(delta), 12), "the perturbation climbs"
+        weights = list(model.parameters())
+        clean = F.cross_entropy(model(x[carry:]), y[carry:], reduction="sum")
+        assert loss.item() == pytest.approx((clean + carry * outer(delta)).item() / 12, rel=1e-5)
+        plain = torch.autograd.grad(clean, weights)
+        _, slopes = hypergradient(outer, inner, delta, weights, attack.step, attack.iterations)
+        for weight, one, two in zip(weights, plain, slopes, strict=True):
+            assert weight.grad is not None and torch.allclose(weight.grad, (one + carry * two) / 12, atol=1e-5)
 
 
 def test_mcrs_curve_by_hand(tiny: Data) -> None:
@@ -233,6 +242,8 @@ def test_fresh_statistics_are_those_of_the_data(tiny: Data) -> None:
     assert torch.allclose(norm.running_mean, x.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(norm.running_var, x.var((0, 2, 3)), rtol=0.01)
     assert norm.momentum == 0.1 and not model.training
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)).eval()
+    refresh(pooled, tiny, torch.float32, batch=len(tiny) - 1)  # one image is left, on maps of one pixel
 
 
 def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:

@@ -203,7 +203,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/nad": (2, "5559"),
     "defense/anp": (1, "e095"),
     "defense/argd": (2, "a2f6"),
-    "defense/ibau": (2, "33ac"),
+    "defense/ibau": (3, "600d"),
     "defense/ftsam": (2, "09f5"),
     "defense/sau": (1, "d2a3"),
     "defense/clp": (1, "e3ec"),
