@@ -16,6 +16,7 @@ from nba_cli import plot, snapshots
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.plan import Plan
+from nba_cli.render.scatter import COLOURS, SHAPES, mark
 from nba_cli.train import Snapshot, fit, silent
 
 Run = Callable[..., tuple[int, str]]
@@ -120,6 +121,11 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
     first = (tmp_path / "figures" / "one.svg").read_bytes()
     plot.show([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
     assert (tmp_path / "figures" / "one.svg").read_bytes() == first
+
+
+def test_marks_of_a_page_differ() -> None:
+    every = [mark(kind, 0, 0) for kind in range(len(COLOURS) * len(SHAPES))]
+    assert len(set(every)) == len(every)
 
 
 def test_lines_differ_in_colour_dash_and_mark() -> None:

@@ -25,10 +25,10 @@ class Point:
 
 
 def mark(kind: int, x: float, y: float, size: float = 5) -> str:
-    """The SVG of one mark at pixel (x, y)."""
-    colour = COLOURS[kind % len(COLOURS)]
-    style = f'fill="{colour}" fill-opacity=".85" stroke="var(--paper)" stroke-width="1"'
-    shape = SHAPES[(kind + kind // len(COLOURS)) % len(SHAPES)]
+    """The SVG of one mark at pixel (x, y). The first 28 kinds differ in colour or shape, neighbours in both."""
+    cycle, number = divmod(kind, len(COLOURS))
+    style = f'fill="{COLOURS[number]}" fill-opacity=".85" stroke="var(--paper)" stroke-width="1"'
+    shape = SHAPES[(number + cycle) % len(SHAPES)]
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" {style}/>'
     if shape == "square":
