@@ -70,23 +70,23 @@ def install() -> None:
     logs.setup()
 
 
-def attack(cfg: DictConfig) -> str | float:
+def attack(cfg: DictConfig) -> str | float | None:
     return _perform("attack", cfg)
 
 
-def defend(cfg: DictConfig) -> str | float:
+def defend(cfg: DictConfig) -> str | float | None:
     return _perform("defend", cfg)
 
 
-def evaluate(cfg: DictConfig) -> str | float:
+def evaluate(cfg: DictConfig) -> str | float | None:
     return _perform("evaluate", cfg)
 
 
-def preview(cfg: DictConfig) -> str | float:
+def preview(cfg: DictConfig) -> str | float | None:
     return _perform("preview", cfg)
 
 
-TASKS: dict[str, Callable[[DictConfig], str | float]] = {
+TASKS: dict[str, Callable[[DictConfig], str | float | None]] = {
     "attack": attack,
     "defend": defend,
     "evaluate": evaluate,
@@ -94,7 +94,7 @@ TASKS: dict[str, Callable[[DictConfig], str | float]] = {
 }
 
 
-def _perform(stage: str, cfg: DictConfig) -> str | float:
+def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     hydra = HydraConfig.get()
@@ -107,7 +107,7 @@ def _perform(stage: str, cfg: DictConfig) -> str | float:
             (Path(cfg.output) / REFUSED).rmdir()
 
 
-def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
+def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float | None:
     """One job of a sweep: whatever becomes of it is written down, and the other jobs run."""
     journal = sweeps.Journal(Path(hydra.sweep.dir))
     job = journal.job(hydra.job.num, list(hydra.overrides.task))
@@ -125,6 +125,8 @@ def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
             run.device = devices.spread(job.number)
         if isinstance(getattr(run, "attack", None), Unknown) and getattr(run, "weights", None) is None:
             job.state, job.why = "skipped", "attack=unknown is for models from elsewhere"
+            with contextlib.suppress(OSError):  # Hydra made it; not empty where it holds an earlier run
+                Path(job.folder).rmdir()
         else:
             stages.perform(stage, run)
             job.state = "finished"
@@ -140,7 +142,7 @@ def _job(stage: str, cfg: DictConfig, hydra: Any) -> str | float:
     job.seconds = time.monotonic() - began
     journal.note(job)
     if getattr(cfg, "tune", False):  # a sweeper that chooses settings reads a number
-        return score(Path(job.folder)) if job.state == "finished" and job.folder else float("nan")
+        return score(Path(job.folder)) if job.state == "finished" and job.folder else None
     return job.folder or ""
 
 
@@ -184,6 +186,7 @@ class Sweep(Callback):
     def conclude(self) -> int:
         """Called when the sweep has ended or was broken off: shows how; returns the exit code."""
         Sweep.current = None
+        logs.console().quiet = False  # a launcher with one process may have run the jobs in this one
         self.view.stop()
         code = overview.conclude(self.journal, self.options)
         self.journal.close()

@@ -19,7 +19,7 @@ from nba_cli import app, runs, schema, sweeps
 from nba_cli.cli import conf_dir
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.results import SEEDS, named, text
+from nba_cli.results import SEEDS, among, named, text
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,23 @@ class Experiment:
         return [name for name in varied if name not in cols] or ["defense"], cols
 
     def only(self, filters: Mapping[str, Sequence[str]]) -> Experiment:
-        """The part of it whose settings have one of the values that are asked for."""
-        jobs = [job for job in self.jobs if all(job.settings.get(name) in wanted for name, wanted in filters.items())]
-        planned = {name: [v for v in values if v in filters.get(name, [v])] for name, values in self.planned.items()}
+        """The part of it whose settings have one of the values that are asked for.
+
+        Raises:
+            Refused: no job has.
+        """
+        jobs = [
+            job
+            for job in self.jobs
+            if all(among(job.settings.get(name, "null"), wanted) for name, wanted in filters.items())
+        ]
+        if not jobs:
+            said = " ".join(f"{name}={','.join(wanted)}" for name, wanted in filters.items())
+            raise Refused(f"experiment={self.name}: no job of it has {said}.")
+        planned = {
+            name: [value for value in values if among(value, filters.get(name, [value]))]
+            for name, values in self.planned.items()
+        }
         return replace(self, jobs=jobs, planned=planned)
 
 

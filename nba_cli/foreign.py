@@ -13,22 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from nba_cli import files, weights
 from nba_cli.errors import Refused
-from nba_cli.victims import VGG, MobileNetV2, PreActResNet18, ResNet, Victim
+from nba_cli.victims import PreActResNet18, Torchvision, Victim
 
 NESTS = ("state_dict", "model", "net")  # under which a state dict may lie
 PREFIXES = ("module.", "model.", "net.")  # which wrappers put before its names
-ARCHITECTURES: dict[str, Victim] = {
-    "preactresnet18": PreActResNet18(),
-    "resnet18": ResNet(depth=18),
-    "resnet34": ResNet(depth=34),
-    "vgg16_bn": VGG(depth=16),
-    "vgg19_bn": VGG(depth=19),
-    "mobilenet_v2": MobileNetV2(),
-}
-"""`model_name` of BackdoorBench's attack_result.pt -> victim."""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +32,7 @@ class Foreign:
         prefix: what stood before all names.
         nest: the key under which the state dict lay; None: at the top.
         payload: all that the file held, of a .pt file.
-        victim: the architecture that the file names, if it does.
+        model_name: the architecture that the file names, if it does.
         num_classes: the number of classes that the file names, if it does.
     """
 
@@ -48,8 +40,16 @@ class Foreign:
     prefix: str = ""
     nest: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
-    victim: Victim | None = None
+    model_name: str | None = None
     num_classes: int | None = None
+
+    @property
+    def victim(self) -> Victim | None:
+        """The victim that BackdoorBench means by `model_name`: its own PreActResNet18, else what torchvision builds.
+        None: it names none, or none that is known here."""
+        if self.model_name == "preactresnet18":
+            return PreActResNet18()
+        return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None
 
 
 def numpy_reconstruction() -> list[Any]:
@@ -73,12 +73,12 @@ def read(path: Path) -> Foreign:
     """
     if path.suffix == ".safetensors" or not path.is_file():
         return Foreign(tensors=weights.read(path))
-    with path.open("rb") as file:
-        start = file.read(4)
-        zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
         if not zipped and start[:1] != b"\x80":  # before torch 1.6 a bare pickle
             raise Refused(f"{path}: not a PyTorch file. Give what torch.save(model.state_dict(), 'weights.pt') wrote.")
-    try:
         with torch.serialization.safe_globals(numpy_reconstruction()):
             payload = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -94,14 +94,12 @@ def read(path: Path) -> Foreign:
         prefix += found
     tensors = {name.removeprefix(prefix): value for name, value in state.items()}
     model_name, num_classes = payload.get("model_name"), payload.get("num_classes")
-    if isinstance(model_name, str) and model_name not in ARCHITECTURES:
-        raise Refused(f"{path}: its model_name={model_name} is none that is known: {', '.join(sorted(ARCHITECTURES))}.")
     return Foreign(
         tensors=tensors,
         prefix=prefix,
         nest=nest,
         payload=payload,
-        victim=ARCHITECTURES[model_name] if isinstance(model_name, str) else None,
+        model_name=model_name if isinstance(model_name, str) else None,
         num_classes=int(num_classes) if isinstance(num_classes, int) else None,
     )
 

@@ -116,13 +116,16 @@ def name_of(result: Result, among: Sequence[Result]) -> str:
 
 def training(found: list[Result], given: dict[str, str]) -> None:
     """Loss and accuracy on training batches over epochs; the phases of a defense one after the other."""
+    histories = {result.folder: lines for result in found if (lines := lines_of(result.folder / "history.jsonl"))}
+    if not histories:
+        raise Refused("kind=training: none of these runs has a history.jsonl with epochs in it.")
     loss, accuracy = panels(["training loss", "accuracy on training batches, %"])
-    for number, result in enumerate(found):
-        history = lines_of(result.folder / "history.jsonl")
-        if history:
-            epochs = range(1, len(history) + 1)
-            loss.plot(epochs, [line["loss"] for line in history], label=name_of(result, found), **style(number))
-            accuracy.plot(epochs, [100 * line["acc"] for line in history], **style(number))
+    drawn = [result for result in found if result.folder in histories]
+    for number, result in enumerate(drawn):
+        history = histories[result.folder]
+        epochs = range(1, len(history) + 1)
+        loss.plot(epochs, [line["loss"] for line in history], label=name_of(result, drawn), **style(number))
+        accuracy.plot(epochs, [100 * line["acc"] for line in history], **style(number))
     for axes in (loss, accuracy):
         axes.set_xlabel("epoch")
     loss.legend(fontsize=7)
@@ -134,7 +137,11 @@ def defense(found: list[Result], given: dict[str, str]) -> None:
     if not curves:
         raise Refused("kind=defense: none of these runs has snapshots. Run nba defend … snapshots=true overwrite=true.")
     drawn = [result for result in found if result.folder in curves]
-    figures = [name for name in given.get("figures", "acc,asr,ra").split(",")]
+    figures = given.get("figures", "acc,asr,ra").split(",")
+    known = {name for points in curves.values() for point in points for name in point}
+    for figure in figures:
+        if figure not in known:
+            raise Refused(f"figures={figure}: the snapshots know no such figure. {did_you_mean(figure, known)}")
     for axes, figure in zip(panels([f"{title(figure)}, %" for figure in figures]), figures, strict=True):
         for number, result in enumerate(drawn):
             points = curves[result.folder]
@@ -162,6 +169,9 @@ def sweep(found: list[Result], given: dict[str, str]) -> None:
     if hidden := [name for name in results.differing(having) if name not in (x, split)]:
         logs.LOG.warning(f"these runs also differ in {', '.join(hidden)}: filter by one value, or set lines=…")
     figures = given.get("figures", "acc,asr,ra").split(",")
+    for figure in figures:
+        if all(result.figure(figure) is None for result in having):
+            raise Refused(f"figures={figure}: none of these runs has it. {did_you_mean(figure, results.SHORT)}")
     for axes, figure in zip(panels([title(figure) for figure in figures]), figures, strict=True):
         for number, value in enumerate(dict.fromkeys(text(result.settings.get(split)) for result in having)):
             own = [result for result in having if text(result.settings.get(split)) == value]

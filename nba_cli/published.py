@@ -4,6 +4,7 @@ ra."""
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +28,19 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Published:
-    """One published row; figures in [0,1], None where it gives none."""
+    """One published row; the figures that it gives, and the poison rate or None, in [0,1]."""
 
     source: str
     dataset: str
     victim: str
     attack: str
     defense: str
-    rate: float
+    rate: float | None
     figures: dict[str, float]
 
     @property
     def label(self) -> str:
-        return f"{self.source}: {self.victim}, {100 * self.rate:g} %"
+        return f"{self.source}: {self.victim}" + (f", {100 * self.rate:g} %" if self.rate is not None else "")
 
 
 def read(file: Path) -> list[Published]:
@@ -61,9 +62,11 @@ def read(file: Path) -> list[Published]:
             raise Refused(f"compare={file}: line {number} has fewer than {len(COLUMNS)} fields.")
         try:
             figures = {name: float(row[name]) / 100 for name in ("acc", "asr", "ra") if row[name]}
-            rate = float(row["poison_rate"] or "nan")
+            rate = float(row["poison_rate"]) if row["poison_rate"] else None
         except (TypeError, ValueError) as error:
             raise Refused(f"compare={file}: line {number}: {error}.") from error
+        if rate is not None and not 0 <= rate <= 1:
+            raise Refused(f"compare={file}: line {number}: poison_rate={rate:g} is a share, in [0,1].")
         attack, defense = (NAMES.get(row[name].lower(), row[name].lower()) for name in ("attack", "defense"))
         rows.append(Published(row["source"], row["dataset"].lower(), row["victim"], attack, defense, rate, figures))
     return rows
@@ -82,7 +85,7 @@ def beside(rows: Iterable[Published], results: list[Result]) -> list[Published]:
     ]
     rate = settings.get("attack.rate") or 0.0
     nearest: dict[tuple[str, str], Published] = {}
-    for row in sorted(same, key=lambda row: abs(row.rate - rate)):
+    for row in sorted(same, key=lambda row: math.inf if row.rate is None else abs(row.rate - rate)):
         nearest.setdefault((row.source, row.victim), row)
     return list(nearest.values())
 

@@ -134,6 +134,16 @@ def asked(command: str, words: Iterable[str], options: Container[str]) -> tuple[
     return given, filters
 
 
+def among(value: str, wanted: Sequence[str]) -> bool:
+    """Whether a setting is one of those asked for: as text, or as a number (20 is 20.0, 1e-5 is 1e-05)."""
+    if value in wanted:
+        return True
+    try:
+        return float(value) in [float(word) for word in wanted]
+    except ValueError:
+        return False
+
+
 def fitting(
     command: str, found: list[Result], filters: Mapping[str, Sequence[str]], options: Iterable[str]
 ) -> list[Result]:
@@ -148,7 +158,9 @@ def fitting(
             near = did_you_mean(name, known | set(options))
             raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
     return [
-        result for result in found if all(text(result.settings.get(name)) in wanted for name, wanted in filters.items())
+        result
+        for result in found
+        if all(among(text(result.settings.get(name)), wanted) for name, wanted in filters.items())
     ]
 
 

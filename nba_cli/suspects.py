@@ -37,6 +37,8 @@ def defend(run: DefendRun, out: Path) -> None:
             f"{path}: a model of {source.num_classes} classes, but dataset={runs.kind(run.dataset)} has "
             f"{splits.num_classes}. Give the images that the model is for."
         )
+    if source.model_name is not None and source.victim is None:
+        logs.LOG.warning(f"{path}: its model_name={source.model_name} is none that is known; victim=… is taken instead")
     network = run.victim.build(splits.num_classes, splits.train)
     weights.put(network, source.tensors, path, quiet=run.victim.mean is not None)
     triggers.take(run.attack, run.trigger, bench)

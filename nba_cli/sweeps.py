@@ -75,7 +75,7 @@ class Journal:
         files.write(self.folder / "sweep.json", json.dumps(about))
 
     def close(self) -> None:
-        """End: a sweep whose jobs all finished leaves its runs, and what its sweeper chose."""
+        """End: a sweep whose jobs all finished leaves its runs, and what its sweeper chose; without jobs nothing."""
         jobs, total = self.jobs(), self.about.get("total")
         done = all(job.state in ("finished", "skipped") for job in jobs) and total in (None, len(jobs))
         self.lock.release()
@@ -83,6 +83,8 @@ class Journal:
             self.remove()
         elif done:
             shutil.rmtree(self.folder, ignore_errors=True)
+        elif not jobs:  # refused before the first one: there is nothing to go on with
+            self.remove()
 
     def remove(self) -> None:
         """Forget an older sweep, but for what a cluster's launcher keeps there: its jobs may still wait in a queue."""
@@ -156,6 +158,8 @@ def commands(stage: str, jobs: Sequence[Job], options: Sequence[str] = ()) -> li
     command each."""
     sets = [[word.partition("=")[::2] for word in job.overrides] for job in jobs]
     head = ["nba", stage]
+    if any(word.startswith("hydra/sweeper") for word in options):  # it would choose other settings
+        options = [word for word in options if not word.startswith(("hydra/sweeper", "hydra.sweeper"))]
     keys = {tuple(key for key, _ in pairs) for pairs in sets}
     if len(jobs) > 1 and len(keys) == 1:
         rows = [tuple(value for _, value in pairs) for pairs in sets]

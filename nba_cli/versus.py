@@ -24,7 +24,8 @@ def compare(section: Section, figures: Sequence[str], rows: Sequence[str], again
             base = base_of(made, section.lines, len(rows), against)
             if base is not None and base is not made and figure in base.values:
                 made.cells[figure].difference = paired(made.values[figure], base.values[figure])
-        direction = 1 if figure in HIGHER else -1 if figure in LOWER else 0
+        competing = any(row.partition(".")[0] == "defense" for row in rows)  # attacks or clean ratios do not
+        direction = competing * (1 if figure in HIGHER else -1 if figure in LOWER else 0)
         groups: dict[Key, list[Line]] = {}
         for made in having if direction else ():
             rest = () if place is None else made.key[:place] + made.key[place + 1 : len(rows)]

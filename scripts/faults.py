@@ -2,9 +2,9 @@
 
     python scripts/faults.py [SEED]
 
-Each round kills, with SIGKILL, the parent and its workers, a worker alone, or the parent alone. The two tables (CSV,
-all figures of all runs) have to be equal, and no half-written file may be left. Takes some minutes on 2 cores; prints a
-log, and exits with 1 when something differs. Needs nba-cli[sweep]; Linux.
+Each round kills, with SIGKILL, the parent and its workers, a worker alone, or the parent alone. The two tables (CSV, a
+line for every figure of every run) have to be equal, and no half-written file may be left. Takes some minutes on 2
+cores; prints a log, and exits with 1 when something differs. Needs nba-cli[sweep]; Linux.
 """
 
 import os
@@ -37,27 +37,30 @@ def data(file: Path) -> None:
 
 def sweep(file: Path, out: Path) -> list[str]:
     settings = ["victim.depth=10", "train.epochs=12", "train.batch=40", "attack.rate=0.2", "dataset.clean_ratio=0.3"]
-    swept = ["attack=badnets,blend", "defense=none,ft,clp", "seed=range(6)"]
+    swept = ["attack=badnets,blend", "defense=none,ft,clp", "seed=range(8)"]
     where = ["dataset=npz", f"dataset.path={file}", f"output={out}", "reference=false"]
     return [*NBA, "defend", "--multirun", "hydra/launcher=parallel", *where, *settings, *swept]
 
 
 def table(out: Path) -> str:
     done = subprocess.run(
-        [*NBA, "table", f"output={out}", "format=csv", "figures=acc,asr,ra,der"], capture_output=True, check=True
+        [*NBA, "table", f"output={out}", "format=csv", "rows=defense,seed", "figures=acc,asr,ra,der"],
+        capture_output=True,
+        check=True,
     )
     return done.stdout.decode()
 
 
 def workers(parent: int) -> list[int]:
-    """All processes below `parent`."""
+    """All processes below `parent` that run jobs: joblib's tracker of resources does not."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
+            tracks = b"resource_tracker" in (stat.parent / "cmdline").read_bytes()
         except OSError:  # gone in the meantime
             continue
-        if int(fields[1]) == parent:
+        if int(fields[1]) == parent and not tracks:
             found += [int(stat.parent.name), *workers(int(stat.parent.name))]
     return found
 
@@ -65,6 +68,9 @@ def workers(parent: int) -> list[int]:
 def strike(parent: int, mode: str, rng: random.Random) -> int:
     """SIGKILL whoever `mode` says; returns how many."""
     children = workers(parent)
+    while mode == "worker" and not children and Path(f"/proc/{parent}/cmdline").read_bytes():  # b"": it has ended
+        time.sleep(0.2)
+        children = workers(parent)
     victims = {"all": [parent, *children], "worker": children and [rng.choice(children)], "parent": [parent]}[mode]
     for pid in victims:
         try:
@@ -91,7 +97,7 @@ def main() -> None:
         for number in range(1, ROUNDS + 1):
             mode = rng.choice(["all", "worker", "parent"])
             process = subprocess.Popen(sweep(file, struck), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            pause = rng.uniform(4, 4 + took / 8)
+            pause = rng.uniform(6, 6 + took / 6)
             try:
                 process.wait(pause)
                 count = 0

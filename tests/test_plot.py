@@ -142,12 +142,24 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["attack=wanet"], "no finished run that fits"),
         (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
         (["kind=sweep"], "needs x=SETTING"),
+        (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
+        (["x=defense_seed", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
         (["x=defense.bta"], "none of these runs has this setting"),
     ],
 )
 def test_bad_words_are_refused(runs: Path, words: list[str], said: str) -> None:
     with pytest.raises(Refused, match=said):
         plot.show([f"output={runs}", *words])
+
+
+def test_runs_without_a_history_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "defend" / "run"
+    folder.mkdir(parents=True)
+    settings = {"attack": {"kind": "blend"}, "defense": {"kind": "ft"}}
+    (folder / "metrics.json").write_text(json.dumps({"stage": "defend", "settings": settings, "figures": {}}))
+    with pytest.raises(Refused, match="none of these runs has a history"):
+        plot.show([f"output={tmp_path}"])
+    assert not list(Path().glob("training.*"))
 
 
 def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:

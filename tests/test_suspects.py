@@ -23,7 +23,7 @@ from torchvision import models
 from nba_cli import foreign
 from nba_cli.errors import Refused
 from nba_cli.suspects import changes
-from nba_cli.victims import PreActResNet18
+from nba_cli.victims import PreActResNet18, Torchvision
 from nba_cli.victims.wrn import WideResNet
 
 Run = Callable[..., tuple[int, str]]
@@ -204,9 +204,22 @@ def test_whole_modules_and_other_things_are_refused_with_the_way_to_convert_them
     assert foreign.read(tmp_path / "legacy.pt").tensors["a"].shape == (9,)
     with pytest.raises(Refused, match="no such file"):
         foreign.read(tmp_path / "absent.pt")
-    torch.save({"model_name": "vit_b_16", "model": {"a": torch.ones(1)}}, tmp_path / "vit.pt")
-    with pytest.raises(Refused, match=r"model_name=vit_b_16"):
-        foreign.read(tmp_path / "vit.pt")
+
+
+def test_backdoorbenchs_other_names_mean_torchvisions_networks(
+    nba: Run, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    """Its MobileNetV2 has our tensors' shapes and other strides: taken for ours, it would load and be wrong."""
+    for name in ("resnet18", "mobilenet_v2", "vgg19_bn"):
+        torch.save({"model_name": name, "model": {"a": torch.ones(1)}}, tmp_path / "named.pt")
+        assert foreign.read(tmp_path / "named.pt").victim == Torchvision(name=name)
+    net = models.mobilenet_v2(num_classes=3)
+    torch.save({"model_name": "mobilenet_v2", "num_classes": 3, "model": net.state_dict()}, tmp_path / "mobile.pt")
+    code, text = nba("defend", f"weights={tmp_path}/mobile.pt", "defense=clp", "attack=unknown")
+    assert code == 0 and record(tmp_path)[1]["victim_label"] == "torchvision_mobilenet_v2", text
+    torch.save({"model_name": "own_net", "model": state}, tmp_path / "own.pt")
+    code, text = nba("defend", f"weights={tmp_path}/own.pt", *WRN, "defense=none", "attack=unknown")
+    assert code == 0 and "its model_name=own_net is none that is known; victim=… is taken instead" in text
 
 
 def test_names_that_do_not_fit_are_named(nba: Run, tmp_path: Path) -> None:

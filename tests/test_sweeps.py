@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import rich
 import torch
+from omegaconf import DictConfig
 from rich.console import Console
 
-from nba_cli import devices, logs, overview, status, sweeps
+from nba_cli import app, devices, logs, overview, status, sweeps
 from nba_cli.defenses import FT
 from nba_cli.sweeps import Job, Journal
 
@@ -57,6 +58,33 @@ def test_a_sweep_whose_jobs_all_finished_leaves_runs_and_nothing_else(nba: Run, 
     assert not list((tmp_path / "runs" / ".sweeps").iterdir())
 
 
+def test_a_failed_trial_has_no_score(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna counts None as a failed trial and goes on; it stops at a NaN."""
+    scores: list[object] = []
+
+    def watched(cfg: DictConfig) -> object:
+        scores.append(app.defend(cfg))
+        return scores[-1]
+
+    monkeypatch.setitem(app.TASKS, "defend", watched)
+    steps = "defense.train.steps=2,0"
+    assert nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", "tune=true", steps)[0] == 2
+    assert isinstance(scores[0], float) and 0 < scores[0] <= 1 and scores[1] is None
+
+
+def test_one_process_of_a_parallel_launcher_is_not_left_silent(nba: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    launcher = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=1")
+    code, text = nba("attack", "-m", *TINY, *launcher, "attack=none", "seed=0,1")
+    assert code == 0 and "side by side" in text and not logs.console().quiet
+
+
+def test_a_sweep_refused_before_its_first_job_leaves_no_journal(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "-m", *TINY, "attack=badnets,typo")
+    assert code == 2 and "there is no such attack" in text
+    assert not (tmp_path / "runs" / ".sweeps").exists() or not list((tmp_path / "runs" / ".sweeps").iterdir())
+
+
 def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", "-m", *TINY, "attack.rate=0.2,7")
     assert code == 2 and "  attack.rate=7: attack.rate=7.0: a poison rate lies in (0,1]" in text
@@ -65,6 +93,7 @@ def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: 
 
 def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path) -> None:
     code, _ = nba("attack", "-m", *TINY, "attack=none,unknown")
+    assert len(list((tmp_path / "runs" / "attack").iterdir())) == 1, "the skipped job leaves no folder"
     assert code == 0 and [name.split("-")[2] for name in finished(tmp_path, "attack")] == ["none"]
 
 
@@ -93,6 +122,8 @@ def test_commands_are_one_sweep_where_the_jobs_are_a_product() -> None:
     assert sweeps.commands("attack", jobs("a=1", "a=2"), launcher) == [
         "nba attack --multirun hydra/launcher=parallel a=1,2"
     ]
+    tuned = ["hydra/sweeper=tune", "hydra.sweeper.n_trials=9"]
+    assert sweeps.commands("attack", jobs("a=1", "a=2"), tuned) == ["nba attack --multirun a=1,2"]
     assert sweeps.commands("attack", jobs("a=1"), launcher) == ["nba attack a=1"], "one job needs no launcher"
 
 
@@ -157,8 +188,6 @@ def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
     target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
     from omegaconf import OmegaConf
-
-    from nba_cli import app
 
     assert not app.is_parallel(OmegaConf.create(target))
     assert app.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))

@@ -16,7 +16,7 @@ from nba_cli import app, experiments, pivot, published, results, runs, table
 from nba_cli.cli import conf_dir
 from nba_cli.errors import Refused
 from nba_cli.render import FORMS
-from nba_cli.render.layout import Layout
+from nba_cli.render.layout import Layout, number
 from nba_cli.render.scatter import ticks
 from nba_cli.report import Line, Report
 
@@ -184,6 +184,12 @@ def test_no_defense_is_left_out_of_the_comparison_and_an_option_called_none_is_n
     assert {each.label: each.cells["asr"].best for each in made.sections[0].lines} == {"none": False, "mixed": True}
 
 
+def test_only_defenses_compete(root: Path) -> None:
+    made, _ = table.compose(table.Request(output=str(root), rows="attack", cols="defense"), {})
+    assert {section.label for section in made.sections} >= {"ft"}
+    assert not any(cell.best for s in made.sections for each in s.lines for cell in each.cells.values())
+
+
 def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
     request = table.Request(output=str(tmp_path), experiment="six_attacks")
     made, layout = table.compose(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["0"]})
@@ -199,6 +205,9 @@ def test_rows_and_columns_are_any_settings(root: Path) -> None:
     found, _ = table.compose(table.Request(output=str(root), rows="attack.rate", cols="defense"), {"defense": ["anp"]})
     assert [section.label for section in found.sections] == ["anp"]
     assert [each.label for each in found.sections[0].lines] == ["0.02", "0.1"], "numbers by size"
+    for asked in ("1e-1", "0.10"):
+        found, _ = table.compose(table.Request(output=str(root)), {"attack.rate": [asked], "defense": ["anp"]})
+        assert [each.n for section in found.sections for each in section.lines] == [1], "a number, however written"
 
 
 def test_every_form_says_the_same(root: Path) -> None:
@@ -258,16 +267,23 @@ def test_published_numbers_stand_beside_ours(root: Path, tmp_path: Path) -> None
         "Board,cifar10,resnet18,blended,ft,0.01,90,50,\n"
         "Board,cifar10,resnet18,blended,ft,0.1,91.5,60,20\n"
         "Board,gtsrb,resnet18,blended,ft,0.1,1,1,1\n"
+        "Paper,cifar10,vgg16,blended,ft,,80,70,\n"
     )
     made, layout = table.compose(table.Request(output=str(root), compare=str(file)), {})
     text = FORMS["markdown"](made, layout)
     assert "| blend | (ft) Board: resnet18, 10 % | — | 91.50 | 60.00 | 20.00 | — | — |" in text
+    assert "| blend | (ft) Paper: vgg16 | — | 80.00 | 70.00 | — | — | — |" in text
     assert "gtsrb" not in text and "50.00 | —" not in text
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("source,dataset\nx,y\n", "lacks the columns victim"), ("", "lacks the columns"), (None, "cannot be read")],
+    [
+        ("source,dataset\nx,y\n", "lacks the columns victim"),
+        ("", "lacks the columns"),
+        (None, "cannot be read"),
+        (",".join(published.COLUMNS) + "\na,b,c,d,e,10,1,1,1\n", "line 2: poison_rate=10 is a share"),
+    ],
 )
 def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
     file = tmp_path / "published.csv"
@@ -287,6 +303,7 @@ def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str
         (["dataset=mnist"], "no finished run that fits"),
         (["against=nab"], "Did you mean 'nba'?"),
         (["experiment=six"], "there is no such experiment"),
+        (["experiment=demo/datasets", "defense=nbaa"], "no job of it has defense=nbaa"),
         (["stage=defence"], "Did you mean 'defend'?"),
         (["rows=defence"], "Did you mean 'defense'?"),
         (["cols=atack"], "Did you mean 'attack'?"),
@@ -329,6 +346,11 @@ def test_an_experiment_names_the_folders_that_its_runs_get(name: str, tmp_path: 
 
 def test_settings_as_one_writes_them() -> None:
     assert [results.text(value) for value in (None, True, [1, "a"], 0.5)] == ["null", "true", "[1,a]", "0.5"]
+
+
+def test_counts_are_no_shares() -> None:
+    assert number("figures.triggered", 9000) == number("reference.triggered", 9000) == "9,000"
+    assert number("before.asr", 0.5) == number("asr", 0.5) == "50.00"
 
 
 def test_layout_defaults_say_what_the_star_means() -> None:

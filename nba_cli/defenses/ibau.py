@@ -34,7 +34,8 @@ class IBAU(Defense):
         |d|^2)
 
     where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd. Ours: d* is found anew in each
-    step, from zero, by gradient ascent in steps of fixed length. Cost a step: inner + 1 passes forward and
+    step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is estimated on the
+    images that carry it. Cost a step: inner + 1 passes forward and
     backward; on the portion 2 more, and K + 1 products with second derivatives, each about two passes.
 
     Size, step, portion, length and rate were chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100)

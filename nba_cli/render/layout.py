@@ -57,14 +57,15 @@ class Layout:
 
 
 def is_share(figure: str) -> bool:
-    return figure in SHARES or figure.split(".")[0] in ("figures", "reference", "before")
+    where, _, leaf = figure.rpartition(".")
+    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
 
 
 def number(figure: str, value: float) -> str:
     """A figure in its unit: shares in percent with two digits, counts whole, the rest with sensible digits."""
     if is_share(figure):
         return f"{100 * value:.2f}"
-    if figure in ("forward", "backward") or figure.startswith(("counts", "memory", "passes")):
+    if figure in ("forward", "backward") or figure.startswith(("counts", "memory", "passes")) or "triggered" in figure:
         return f"{value:,.0f}"
     return f"{value:.1f}" if figure.startswith("seconds") else f"{value:.3f}"
 
