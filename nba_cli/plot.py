@@ -88,15 +88,21 @@ def panels(titles: Sequence[str]) -> list[Axes]:
     return list(made[0])
 
 
-def style(number: int) -> dict[str, Any]:
-    """Colour, dash and mark of a line: each alone tells it from its neighbours."""
+def style(number: int, points: int = 1) -> dict[str, Any]:
+    """Colour, dash and mark of a line: each alone tells it from its neighbours. Long lines have a mark now and then."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": STYLES[number % len(STYLES)],
-        "marker": MARKS[number % len(MARKS)],
+        "marker": MARKS[(number + number // len(COLOURS)) % len(MARKS)],
         "markersize": 3.5,
+        "markevery": max(1, points // 10),
         "linewidth": 1.4,
     }
+
+
+def legend(axes: Axes, heading: str | None = None) -> None:
+    """Below the panels, from the left edge of `axes`: beside or in them it would hide curves."""
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.15, -0.22), ncols=2, fontsize=7, title=heading, title_fontsize=7)
 
 
 def lines_of(file: Path) -> list[dict]:
@@ -104,10 +110,11 @@ def lines_of(file: Path) -> list[dict]:
 
 
 def name_of(result: Result, among: Sequence[Result]) -> str:
-    """What tells a run from the others: kinds first, then whatever else differs."""
+    """What tells a run from the others: kinds first, then whatever else differs among those of its kinds."""
     shown = ["attack", *(["defense"] if "defense" in result.settings else [])]
-    more = [name for name in results.differing(among) if name not in shown and name in result.settings]
-    seeds = [name for name in results.SEEDS if len({text(other.settings.get(name)) for other in among}) > 1]
+    peers = [other for other in among if all(other.settings.get(name) == result.settings[name] for name in shown)]
+    more = [name for name in results.differing(peers) if name in result.settings]
+    seeds = [name for name in results.SEEDS if len({text(other.settings.get(name)) for other in peers}) > 1]
     return " ".join(
         [text(result.settings[name]) for name in shown]
         + [f"{name}={text(result.settings.get(name))}" for name in more + seeds if name != "stage"]
@@ -124,11 +131,13 @@ def training(found: list[Result], given: dict[str, str]) -> None:
     for number, result in enumerate(drawn):
         history = histories[result.folder]
         epochs = range(1, len(history) + 1)
-        loss.plot(epochs, [line["loss"] for line in history], label=name_of(result, drawn), **style(number))
-        accuracy.plot(epochs, [100 * line["acc"] for line in history], **style(number))
+        loss.plot(
+            epochs, [line["loss"] for line in history], label=name_of(result, drawn), **style(number, len(history))
+        )
+        accuracy.plot(epochs, [100 * line["acc"] for line in history], **style(number, len(history)))
     for axes in (loss, accuracy):
         axes.set_xlabel("epoch")
-    loss.legend(fontsize=7)
+    legend(loss)
 
 
 def defense(found: list[Result], given: dict[str, str]) -> None:
@@ -146,14 +155,14 @@ def defense(found: list[Result], given: dict[str, str]) -> None:
         for number, result in enumerate(drawn):
             points = curves[result.folder]
             values = [math.nan if point.get(figure) is None else 100 * point[figure] for point in points]
-            axes.plot(range(len(points)), values, label=name_of(result, drawn), **style(number))
+            axes.plot(range(len(points)), values, label=name_of(result, drawn), **style(number, len(points)))
             first = next((k for k, point in enumerate(points) if point["phase"] == "student"), 0)
             if first > 1:  # the teacher's epochs come first
                 axes.axvline(first - 0.5, color="#999999", linewidth=0.8, linestyle=":")
         axes.set_xlabel("epoch of the defense")
         axes.set_ylim(-3, 103)
         if figure == figures[0]:
-            axes.legend(fontsize=7)
+            legend(axes)
 
 
 def sweep(found: list[Result], given: dict[str, str]) -> None:
@@ -172,13 +181,15 @@ def sweep(found: list[Result], given: dict[str, str]) -> None:
     for figure in figures:
         if all(result.figure(figure) is None for result in having):
             raise Refused(f"figures={figure}: none of these runs has it. {did_you_mean(figure, results.SHORT)}")
-    for axes, figure in zip(panels([title(figure) for figure in figures]), figures, strict=True):
+    for axes, figure in zip(
+        panels([title(figure) + ", %" * is_share(figure) for figure in figures]), figures, strict=True
+    ):
         for number, value in enumerate(dict.fromkeys(text(result.settings.get(split)) for result in having)):
             own = [result for result in having if text(result.settings.get(split)) == value]
             draw(axes, own, x, figure, value, number)
         axes.set_xlabel(x)
         if figure == figures[0]:
-            axes.legend(fontsize=7, title=split, title_fontsize=7)
+            legend(axes, split)
 
 
 def draw(axes: Axes, own: list[Result], x: str, figure: str, label: str, number: int) -> None:
@@ -192,6 +203,8 @@ def draw(axes: Axes, own: list[Result], x: str, figure: str, label: str, number:
     places = sorted(groups, key=lambda place: (isinstance(place, str), place))
     found = [summary(groups[place]) for place in places]
     low, high = ([each.mean + sign * (each.std or 0) for each in found] for sign in (-1, 1))
+    if is_share(figure):
+        low, high = [max(0, value) for value in low], [min(100, value) for value in high]
     axes.plot(places, [each.mean for each in found], label=label, **style(number))
     axes.fill_between(places, low, high, color=COLOURS[number % len(COLOURS)], alpha=0.18, linewidth=0)
 

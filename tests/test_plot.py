@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from nba_cli import plot, snapshots
+from nba_cli import plot, results, snapshots
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.plan import Plan
@@ -108,7 +108,7 @@ def runs(nba: Run, tmp_path: Path) -> Path:
     [
         (["kind=training"], ["training loss", "epoch", "badnets ft defense.train.steps=3 defense_seed=0"]),
         (["kind=defense"], ["ASR, %", "epoch of the defense"]),
-        (["x=defense.train.steps"], ["defense.train.steps", "ft"]),
+        (["x=defense.train.steps"], ["defense.train.steps", "ft", "ASR, %"]),
     ],
 )
 def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[str], said: list[str]) -> None:
@@ -121,6 +121,19 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
     first = (tmp_path / "figures" / "one.svg").read_bytes()
     plot.show([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
     assert (tmp_path / "figures" / "one.svg").read_bytes() == first
+
+
+def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:
+    found = []
+    for number, (attack, more) in enumerate(
+        [("blend", {"alpha": 0.1}), ("blend", {"alpha": 0.2}), ("sig", {"delta": 9})]
+    ):
+        folder = tmp_path / "attack" / str(number)
+        folder.mkdir(parents=True)
+        record = {"stage": "attack", "settings": {"attack": {"kind": attack, **more}, "seed": 0}}
+        (folder / "metrics.json").write_text(json.dumps(record))
+        found.append(results.one(folder))
+    assert [plot.name_of(each, found) for each in found] == ["blend attack.alpha=0.1", "blend attack.alpha=0.2", "sig"]
 
 
 def test_marks_of_a_page_differ() -> None:
