@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -104,6 +105,8 @@ def hydra_app(command: str, arguments: list[str]) -> int:
         raise Refused("--multirun runs, --cfg only shows: give one of them. --cfg job shows the settings of one job.")
     import hydra
 
+    if {"--multirun", "-m"} & set(arguments):
+        arguments = later(arguments)
     # Hydra's parser wants its flags first; a user may write them anywhere
     words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
     sys.argv = [f"nba {command}", *words]
@@ -115,6 +118,21 @@ def hydra_app(command: str, arguments: list[str]) -> int:
         if app.Sweep.current is not None:
             code = app.Sweep.current.conclude()
     return code
+
+
+def later(words: list[str]) -> list[str]:
+    """Leave the options of a part that a sweep varies to its jobs, by making each a sweep over its one value.
+
+    Hydra would try `defense.train.steps=5` on the default defense first, even with defense=ft,nad.
+    """
+    swept = {word.partition("=")[0] for word in words if re.match(r"\w+=(\w+\(|[^\[{\"']*,)", word)}
+    plain = re.compile(r"(\w+)\.[\w.]+=(\w[^,()]*|[\[{\"'-].*)$")
+    found = []
+    for word in words:
+        option = plain.match(word)
+        name, _, value = word.partition("=")
+        found.append(f"{name}=choice({value})" if option and option[1] in swept else word)
+    return found
 
 
 def status(command: str, arguments: list[str]) -> int:

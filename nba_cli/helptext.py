@@ -106,7 +106,7 @@ def show(command: str, overrides: list[str]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose(command, overrides, return_hydra_config=True)
     about, examples = TEXT[command]
-    console.print(f"[bold]nba {command}[/bold]: {COMMANDS[command]}\n\n{about}\n\n[bold]Examples[/bold]")
+    console.print(f"[bold]nba {command}[/bold]: {escape(COMMANDS[command])}\n\n{about}\n\n[bold]Examples[/bold]")
     for example in examples:
         console.print(f"  {example}", markup=False, highlight=False, soft_wrap=True)
     console.print("\n[bold]Groups[/bold] (group=choice)")
@@ -158,7 +158,7 @@ def show_reader(command: str) -> None:
 
     about, examples = READERS[command]
     console = logs.console()
-    console.print(f"[bold]nba {command}[/bold]: {COMMANDS[command]}\n\n{about}\n\n[bold]Examples[/bold]")
+    console.print(f"[bold]nba {command}[/bold]: {escape(COMMANDS[command])}\n\n{about}\n\n[bold]Examples[/bold]")
     for example in examples:
         console.print(f"  {example}", markup=False, highlight=False, soft_wrap=True)
     console.print("\n[bold]Options[/bold] (option=value)")

@@ -112,13 +112,8 @@ def lines_of(file: Path) -> list[dict]:
 def name_of(result: Result, among: Sequence[Result]) -> str:
     """What tells a run from the others: kinds first, then whatever else differs among those of its kinds."""
     shown = ["attack", *(["defense"] if "defense" in result.settings else [])]
-    peers = [other for other in among if all(other.settings.get(name) == result.settings[name] for name in shown)]
-    more = [name for name in results.differing(peers) if name in result.settings]
-    seeds = [name for name in results.SEEDS if len({text(other.settings.get(name)) for other in peers}) > 1]
-    return " ".join(
-        [text(result.settings[name]) for name in shown]
-        + [f"{name}={text(result.settings.get(name))}" for name in more + seeds if name != "stage"]
-    )
+    more = results.telling(result, among, shown)
+    return " ".join([text(result.settings[name]) for name in shown] + [f"{k}={text(v)}" for k, v in more.items()])
 
 
 def training(found: list[Result], given: dict[str, str]) -> None:

@@ -164,6 +164,14 @@ def fitting(
     ]
 
 
+def telling(result: Result, among: Sequence[Result], kinds: Sequence[str]) -> dict[str, Any]:
+    """The settings, seeds too, that tell a run from those of the same kinds: settings of another kind always differ."""
+    peers = [other for other in among if all(other.settings.get(name) == result.settings.get(name) for name in kinds)]
+    seeds = [name for name in SEEDS if len({text(other.settings.get(name)) for other in peers}) > 1]
+    own = [name for name in [*differing(peers), *seeds] if name in result.settings and name != "stage"]
+    return {name: result.settings[name] for name in own}
+
+
 def differing(results: Sequence[Result]) -> dict[str, list[Any]]:
     """Setting -> its values, of those settings in which results differ: seeds and idle ones left out."""
     found: dict[str, list[Any]] = {}

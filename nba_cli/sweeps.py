@@ -77,7 +77,7 @@ class Journal:
     def close(self) -> None:
         """End: a sweep whose jobs all finished leaves its runs, and what its sweeper chose; without jobs nothing."""
         jobs, total = self.jobs(), self.about.get("total")
-        done = all(job.state in ("finished", "skipped") for job in jobs) and total in (None, len(jobs))
+        done = all(job.state in ("finished", "skipped", "refused") for job in jobs) and total in (None, len(jobs))
         self.lock.release()
         if done and (self.folder / CHOICE).is_file():
             self.remove()

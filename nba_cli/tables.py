@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nba_cli import runs
+from nba_cli import results, runs
 
 Row = tuple[str, dict, float | None]
 """(title, figures of metrics.measure, seconds)."""
@@ -62,14 +62,25 @@ def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
 
 
 def side_by_side(folders: Iterable[Path]) -> Table:
-    """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out."""
+    """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out. What
+    else was varied stands in the last one."""
+    folders = list(folders)
     lines = cells(folders)
+    found = [results.one(out) for out in folders]
+    kinds = ("stage", "dataset", "victim", "attack", "defense")
+    told = [results.telling(each, found, kinds) for each in found]
+    varied = [
+        " ".join(f"{name}={results.text(value)}" for name, value in each.items() if name not in HEADINGS)
+        for each in told
+    ]
     table = Table(title="side by side", title_justify="left", box=None, padding=(0, 2), header_style="bold")
     shown = [
         i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"
     ]
     for i in shown:
         table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*(line[i] for i in shown))
+    if any(varied):
+        table.add_column("varied", no_wrap=True)
+    for line, more in zip(lines, varied, strict=True):
+        table.add_row(*(line[i] for i in shown), *([more] if any(varied) else []))
     return table

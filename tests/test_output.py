@@ -117,6 +117,12 @@ def test_side_by_side_leaves_out_what_is_the_same_everywhere(tmp_path: Path) -> 
     lines = text_of(tables.side_by_side(folders))
     assert lines[1] == ["attack", "defense", "ACC", "ASR", "RA", "DER", "seconds"]
     assert lines[2] == ["blend", "none", "86.42", "99.97", "0.03", "50.00", "7.0"]
+    for folder, beta in zip(folders, (1.0, 2.0), strict=True):
+        record = json.loads((folder / "metrics.json").read_text())
+        record["settings"]["defense"] = {"kind": "nba", "beta": beta}
+        (folder / "metrics.json").write_text(json.dumps(record))
+    lines = text_of(tables.side_by_side(folders))
+    assert lines[1][-1] == "varied" and [line[-1] for line in lines[2:]] == ["defense.beta=1.0", "defense.beta=2.0"]
 
 
 def test_the_trigger_sheet_shows_clean_triggered_and_difference(tiny: Data, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from nba_cli import app, devices, logs, overview, status, sweeps
+from nba_cli import app, cli, devices, logs, overview, status, sweeps
 from nba_cli.defenses import FT
 from nba_cli.sweeps import Job, Journal
 
@@ -88,7 +88,24 @@ def test_a_sweep_refused_before_its_first_job_leaves_no_journal(nba: Run, tmp_pa
 def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", "-m", *TINY, "attack.rate=0.2,7")
     assert code == 2 and "  attack.rate=7: attack.rate=7.0: a poison rate lies in (0,1]" in text
+    assert "To run just these again" not in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
     assert len(finished(tmp_path, "attack")) == 1 and not (tmp_path / "runs" / ".refused").exists()
+
+
+def test_options_of_a_swept_part_are_for_its_choices(nba: Run, tmp_path: Path) -> None:
+    """Hydra alone would look for `train` in the default defense, which has none."""
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,ftsam", "defense.train.steps=2")
+    assert code == 0 and len(finished(tmp_path, "defend")) == 2, text
+    words = ["defense=ft,nad", "defense.a=[1,2]", "defense.b=x", "defense.c=1,2", "attack.rate=0.2", "seed=range(3)"]
+    assert cli.later(words) == [
+        "defense=ft,nad",
+        "defense.a=choice([1,2])",
+        "defense.b=choice(x)",
+        "defense.c=1,2",
+        "attack.rate=0.2",
+        "seed=range(3)",
+    ]
+    assert cli.later(["attack=glob(*)", "attack.rate=0.2"]) == ["attack=glob(*)", "attack.rate=choice(0.2)"]
 
 
 def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path) -> None:
@@ -291,8 +308,6 @@ def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
 def test_a_killed_worker_is_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nba_cli import cli
-
     class TerminatedWorkerError(Exception):
         pass
 

@@ -132,6 +132,12 @@ def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None
     assert labels[2:] == [f"nba defense.beta={beta}" for beta in ("1.0", "2.0", "3.0")], "2.0 is the default"
 
 
+def test_with_a_line_a_seed_nothing_is_missing(root: Path) -> None:
+    for rows, cols in (("seed", "defense"), ("defense", "seed")):
+        _, layout = table.compose(table.Request(output=str(root), rows=rows, cols=cols), {"attack": ["blend"]})
+        assert layout.missing == []
+
+
 def test_what_differs_between_cells_is_said(root: Path) -> None:
     assert not report(root).notes
     put(root, "other", "sig", "ft", 0, (0.5, 0.5, 0.5), dataset__clean_ratio=0.2, commit="def")
