@@ -281,7 +281,7 @@ def test_a_defect_keeps_its_traceback(nba: Run, tmp_path: Path, monkeypatch: pyt
 def test_a_killed_run_goes_on_to_the_same_result(
     tmp_path: Path, tiny_file: Path, stage: str, begun: str, deadly: signal.Signals
 ) -> None:
-    common = [*NBA, stage, "dataset=npz", f"dataset.path={tiny_file}", *SHORT, "train.epochs=40", "reference=false"]
+    common = [*NBA, stage, "dataset=npz", f"dataset.path={tiny_file}", *SHORT, "train.epochs=120", "reference=false"]
     if stage == "defend":
         common += ["train.epochs=4", "defense.teacher.steps=30", "defense.student.steps=30"]
     environment = os.environ | {"COLUMNS": "120"}
