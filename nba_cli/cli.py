@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -125,14 +124,19 @@ def later(words: list[str]) -> list[str]:
 
     Hydra would try `defense.train.steps=5` on the default defense first, even with defense=ft,nad.
     """
-    swept = {word.partition("=")[0] for word in words if re.match(r"\w+=(\w+\(|[^\[{\"']*,)", word)}
-    plain = re.compile(r"(\w+)\.[\w.]+=(\w[^,()]*|[\[{\"'-].*)$")
-    found = []
-    for word in words:
-        option = plain.match(word)
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import OverrideType
+
+    settings = [word for word in words if "=" in word and not word.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(settings)
+    swept = {str(each.key_or_group) for each in parsed if each.is_sweep_override()}
+    waiting = {}
+    for word, each in zip(settings, parsed, strict=True):
+        part, dot, _ = str(each.key_or_group).partition(".")
         name, _, value = word.partition("=")
-        found.append(f"{name}=choice({value})" if option and option[1] in swept else word)
-    return found
+        if dot and value and part in swept and each.type is OverrideType.CHANGE and not each.is_sweep_override():
+            waiting[word] = f"{name}=choice({value})"
+    return [waiting.get(word, word) for word in words]
 
 
 def status(command: str, arguments: list[str]) -> int:

@@ -19,7 +19,7 @@ from nba_cli import app, runs, schema, sweeps
 from nba_cli.cli import conf_dir
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.results import SEEDS, among, named, text
+from nba_cli.results import SEEDS, among, fits, named, text
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,7 @@ class Experiment:
         Raises:
             Refused: no job has.
         """
-        jobs = [
-            job
-            for job in self.jobs
-            if all(among(job.settings.get(name, "null"), wanted) for name, wanted in filters.items())
-        ]
+        jobs = [job for job in self.jobs if fits(job.settings, filters)]
         if not jobs:
             said = " ".join(f"{name}={','.join(wanted)}" for name, wanted in filters.items())
             raise Refused(f"experiment={self.name}: no job of it has {said}.")

@@ -114,8 +114,10 @@ def conclude(journal: Journal, options: list[str]) -> int:
             if job.state == "failed":
                 logs.LOG.info(f"    traceback: {trace_of(job, journal)}")
         again = [job for job in bad if job.state != "refused"]  # the others would be refused again
-        for line in ["To run just these again:", *commands(about["stage"], again, options)] if again else []:
-            logs.LOG.info(f"  {line}" if line.startswith("nba ") else line)
+        if again:
+            logs.LOG.info("To run just these again:")
+            for line in commands(about["stage"], again, options):
+                logs.LOG.info(f"  {line}")
     return 0 if not bad else 2 if all(job.state == "refused" for job in bad) else 1
 
 

@@ -105,8 +105,11 @@ def legend(axes: Axes, heading: str | None = None) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(-0.15, -0.22), ncols=2, fontsize=7, title=heading, title_fontsize=7)
 
 
-def lines_of(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+def with_lines(found: list[Result], name: str) -> list[tuple[Result, list[dict]]]:
+    """Those runs that have lines in the file of this name, with the lines."""
+    files = [(result, result.folder / name) for result in found]
+    read = [(result, file.read_text(encoding="utf-8").splitlines()) for result, file in files if file.is_file()]
+    return [(result, [json.loads(line) for line in lines]) for result, lines in read if lines]
 
 
 def name_of(result: Result, among: Sequence[Result]) -> str:
@@ -118,13 +121,12 @@ def name_of(result: Result, among: Sequence[Result]) -> str:
 
 def training(found: list[Result], given: dict[str, str]) -> None:
     """Loss and accuracy on training batches over epochs; the phases of a defense one after the other."""
-    histories = {result.folder: lines for result in found if (lines := lines_of(result.folder / "history.jsonl"))}
+    histories = with_lines(found, "history.jsonl")
     if not histories:
         raise Refused("kind=training: none of these runs has a history.jsonl with epochs in it.")
     loss, accuracy = panels(["training loss", "accuracy on training batches, %"])
-    drawn = [result for result in found if result.folder in histories]
-    for number, result in enumerate(drawn):
-        history = histories[result.folder]
+    drawn = [result for result, _ in histories]
+    for number, (result, history) in enumerate(histories):
         epochs = range(1, len(history) + 1)
         loss.plot(
             epochs, [line["loss"] for line in history], label=name_of(result, drawn), **style(number, len(history))
@@ -137,18 +139,17 @@ def training(found: list[Result], given: dict[str, str]) -> None:
 
 def defense(found: list[Result], given: dict[str, str]) -> None:
     """ACC, ASR and RA before, at each snapshot and after; needs runs made with snapshots=true."""
-    curves = {result.folder: lines for result in found if (lines := lines_of(result.folder / CURVE))}
+    curves = with_lines(found, CURVE)
     if not curves:
         raise Refused("kind=defense: none of these runs has snapshots. Run nba defend … snapshots=true overwrite=true.")
-    drawn = [result for result in found if result.folder in curves]
+    drawn = [result for result, _ in curves]
     figures = given.get("figures", "acc,asr,ra").split(",")
-    known = {name for points in curves.values() for point in points for name in point}
+    known = {name for _, points in curves for point in points for name in point}
     for figure in figures:
         if figure not in known:
             raise Refused(f"figures={figure}: the snapshots know no such figure. {did_you_mean(figure, known)}")
     for axes, figure in zip(panels([f"{title(figure)}, %" for figure in figures]), figures, strict=True):
-        for number, result in enumerate(drawn):
-            points = curves[result.folder]
+        for number, (result, points) in enumerate(curves):
             values = [math.nan if point.get(figure) is None else 100 * point[figure] for point in points]
             axes.plot(range(len(points)), values, label=name_of(result, drawn), **style(number, len(points)))
             first = next((k for k, point in enumerate(points) if point["phase"] == "student"), 0)

@@ -144,6 +144,11 @@ def among(value: str, wanted: Sequence[str]) -> bool:
         return False
 
 
+def fits(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each setting that is filtered by has one of the values asked for."""
+    return all(among(text(settings.get(name)), wanted) for name, wanted in filters.items())
+
+
 def fitting(
     command: str, found: list[Result], filters: Mapping[str, Sequence[str]], options: Iterable[str]
 ) -> list[Result]:
@@ -157,16 +162,12 @@ def fitting(
         if found and name not in known:
             near = did_you_mean(name, known | set(options))
             raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
-    return [
-        result
-        for result in found
-        if all(among(text(result.settings.get(name)), wanted) for name, wanted in filters.items())
-    ]
+    return [result for result in found if fits(result.settings, filters)]
 
 
-def telling(result: Result, among: Sequence[Result], kinds: Sequence[str]) -> dict[str, Any]:
+def telling(result: Result, others: Sequence[Result], kinds: Sequence[str]) -> dict[str, Any]:
     """The settings, seeds too, that tell a run from those of the same kinds: settings of another kind always differ."""
-    peers = [other for other in among if all(other.settings.get(name) == result.settings.get(name) for name in kinds)]
+    peers = [other for other in others if all(other.settings.get(name) == result.settings.get(name) for name in kinds)]
     seeds = [name for name in SEEDS if len({text(other.settings.get(name)) for other in peers}) > 1]
     own = [name for name in [*differing(peers), *seeds] if name in result.settings and name != "stage"]
     return {name: result.settings[name] for name in own}

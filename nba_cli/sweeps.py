@@ -75,15 +75,13 @@ class Journal:
         files.write(self.folder / "sweep.json", json.dumps(about))
 
     def close(self) -> None:
-        """End: a sweep whose jobs all finished leaves its runs, and what its sweeper chose; without jobs nothing."""
+        """End: a sweep with nothing left to do leaves its runs, and what its sweeper chose."""
         jobs, total = self.jobs(), self.about.get("total")
         done = all(job.state in ("finished", "skipped", "refused") for job in jobs) and total in (None, len(jobs))
         self.lock.release()
-        if done and (self.folder / CHOICE).is_file():
-            self.remove()
-        elif done:
+        if done and not (self.folder / CHOICE).is_file():
             shutil.rmtree(self.folder, ignore_errors=True)
-        elif not jobs:  # refused before the first one: there is nothing to go on with
+        elif done or not jobs:  # without jobs it was refused before the first one
             self.remove()
 
     def remove(self) -> None:

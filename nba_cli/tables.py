@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nba_cli import results, runs
+from nba_cli import results
 
 Row = tuple[str, dict, float | None]
 """(title, figures of metrics.measure, seconds)."""
@@ -38,11 +38,10 @@ def figures(rows: Sequence[Row], der: float | None = None) -> Table:
 HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA", "DER", "seconds")
 
 
-def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
+def cells(finished: Iterable[results.Result]) -> list[tuple[str, ...]]:
     """A line of text a finished run, under HEADINGS; a victim has "(attack)" in the defense column."""
     lines = []
-    for out in folders:
-        found = runs.results(out)
+    for found in (result.found for result in finished):
         settings, shown = found["settings"], found["figures"]
         stage_seconds = found["seconds"].get("defense", found["seconds"].get("train", found["seconds"].get("evaluate")))
         defense = settings["defense"]["kind"] if "defense" in settings else f"({found['stage']})"
@@ -64,9 +63,8 @@ def cells(folders: Iterable[Path]) -> list[tuple[str, ...]]:
 def side_by_side(folders: Iterable[Path]) -> Table:
     """The runs of a sweep beside each other, in the terminal; columns that say the same everywhere are left out. What
     else was varied stands in the last one."""
-    folders = list(folders)
-    lines = cells(folders)
     found = [results.one(out) for out in folders]
+    lines = cells(found)
     kinds = ("stage", "dataset", "victim", "attack", "defense")
     told = [results.telling(each, found, kinds) for each in found]
     varied = [

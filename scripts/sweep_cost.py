@@ -21,6 +21,8 @@ LAUNCHERS = {
     "joblib": ["hydra/launcher=parallel"],
     "submitit": ["hydra/launcher=processes", "hydra.sweeper.max_batch_size=2"],
 }
+TIMED = [("basic", "first"), ("basic", "again"), ("joblib", "first"), ("submitit", "first")]
+"""What finished jobs cost, one launcher says."""
 
 
 def launch(jobs: int, folder: Path) -> None:
@@ -28,17 +30,17 @@ def launch(jobs: int, folder: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 255, (60, 8, 8, 3), dtype=np.uint8), np.arange(60) % 3
     np.savez(folder / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    for name, words in LAUNCHERS.items():
+    for name, what in TIMED:
+        words = LAUNCHERS[name]
         command = [*NBA, "attack", "--multirun", *words, f"output={folder / name}", "dataset=npz", "victim.depth=10",
                    f"dataset.path={folder / 'data.npz'}", "attack=none", "train.epochs=null", "train.steps=1",
                    f"seed=range({jobs})"]  # fmt: skip
-        for what in ("first", "again") if name == "basic" else ("first",):  # what finished jobs cost, one launcher says
-            began = time.monotonic()
-            done = subprocess.run(command, capture_output=True, text=True)
-            took = time.monotonic() - began
-            count = len(list(folder.glob(f"{name}/attack/*/metrics.json")))
-            print(f"{name:<9} {what}: {jobs} jobs in {took:6.1f} s, {1000 * took / jobs:5.0f} ms each; "
-                  f"exit {done.returncode}, {count} finished", flush=True)  # fmt: skip
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True)
+        took = time.monotonic() - began
+        count = len(list(folder.glob(f"{name}/attack/*/metrics.json")))
+        print(f"{name:<9} {what}: {jobs} jobs in {took:6.1f} s, {1000 * took / jobs:5.0f} ms each; "
+              f"exit {done.returncode}, {count} finished", flush=True)  # fmt: skip
 
 
 def tabulate(runs: int, folder: Path) -> None:
