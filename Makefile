@@ -15,6 +15,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,13 @@
 """Attacks by name. A new one is a file, a YAML in conf/attack/ and a line here."""
 
 from attacks.badnets import BadNets
-from attacks.base import Attack, Mode, poison, poisoned_index, stamped
+from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
 from attacks.learned import Learned
 from attacks.none import NoAttack, Unknown
+from attacks.poisoning import poison, poisoned_index, stamped
 from attacks.refool import Refool
 from attacks.sig import Sig
 from attacks.trojan import Trojan
@@ -25,4 +26,22 @@ ATTACKS: dict[str, type[Attack]] = {
     "unknown": Unknown,
 }
 
-__all__ = ["ATTACKS", "Attack", "Learned", "Mode", "poison", "poisoned_index", "stamped"]
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "BadNets",
+    "Blend",
+    "CleanLabel",
+    "InputAware",
+    "Learned",
+    "Mode",
+    "NoAttack",
+    "Refool",
+    "Sig",
+    "Trojan",
+    "Unknown",
+    "WaNet",
+    "poison",
+    "poisoned_index",
+    "stamped",
+]

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 import torch
 from torch import Tensor
 
+from attacks._patch import Corner, check, checker, grid, paste
 from attacks.base import Attack
-from attacks.patch import Corner, check, checker, paste
 
 
 class Pattern(Enum):
-    """checker: pixels alternate between 1 and 0, starting with 1; white: all 1."""
+    """checker: pixels alternate between 1 and 0, starting with 1. grid: the same with one more 0, as in NAD's and other
+    public code, to measure their models. white: all 1."""
 
     checker = "checker"
+    grid = "grid"
     white = "white"
+
+
+PATCHES: dict[Pattern, Callable[[int, Tensor, Corner], Tensor]] = {
+    Pattern.checker: lambda size, like, corner: checker(size, like),
+    Pattern.grid: grid,
+    Pattern.white: lambda size, like, corner: torch.ones_like(checker(size, like)),
+}
+"""Pattern -> (side, a tensor of its kind, corner) -> the patch [side,side]."""
 
 
 @dataclass(kw_only=True)
@@ -30,7 +41,7 @@ class BadNets(Attack):
         size: side of the square patch in pixels
         margin: pixels between the patch and the border
         corner: bottom_right, bottom_left, top_right or top_left
-        pattern: checker or white
+        pattern: checker, grid or white
     """
 
     size: int = 3
@@ -43,7 +54,4 @@ class BadNets(Attack):
         check(self.size, self.margin)
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
-        patch = checker(self.size, images)
-        if self.pattern is Pattern.white:
-            patch = torch.ones_like(patch)
-        return paste(images, patch, self.corner, self.margin)
+        return paste(images, PATCHES[self.pattern](self.size, images, self.corner), self.corner, self.margin)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from nba_cli import seeds
-from nba_cli.data import Data
 from nba_cli.errors import Refused
-from nba_cli.train import Objective, Partner
+from nba_cli.training import Objective, Partner
 
 
 class Mode(Enum):
@@ -90,19 +86,24 @@ class Attack:
         """
         raise NotImplementedError
 
-    def bystanders(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """Further images, int64 ascending, that `cross` changes and that keep their label; of `count` images, `index`
-        are poisoned."""
+    def noise_images(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """The images that `stamp_noise` changes and that keep their label: int64, ascending.
+
+        None of them is of the poisoned `index`; `count` is the size of the training set.
+        """
         return index[:0]
 
-    def cross(self, images: Tensor, index: Tensor) -> Tensor:
-        """What bystanders get instead of the trigger: as `stamp`."""
+    def stamp_noise(self, images: Tensor, index: Tensor) -> Tensor:
+        """What noise images get instead of the trigger. Shapes and range as in `stamp`."""
         return images
 
-    def join(
+    def joint_training(
         self, channels: int, num_classes: int, seed: int, device: torch.device
     ) -> tuple[Objective, Partner] | None:
-        """What takes part in the victim's training and becomes the trigger; None where the data alone are poisoned."""
+        """The objective of the victim's training and the module trained beside it, which becomes a part of the trigger.
+
+        None where poisoning the data is all there is.
+        """
         return None
 
     def goal(self, labels: Tensor, num_classes: int) -> Tensor:
@@ -114,39 +115,3 @@ class Attack:
     def relabel(self, labels: Tensor, num_classes: int) -> Tensor:
         """Labels that poisoned training images get: the goal, or their own for a clean-label attack."""
         return labels if self.mode is Mode.clean_label else self.goal(labels, num_classes)
-
-
-@torch.no_grad()
-def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = 2048) -> Tensor:
-    """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file.
-
-    `batch` counts images of 32x32; larger ones are taken fewer at a time.
-    """
-    if not len(index):
-        return images.clone()
-    batch = max(1, batch * 1024 // max(1024, images.shape[2] * images.shape[3]))
-    chunks = [
-        change(part.float() / 255, where).mul(255).round().clamp(0, 255).to(torch.uint8)
-        for part, where in zip(images.split(batch), index.split(batch), strict=True)
-    ]
-    return torch.cat(chunks)
-
-
-def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
-    """Triggered images as images, uint8 -> uint8: poisoned training sets and triggered test sets alike."""
-    return materialise(partial(attack.stamp, train=train), images, index, batch)
-
-
-def poisoned_index(attack: Attack, train: Data, num_classes: int, seed: int) -> Tensor:
-    """Which images of a training set are poisoned, int64 [P], by `seed`."""
-    return attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
-
-
-def poison(attack: Attack, train: Data, index: Tensor, num_classes: int, seed: int) -> Data:
-    """The poisoned copy of a training set on the CPU; `seed` draws the bystanders."""
-    images, labels = train.images.clone(), train.labels.clone()
-    images[index] = stamped(attack, train.images[index], index, train=True)
-    labels[index] = attack.relabel(train.labels[index], num_classes)
-    beside = attack.bystanders(index, len(train), seeds.generator(seed, "bystanders"))
-    images[beside] = materialise(attack.cross, train.images[beside], beside)
-    return Data(images, labels)

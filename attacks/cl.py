@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks._patch import Corner, check, grid, paste
 from attacks.base import Mode
 from attacks.learned import Learned, Lesson, Tensors
-from attacks.patch import Corner, check, checker, paste
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
 
@@ -24,7 +24,7 @@ class CleanLabel(Learned):
     Test: x' = corners(x).
 
     h is a helper model. The perturbation makes the image's own content hard to use, so that the victim learns the
-    corners instead; no label is changed. corners() puts a checkerboard into all four corners. Turner et al. use PGD
+    corners instead; no label is changed. corners() puts their 3x3 grid into all four corners. Turner et al. use PGD
     with 100 steps of 1.5/255 and eps 8, 16 or 32 of 255. Ours: the helper is the clean victim of the same settings.
 
     Fields:
@@ -38,6 +38,7 @@ class CleanLabel(Learned):
 
     crafted: ClassVar[bool] = True
     train_only: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     modes: ClassVar[tuple[Mode, ...]] = (Mode.clean_label,)
 
     mode: Mode = Mode.clean_label
@@ -56,7 +57,7 @@ class CleanLabel(Learned):
                 "step is above 0, steps 1 or more."
             )
 
-    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = lesson.model
         random = seeds.generator(lesson.seed, "pgd")
         parts = lesson.index.split(250)
@@ -67,7 +68,7 @@ class CleanLabel(Learned):
             start = torch.rand(images.shape, generator=random).to(lesson.device) * 2 - 1
             delta = self.perturb(helper, images.float() / 255, y, start * self.eps / 255, lesson.dtype)
             found.append((delta * 255).round().to(torch.int8).cpu())
-            report("pgd", number + 1, len(parts))
+            progress(Event("pgd", number + 1, len(parts)))
         return {"train.index": lesson.index, "train.delta": torch.cat(found)}
 
     def perturb(self, helper: Network, x: Tensor, y: Tensor, delta: Tensor, dtype: torch.dtype) -> Tensor:
@@ -87,5 +88,5 @@ class CleanLabel(Learned):
             rows = torch.searchsorted(self.tensor("train.index", index), index)
             images = (images + self.tensor("train.delta", images)[rows].to(images.dtype) / 255).clamp(0, 1)
         for corner in Corner:
-            images = paste(images, checker(self.size, images), corner)
+            images = paste(images, grid(self.size, images, corner), corner)
         return images

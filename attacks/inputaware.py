@@ -16,8 +16,7 @@ from attacks.learned import PARTNER, Learned, Lesson, Tensors
 from nba_cli import seeds
 from nba_cli.data import Augment
 from nba_cli.errors import Refused
-from nba_cli.plan import Optimizer, Plan
-from nba_cli.train import Objective, Partner, Report, fit, silent
+from nba_cli.training import Objective, Optimizer, Partner, Plan, Progress, fit, silent
 
 
 class Painter(nn.Module):
@@ -65,7 +64,7 @@ class InputAware(Learned):
         CE(f, all) + diversity E |x - z| / |g(x) - g(z)|
 
     Ours: density is that of a whole mask (public code charges each pixel); smaller generators with group norm, which
-    knows no difference between training and test; g's learning rate follows the schedule of f; m is trained for
+    behaves the same in training and test; g's learning rate follows the schedule of f; m is trained for
     `mask_epochs` epochs.
 
     Fields:
@@ -114,22 +113,22 @@ class InputAware(Learned):
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         """No image of the set: the poisoned ones are drawn in every batch."""
-        super().choose(labels, num_classes, generator)  # refuses what cannot be
+        super().choose(labels, num_classes, generator)  # refuses impossible settings
         return torch.empty(0, dtype=torch.int64)
 
-    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         """The mask m, by the training loop of everything else."""
         mask = self.painter(lesson.train.images.shape[1], 1, lesson.seed).to(lesson.device)
 
         def objective(mask: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             m = binary(mask(x).float())
-            loss = self.diversity * apart(x, m) + self.norm * F.relu(m.mean((1, 2, 3)) - self.density).mean()
+            loss = self.diversity * diversity_loss(x, m) + self.norm * F.relu(m.mean((1, 2, 3)) - self.density).mean()
             return loss, m.new_zeros(len(x), 1)  # nothing is classified here
 
         plan = Plan(epochs=self.mask_epochs, lr=self.lr, optimizer=Optimizer.adam, decay=0.0)
         random = seeds.generator(lesson.seed, "mask", lesson.device)
         plain = Augment(crop=0, flip=False)
-        fit(mask, lesson.train, plan, objective, augment=plain, generator=random, report=report, phase="mask")
+        fit(mask, lesson.train, plan, objective, augment=plain, generator=random, progress=progress, phase="mask")
         return {f"mask.{name}": value.detach().cpu() for name, value in mask.state_dict().items()}
 
     def painter(self, channels: int, out: int, seed: int) -> Painter:
@@ -137,7 +136,9 @@ class InputAware(Learned):
             torch.manual_seed(seed)
             return Painter(channels, self.width, out)
 
-    def join(self, channels: int, num_classes: int, seed: int, device: torch.device) -> tuple[Objective, Partner]:
+    def joint_training(
+        self, channels: int, num_classes: int, seed: int, device: torch.device
+    ) -> tuple[Objective, Partner]:
         pattern = self.painter(channels, channels, seed).to(device)
         optimizer = torch.optim.Adam(pattern.parameters(), self.lr, betas=(0.5, 0.9))
         mask = self.painter(channels, 1, seed).to(device).requires_grad_(False)
@@ -159,7 +160,7 @@ class InputAware(Learned):
             shown = own + shown_m * (shown_paint - own)
             logits = victim(torch.cat([shown, x[len(own) :]])).float()
             y = torch.cat([goal[:poisoned], y[poisoned:]])
-            total = F.cross_entropy(logits, y) + self.diversity * apart(own, paint)
+            total = F.cross_entropy(logits, y) + self.diversity * diversity_loss(own, paint)
             # the accuracy that `fit` shows is over the batch's own order and labels
             back = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=x.device))
             return total, logits[back]
@@ -185,7 +186,7 @@ class InputAware(Learned):
         return images + self.mask(images) * (self.paint(PARTNER, images.shape[1], images) - images)
 
 
-def apart(x: Tensor, made: Tensor) -> Tensor:
+def diversity_loss(x: Tensor, made: Tensor) -> Tensor:
     """E |x - z| / |made(x) - made(z)| with z the neighbour in the batch: large where different images get the same."""
     return (rms(x - x.roll(1, 0)) / (rms(made - made.roll(1, 0)) + 1e-7)).mean()
 

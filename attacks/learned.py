@@ -3,8 +3,9 @@ the victim."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from attacks.base import Attack
 from nba_cli.data import Data
 from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.training import Progress, silent
 from nba_cli.victims import Network
 
 Tensors = dict[str, Tensor]
@@ -49,18 +50,18 @@ class Lesson:
 
 
 class Held:
-    """No dataclass: what it holds is no option and no part of a run's name."""
+    """Not a dataclass: what it holds is no option and no part of a run's name."""
 
     made: Tensors | None = None
 
 
 @dataclass(kw_only=True)
 class Learned(Held, Attack):
-    """An attack that stamps with tensors of its own, in `made`, which a file keeps.
+    """An attack that stamps with tensors of its own, in `made`. `with_trigger` returns the attack that has them.
 
     They come from `draw` (a function of the settings), from `learn` where `crafted` (cached), and from the partner of
-    `join` where `joint` (trained with the victim; names start with PARTNER). Names that start with TRAIN_ONLY serve the
-    poisoning alone and are not kept with the victim.
+    `joint_training` where `joint` (trained with the victim; names start with PARTNER). Names that start with TRAIN_ONLY
+    serve the poisoning alone and are not kept with the victim.
     """
 
     crafted: ClassVar[bool] = False
@@ -73,9 +74,15 @@ class Learned(Held, Attack):
         """The trigger's tensors for images of `shape` (C,H,W), on the CPU."""
         raise NotImplementedError
 
-    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         """The same, crafted."""
         raise NotImplementedError
+
+    def with_trigger(self, tensors: Tensors) -> Self:
+        """A copy of this attack that stamps with `tensors`."""
+        ready = copy.copy(self)
+        ready.made = tensors
+        return ready
 
     def tensors(self, like: Tensor) -> Tensors:
         """The trigger's tensors, on the device of `like`.

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._randomness import uniform, uniform_between
 from attacks.base import Attack, Mode
-from attacks.chance import between, uniform
 from nba_cli.errors import Refused
 from nba_cli.seeds import derive
 
@@ -75,7 +75,7 @@ class Refool(Attack):
         chosen = (uniform(index, self.reflection_seed, "texture") * self.textures).long()
         spectrum = torch.fft.rfft2(self.bank(shape).to(images)[chosen])
         reflection = torch.fft.irfft2(spectrum * self.kernel(images, index), s=shape[1:]).clamp(0, 1)
-        opacity = between(index, self.reflection_seed, "opacity", self.low, self.high)
+        opacity = uniform_between(index, self.reflection_seed, "opacity", self.low, self.high)
         return (1 - opacity) * images + opacity * reflection
 
     def kernel(self, images: Tensor, index: Tensor) -> Tensor:
@@ -84,10 +84,10 @@ class Refool(Attack):
         rows, columns = frequencies(height, width, images)
         seed = self.reflection_seed
         pixel = width / 224  # the paper's lengths are given for images of 224 pixels
-        sigma = pixel * between(index, seed, "sigma", 1, 5)
+        sigma = pixel * uniform_between(index, seed, "sigma", 1, 5)
         blur = torch.exp(-2 * (math.pi * sigma) ** 2 * (rows**2 + columns**2))
-        down, right = ((1 + pixel * between(index, seed, name, 3, 8)).floor() for name in ("down", "right"))
-        share = between(index, seed, "ghost", 0.15, 0.5)
+        down, right = ((1 + pixel * uniform_between(index, seed, name, 3, 8)).floor() for name in ("down", "right"))
+        share = uniform_between(index, seed, "ghost", 0.15, 0.5)
         angle = -2 * math.pi * (rows * down + columns * right)
         ghost = torch.complex(1 - share + share * angle.cos(), share * angle.sin())
         kind = (uniform(index, seed, "kind") * 3).long().view(-1, 1, 1, 1)

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from attacks._patch import Corner, check, paste
 from attacks.base import Mode
 from attacks.learned import Learned, Lesson, Tensors
-from attacks.patch import Corner, check, paste
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
 
@@ -58,7 +58,7 @@ class Trojan(Learned):
                 "1 or more each, lr above 0."
             )
 
-    def learn(self, lesson: Lesson, report: Report = silent) -> Tensors:
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = lesson.model
         head = last_linear(helper)
         chosen = head.weight[self.target].topk(min(self.neurons, head.in_features)).indices
@@ -76,7 +76,7 @@ class Trojan(Learned):
             optimizer.step()
             with torch.no_grad():
                 patch.clamp_(0, 1)
-            report("trojan", step + 1, self.steps)
+            progress(Event("trojan", step + 1, self.steps))
         return {"patch": (patch.detach().cpu() * 255).round() / 255}
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:

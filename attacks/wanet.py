@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks._randomness import uniform
 from attacks.base import Mode
-from attacks.chance import uniform
 from attacks.learned import Learned, Tensors
 from nba_cli import seeds
 from nba_cli.errors import Refused
@@ -21,8 +21,8 @@ class WaNet(Learned):
     """x'(p) = x(p + s F(p)): F is a random flow on a k x k grid, scaled to mean absolute value 1 and bicubically
     upsampled; coordinates lie in [-1,1] and s is divided by the image's width, as in the authors' code.
 
-    Noise mode: `noise` times as many further images are warped by F + n, n uniform in [-1,1] of a pixel's share per
-    position and image, and keep their labels, so that the victim learns this very warp and not warps as such.
+    Noise mode: `noise` times as many further images are warped by F + n, n uniform in [-1,1] / W per position
+    and image, and keep their labels, so that the victim learns this very warp and not warps as such.
 
     Ours: poisoned images are fixed before training (the authors draw them anew in each batch).
 
@@ -34,6 +34,7 @@ class WaNet(Learned):
     """
 
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
+    version: ClassVar[int] = 2
 
     k: int = 4
     s: float = 0.5
@@ -45,7 +46,7 @@ class WaNet(Learned):
         if self.k < 2 or self.s <= 0 or self.noise < 0:
             raise Refused(f"attack.k={self.k}, s={self.s}, noise={self.noise}: k >= 2, s > 0, noise >= 0.")
 
-    def bystanders(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    def noise_images(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
         wanted = round(self.noise * len(index))
         rest = torch.ones(count, dtype=torch.bool)
         rest[index] = False
@@ -65,19 +66,27 @@ class WaNet(Learned):
         return {"flow": (self.s / width * flow).permute(0, 2, 3, 1).contiguous()}
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
-        return warp(images, self.tensor("flow", images).expand(len(images), -1, -1, -1))
+        return read_at(images, self.grid(images).expand(len(images), -1, -1, -1))
 
-    def cross(self, images: Tensor, index: Tensor) -> Tensor:
+    def stamp_noise(self, images: Tensor, index: Tensor) -> Tensor:
         height, width = images.shape[2:]
         place = torch.arange(height * width * 2, device=index.device)
         noise = uniform(index[:, None] * len(place) + place, self.flow_seed, "noise mode") * 2 - 1
-        return warp(images, self.tensor("flow", images) + noise.view(-1, height, width, 2) / width)
+        return read_at(images, (self.grid(images) + noise.view(-1, height, width, 2) / width).clamp(-1, 1))
+
+    def grid(self, images: Tensor) -> Tensor:
+        """Where each pixel is read, [1,H,W,2] (x, y) in [-1,1]; clamped before noise is added, as the authors do."""
+        return (positions(images) + self.tensor("flow", images)).clamp(-1, 1)
 
 
-def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """images [N,C,H,W] read at their own positions plus `flow` [N,H,W,2] (x, y), in units of [-1,1], bilinear."""
+def positions(images: Tensor) -> Tensor:
+    """The positions of the pixels of images [N,C,H,W]: [H,W,2] (x, y) in [-1,1], corners included."""
     height, width = images.shape[2:]
     rows = torch.linspace(-1, 1, height, device=images.device, dtype=images.dtype)
     columns = torch.linspace(-1, 1, width, device=images.device, dtype=images.dtype)
-    here = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=2)
-    return F.grid_sample(images, (here + flow).clamp(-1, 1), mode="bilinear", align_corners=True).clamp(0, 1)
+    return torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=2)
+
+
+def read_at(images: Tensor, grid: Tensor) -> Tensor:
+    """images [N,C,H,W] read at `grid` [N,H,W,2] (x, y) in [-1,1], bilinear."""
+    return F.grid_sample(images, grid, mode="bilinear", align_corners=True).clamp(0, 1)

@@ -1,9 +1,13 @@
-"""Writing files whole or not at all."""
+"""Files: written whole or not at all, named by their digest; and where the configs lie."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from pathlib import Path
+
+from nba_cli.errors import Refused
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -19,3 +23,23 @@ def write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _file_digest(path: str, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, computed once per process while the file stays unchanged."""
+    if not path.is_file():
+        raise Refused(f"{path}: no such file.")
+    stat = os.stat(path)
+    return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+def conf_dir() -> Path:
+    """The configs: inside the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"

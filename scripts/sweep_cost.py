@@ -15,7 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-NBA = [sys.executable, "-c", "from nba_cli.cli import main; main()"]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from builders import tiny_arrays
+
+NBA = [sys.executable, "-c", "from nba_cli.cli.main import main; main()"]
 LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=parallel"],
@@ -27,9 +30,7 @@ TIMED = [("basic", "first"), ("basic", "again"), ("joblib", "first"), ("submitit
 
 def launch(jobs: int, folder: Path) -> None:
     """One training step on 60 images of 8x8 pixels: nothing but what surrounds a run."""
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 255, (60, 8, 8, 3), dtype=np.uint8), np.arange(60) % 3
-    np.savez(folder / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    np.savez(folder / "data.npz", **tiny_arrays(train=60, test=60, side=8))  # type: ignore[arg-type]
     for name, what in TIMED:
         words = LAUNCHERS[name]
         command = [*NBA, "attack", "--multirun", *words, f"output={folder / name}", "dataset=npz", "victim.depth=10",

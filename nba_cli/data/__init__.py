@@ -1,10 +1,13 @@
 """Data sets by name. A new one is a class, a YAML in conf/dataset/ and a line here."""
 
 from nba_cli.data.augment import Augment, to_float
-from nba_cli.data.base import Data, Dataset, Splits, clean_share, hold_out
+from nba_cli.data.base import Dataset
+from nba_cli.data.clean_set import clean_share, hold_out
+from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
-from nba_cli.data.library import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn
-from nba_cli.data.sets import FashionMini, Npz
+from nba_cli.data.images import Data, Splits
+from nba_cli.data.npz import Npz
+from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn
 
 DATASETS: dict[str, type[Dataset]] = {
     "fashion_mini": FashionMini,
@@ -17,4 +20,21 @@ DATASETS: dict[str, type[Dataset]] = {
     "folder": Folder,
 }
 
-__all__ = ["DATASETS", "Augment", "Data", "Dataset", "Splits", "clean_share", "hold_out", "to_float"]
+__all__ = [
+    "DATASETS",
+    "Augment",
+    "Cifar10",
+    "Cifar100",
+    "Data",
+    "Dataset",
+    "FashionMini",
+    "FashionMnist",
+    "Folder",
+    "Gtsrb",
+    "Npz",
+    "Splits",
+    "Svhn",
+    "clean_share",
+    "hold_out",
+    "to_float",
+]

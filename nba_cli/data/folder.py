@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from omegaconf import MISSING
 from PIL import Image, UnidentifiedImageError
 
+from nba_cli import options
 from nba_cli.data.arrays import to_data
-from nba_cli.data.base import Data, Dataset, Splits
+from nba_cli.data.base import Dataset
+from nba_cli.data.images import Data, Splits
 from nba_cli.errors import Refused
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp"}
@@ -97,7 +99,7 @@ class Folder(Dataset):
         size: images are resized to size x size pixels
     """
 
-    path: str = field(default=MISSING, metadata={"shapes": ()})  # the content names the run, not its place
+    path: str = options.unnamed(MISSING)  # the content names the run, not its place
     size: int = 32
     flip: bool = False
 

@@ -5,18 +5,20 @@ from nba_cli.defenses.argd import ARGD
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.clp import CLP
 from nba_cli.defenses.fp import FP
-from nba_cli.defenses.ft import FT
+from nba_cli.defenses.ft import FT, FTNAD, FTNBA
 from nba_cli.defenses.ftsam import FTSAM
 from nba_cli.defenses.ibau import IBAU
 from nba_cli.defenses.mcr import MCR
 from nba_cli.defenses.nad import NAD
-from nba_cli.defenses.nba import NBA
+from nba_cli.defenses.nba.nba import NBA
 from nba_cli.defenses.none import NoDefense
 from nba_cli.defenses.sau import SAU
 
 DEFENSES: dict[str, type[Defense]] = {
     "none": NoDefense,
     "ft": FT,
+    "ft_nad": FTNAD,
+    "ft_nba": FTNBA,
     "fp": FP,
     "mcr": MCR,
     "nad": NAD,
@@ -36,6 +38,8 @@ __all__ = [
     "DEFENSES",
     "FP",
     "FT",
+    "FTNAD",
+    "FTNBA",
     "FTSAM",
     "IBAU",
     "MCR",

@@ -7,21 +7,20 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nba_cli.data import Augment, Data
-from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.training import Progress, silent
 from nba_cli.victims import Network
 
 
 class Training(TypedDict):
-    """What every training of a defense has in common: keyword arguments of `train.fit`."""
+    """What every training of a defense has in common: keyword arguments of `training.fit`."""
 
     augment: Callable[[Tensor, torch.Generator], Tensor]
     dtype: torch.dtype
     generator: torch.Generator
-    report: Report
+    progress: Progress
 
 
 @dataclass(kw_only=True)
@@ -42,20 +41,8 @@ class Evidence:
     augment: Callable[[Tensor, torch.Generator], Tensor] = field(default_factory=Augment)
     dtype: torch.dtype = torch.float32
 
-    def training(self, generator: torch.Generator, report: Report) -> Training:
-        return Training(augment=self.augment, dtype=self.dtype, generator=generator, report=report)
-
-
-def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:
-    """The batch-norm layers of `model` by name.
-
-    Raises:
-        Refused: there is none.
-    """
-    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    if not found:
-        raise Refused(f"defense={defense} works on batch-norm layers; this victim has none.")
-    return found
+    def training(self, generator: torch.Generator, progress: Progress) -> Training:
+        return Training(augment=self.augment, dtype=self.dtype, generator=generator, progress=progress)
 
 
 @dataclass(kw_only=True)
@@ -64,7 +51,7 @@ class Defense:
 
     version: ClassVar[int] = 1
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         """Return a cleaned network; `evidence.model` keeps its weights.
 
         `generator` lives on the model's device and is the only source of randomness.

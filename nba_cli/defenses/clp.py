@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from nba_cli.data import to_float
-from nba_cli.defenses.base import Defense, Evidence, batch_norms
+from nba_cli.defenses._batch_norm import batch_norms
+from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.train import Report, silent
+from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
 
 @dataclass(kw_only=True)
 class CLP(Defense):
-    """Zero the channels k of a layer whose bound s_k = sigma_max(W_k) |gamma_k| / sqrt(var_k + eps) exceeds
-    mean(s) + u std(s) over the layer.
+    """Zero the channels k with s_k = sigma_max(W_k) |gamma_k| / sqrt(var_k + eps) > mean(s) + u std(s) over the layer.
 
     W_k is the k-th filter of a convolution as a matrix [C_in, h w], gamma_k and var_k belong to the batch norm that
-    reads this convolution. A backdoor lives in channels that a small change of the input drives far. Uses no image for
-    anything but to see which layer reads which. Cost: one forward pass of one image.
+    reads this convolution. One that reads a residual sum, as in pre-activation networks, is paired with the convolution
+    that was added last, as in public code: the bound is then that of the convolution's share of the sum. A backdoor
+    lives in channels that a small change of the input drives far. One image is passed through, only to see which layer
+    reads which. Cost: that forward pass.
 
     Fields:
         u: how many standard deviations above the mean a bound may lie, above 0; 3 is usual, smaller prunes more
     """
+
+    version: ClassVar[int] = 2
 
     u: float = 3.0
 
@@ -36,19 +40,19 @@ class CLP(Defense):
             raise Refused(f"defense.u={self.u}: above 0.")
 
     @torch.no_grad()
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         model = copy.deepcopy(evidence.model)
         device = next(model.parameters()).device
         pairs = readers(model, to_float(evidence.clean.images[:1].to(device)))
         total, channels = 0, 0
         for number, (conv, norm) in enumerate(pairs):
             bound = lipschitz(conv, norm)
-            pruned = bound > bound.mean() + self.u * bound.std(correction=0)
+            pruned = bound > bound.mean() + self.u * bound.std()
             norm.weight[pruned] = 0
             norm.bias[pruned] = 0
             total, channels = total + int(pruned.sum()), channels + len(pruned)
             last = number + 1 == len(pairs)
-            report("prune", number + 1, len(pairs), {"pruned": total, "channels": channels} if last else None)
+            progress(Event("prune", number + 1, len(pairs), {"pruned": total, "channels": channels} if last else None))
         return model
 
 
@@ -60,19 +64,24 @@ def lipschitz(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 
 
 def readers(model: Network, x: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Every batch norm that reads the output of a convolution and nothing else, with that convolution.
+    """Every batch norm, with the convolution that it reads, or that was added last to the sum that it reads.
 
-    Found by following the tensors of one pass: the order of definition says nothing of shortcuts.
+    Found by following the tensors of one pass: the order of definition says nothing of shortcuts. A batch norm before
+    the first convolution, or of another number of channels than the last one, is left out.
     """
     norms = set(batch_norms(model, "clp").values())
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor is kept, so that its id stays its own
+    last: list[nn.Conv2d] = []
     found: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
     def note(module: nn.Module, given: tuple[Any, ...], out: Any) -> None:
         if isinstance(module, nn.Conv2d):
             made[id(out)] = (module, out)
-        elif isinstance(module, nn.BatchNorm2d) and module in norms and id(given[0]) in made:
-            found.append((made[id(given[0])][0], module))
+            last[:] = [module]
+        elif isinstance(module, nn.BatchNorm2d) and module in norms:
+            conv = made[id(given[0])][0] if id(given[0]) in made else last[0] if last else None
+            if conv is not None and conv.out_channels == module.num_features:
+                found.append((conv, module))
 
     handles = [module.register_forward_hook(note) for module in model.modules()]
     training = model.training

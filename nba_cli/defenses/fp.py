@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +13,19 @@ from nba_cli import devices
 from nba_cli.data import Data, hold_out, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.plan import Plan, Schedule
-from nba_cli.predict import accuracy
-from nba_cli.train import Report, fit, silent
+from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
 from nba_cli.victims import Network
 
 
 @dataclass(kw_only=True)
 class FP(Defense):
-    """Prune the last stage's channels, least active on clean images first, until hold-out accuracy has dropped by more
-    than `drop`; undo the last step; fine-tune what is left.
+    """Prune the channels that the classifier reads, least active on clean images first, until hold-out accuracy has
+    dropped by more than `drop`; undo the last step; fine-tune what is left on all clean images.
 
     The channels are pruned where the classifier reads them: the columns of its first linear layer. Pruned ones stay
     zero in fine-tuning. Ours: the accuracy that stops the pruning is read on a hold-out of the clean set (public code
-    reads the test set). Cost: one forward pass over the clean images, one over the hold-out per pruning step, and those
-    of fine-tuning.
+    reads the test set), whose images are returned for fine-tuning. Cost: one forward pass over the clean images, one
+    over the hold-out per pruning step, and those of fine-tuning.
 
     Fields:
         step: share of the channels that a pruning step removes, in (0,1]
@@ -35,10 +34,12 @@ class FP(Defense):
         train: how long and how hard to fine-tune
     """
 
+    version: ClassVar[int] = 2
+
     step: float = 0.01
     drop: float = 0.1
     held: float = 0.2
-    train: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, schedule=Schedule.cosine))
+    train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1 or not 0 <= self.drop <= 1 or not 0 < self.held < 1:
@@ -47,7 +48,7 @@ class FP(Defense):
                 "held in (0,1)."
             )
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         model = copy.deepcopy(evidence.model)
         clean, held = hold_out(evidence.clean, self.held, generator)
         head, activity = classifier(model, clean, evidence.dtype)
@@ -63,21 +64,21 @@ class FP(Defense):
             with torch.no_grad():
                 head.weight.copy_(whole * mask)
             left = accuracy(model, held, evidence.dtype)
-            report("prune", count, len(order))
+            progress(Event("prune", count, len(order)))
             if before - left > self.drop:
                 break
             kept = mask
         with torch.no_grad():
             head.weight.copy_(whole * kept)
         pruned = (kept[0] == 0).sum().item() * len(order) / head.in_features
-        report("prune", len(order), len(order), {"pruned": pruned, "channels": len(order)})
+        progress(Event("prune", len(order), len(order), {"pruned": pruned, "channels": len(order)}))
         handle = head.weight.register_hook(lambda slope: slope * kept)  # weight decay leaves a 0 at 0
         fit(
             model,
-            clean,
+            evidence.clean,
             self.train,
             phase="fine-tune",
-            **evidence.training(generator, report),
+            **evidence.training(generator, progress),
         )
         handle.remove()
         return model
@@ -85,34 +86,40 @@ class FP(Defense):
 
 @torch.no_grad()
 def classifier(model: Network, clean: Data, dtype: torch.dtype, batch: int = 500) -> tuple[nn.Linear, Tensor]:
-    """The first linear layer, and the mean of each channel [C] of the last stage as that layer reads it.
+    """The classifier's first linear layer, and the mean of each channel [C] of the maps as that layer reads them.
+
+    It is the first linear layer that reads vectors [N,F]; its channels are those of the last maps [N,C,H,W] before it,
+    pooled (F = C) or flattened (F = C H W).
 
     Raises:
-        Refused: the network does not classify by a linear layer on the channels of its last stage.
+        Refused: the network does not classify by a linear layer on the channels of its last maps.
     """
-    read: list[tuple[nn.Linear, Tensor]] = []
+    maps: list[int] = []  # channels of the maps seen so far in this pass
+    read: list[tuple[nn.Linear, int, Tensor]] = []
     device = next(model.parameters()).device
 
-    def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        if isinstance(module, nn.Linear) and (not read or read[-1][0] is not module):
-            read.append((module, given[0].float()))
+    def note(module: nn.Module, given: tuple[Tensor, ...], out: object) -> None:
+        if isinstance(module, nn.Linear) and given[0].ndim == 2 and maps and not read:
+            read.append((module, maps[-1], given[0].float()))
+        elif isinstance(out, Tensor) and out.ndim == 4:
+            maps.append(out.shape[1])
 
-    handles = [module.register_forward_pre_hook(note) for module in model.modules() if isinstance(module, nn.Linear)]
+    handles = [module.register_forward_hook(note) for module in model.modules()]
     training = model.training
     model.eval()
     total, head, channels = torch.zeros((), device=device), None, 0
     try:
         for images in clean.images.split(batch):
             read.clear()
+            maps.clear()
             with devices.autocast(device, dtype):
-                stages, _ = model.features(to_float(images.to(device)))
-            channels = stages[-1].shape[1]
-            if not read or read[0][0].in_features % channels or read[0][1].ndim != 2:
+                model(to_float(images.to(device)))
+            if not read or read[0][0].in_features % read[0][1]:
                 raise Refused(
-                    "defense=fp prunes the last stage's channels where a linear layer reads them; this victim has no "
-                    "such layer."
+                    "defense=fp prunes the channels that a linear classifier reads; this victim has no such layer on "
+                    "the channels of its last maps."
                 )
-            head, seen = read[0]
+            head, channels, seen = read[0]
             total = total + seen.view(len(seen), channels, -1).mean(2).sum(0)
     finally:
         model.train(training)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from nba_cli import devices
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.plan import Optimizer, Plan, Schedule
-from nba_cli.train import Report, fit, silent
+from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 Inner = Callable[[Tensor], Tensor]
@@ -25,18 +24,21 @@ Inner = Callable[[Tensor], Tensor]
 
 @dataclass(kw_only=True)
 class IBAU(Defense):
-    """min_w CE(f_w(x + d*), y) with d* = argmax_d CE(f_w(x + d), y) - decay |d|^2, ONE perturbation d for the whole
-    batch, as a trigger is. As in the authors' code, a portion of the batch carries d*, the other images stay clean.
+    """min_w CE(f_w(x + d*), y) with d* = argmax_d CE(f_w(x + d), y) - decay |d|^2
+
+    d is ONE perturbation for the whole batch, as a trigger is. As in the authors' code, a portion of the batch carries
+    d*, the other images stay clean.
 
     The weights follow the hypergradient, which knows that d* moves with w:
 
-        dL/dw + (d Phi / dw)^T v,   v = sum_{k<=K} ((d Phi / dd)^T)^k dL/dd,   Phi(d) = d + step grad_d (CE - decay
-        |d|^2)
+        dL/dw + (d Phi / dw)^T v
+        v      = sum_{k<K} ((d Phi / dd)^T)^k dL/dd
+        Phi(d) = d + step grad_d (CE - decay |d|^2)
 
-    where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd. Ours: d* is found anew in each
-    step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is estimated on the
-    images that carry it. Cost a step: inner + 1 passes forward and
-    backward; on the portion 2 more, and K + 1 products with second derivatives, each about two passes.
+    where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0. Ours: d* is found
+    anew in each step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is estimated
+    on the images that carry it. Cost a step: inner + 1 passes forward and backward; on the portion 2 more, and K
+    products with second derivatives, each about two passes.
 
     Size, step, portion, length and rate were chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100)
     that appears in no table. The authors' step of 0.1 with 1 % of the images removed little there; that step with
@@ -52,7 +54,7 @@ class IBAU(Defense):
         train: how long and how hard to train
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     inner: int = 5
     size: float = 2.0
@@ -70,15 +72,15 @@ class IBAU(Defense):
         if min(self.inner, self.iterations) < 1 or min(self.size, self.step) <= 0 or self.decay < 0:
             raise Refused(
                 f"defense.inner={self.inner}, iterations={self.iterations}, size={self.size}, step={self.step}, "
-                f"decay={self.decay}: 1 or more, 1 or more, above 0, above 0, 0 or more."
+                f"decay={self.decay}: inner and iterations must be at least 1, size and step above 0, decay at least 0."
             )
         if not 0 < self.portion <= 1:
             raise Refused(f"defense.portion={self.portion}: a portion lies in (0,1].")
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         # second derivatives of convolutions are slow in channels_last
         model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)
-        common = evidence.training(generator, report)
+        common = evidence.training(generator, progress)
         fit(model, evidence.clean, self.train, self.objective, phase="i-bau", **common)
         return model.to(memory_format=torch.channels_last)
 
@@ -121,7 +123,7 @@ def hypergradient(
     """The outer loss at `delta`, and its total derivative in `weights` when delta maximises `inner`.
 
     Phi(d) = d + step grad inner(d); the implicit function theorem at its fixed point, with (I - dPhi/dd)^-T applied by
-    `iterations` steps of v <- (dPhi/dd)^T v + dL/dd.
+    `iterations` steps of v <- (dPhi/dd)^T v + dL/dd from v = 0, as the authors: the first one gives dL/dd itself.
     """
     delta = delta.detach().requires_grad_()
     loss = outer(delta)
@@ -129,7 +131,7 @@ def hypergradient(
     (slope,) = torch.autograd.grad(inner(delta), delta, create_graph=True)
     phi = delta + step * slope
     v = wish
-    for _ in range(iterations):
+    for _ in range(iterations - 1):
         (moved,) = torch.autograd.grad(phi, delta, v, retain_graph=True)
         v = moved + wish
     through = torch.autograd.grad(phi, weights, v, allow_unused=True)

@@ -10,45 +10,55 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.defenses.nba.behavior import attention
 from nba_cli.errors import Refused
-from nba_cli.plan import Plan, Schedule
-from nba_cli.train import Report, fit, silent
+from nba_cli.training import Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 
 @dataclass(kw_only=True)
 class NAD(Defense):
-    """min_S CE(S(x), y) + sum_l b_l |A_l(S) - A_l(T)|^2, with attention maps A_l = sum_c F_lc^2 of unit norm per
-    sample.
+    """min_S CE(S(x), y) + sum_l b_l |A_l(S) - A_l(T)|^2
+
+    A_l = sum_c F_lc^2 are attention maps, of unit norm per sample.
 
     Teacher T: the suspect model fine-tuned on the clean set, then frozen. The sum runs over the last stages of the
     network. Li et al. average the square over the H W positions of a map, so that their weights (500, 1000, 1000 for
-    maps of 32, 16 and 8 pixels) hang on its size; here it is summed, and the same weights read 0.5, 4 and 16. Cost a
-    step: one teacher pass forward, one student pass forward and backward.
+    maps of 32, 16 and 8 pixels) depend on its size; here it is summed, and the same weights become 0.5, 4 and 16.
+    Cost a step: one teacher pass forward, one student pass forward and backward.
 
-    The learning rate was chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100): 0.05 left ASR 64, 0.01
-    left it at 100.
+    As in the authors' code: batches of 64, weight decay 1e-4, a rate of 0.1 for two of twenty epochs and then 0.01, and
+    a square of `cutout` pixels blacked out in every image, for the student as for the teacher.
 
     Fields:
         weights: b_l of the last stages, deepest last
+        cutout: side in pixels of the square that is blacked out in each image; 0: none
         teacher: how long and how hard to fine-tune the teacher
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     weights: list[float] = field(default_factory=lambda: [0.5, 4.0, 16.0])
-    teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
-    student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
+    cutout: int = 3
+    teacher: Plan = field(
+        default_factory=lambda: Plan(epochs=20, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.1], decay=1e-4)
+    )
+    student: Plan = field(
+        default_factory=lambda: Plan(epochs=20, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.1], decay=1e-4)
+    )
 
     def __post_init__(self) -> None:
         if not self.weights or min(self.weights) < 0:
             raise Refused(f"defense.weights={self.weights}: one weight or more, each 0 or more.")
+        if self.cutout < 0:
+            raise Refused(f"defense.cutout={self.cutout}: a side in pixels, 0 or more.")
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = evidence.training(generator, report)
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
+        common = evidence.training(generator, progress)
+        augment = common["augment"]
+        common["augment"] = lambda images, generator: blacked_out(augment(images, generator), self.cutout, generator)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
         teacher.eval().requires_grad_(False)
 
@@ -62,8 +72,20 @@ class NAD(Defense):
         return fit(copy.deepcopy(evidence.model), evidence.clean, self.student, objective, phase="student", **common)
 
 
-def attention_distance(student: list[Tensor], teacher: list[Tensor], weights: list[float]) -> Tensor:
-    """sum_l b_l |A_l(S) - A_l(T)|^2 over the last stages, mean over samples: a scalar."""
-    count = min(len(weights), len(student))
-    pairs = zip(weights[-count:], attention(student[-count:]), attention(teacher[-count:]), strict=True)
-    return torch.stack([weight * (a - b).square().sum(1).mean() for weight, a, b in pairs]).sum()
+def blacked_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Cutout (DeVries & Taylor 2017): images [N,C,H,W] with a square of `side` pixels set to 0, its centre anywhere.
+
+    Each image draws its own; at the border the square is cut off.
+    """
+    if not side:
+        return images
+    height, width = images.shape[2:]
+
+    def covered(length: int) -> Tensor:
+        centre = torch.randint(length, (len(images), 1), generator=generator, device=images.device)
+        low = centre - side // 2
+        place = torch.arange(length, device=images.device)
+        return (place >= low) & (place < low + side)  # [N, length]
+
+    hole = covered(height)[:, None, :, None] & covered(width)[:, None, None, :]
+    return images.masked_fill(hole, 0.0)

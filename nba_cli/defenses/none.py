@@ -1,4 +1,4 @@
-"""No defense: the row above which every other one has to rise."""
+"""No defense: the baseline row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.train import Report, silent
+from nba_cli.training import Progress, silent
 from nba_cli.victims import Network
 
 
@@ -16,5 +16,5 @@ from nba_cli.victims import Network
 class NoDefense(Defense):
     """Returns the suspect model as it is."""
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         return copy.deepcopy(evidence.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,7 @@ from torch import Tensor
 
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.plan import Optimizer, Plan, Schedule
-from nba_cli.train import Report, fit, silent
+from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 
@@ -20,15 +20,26 @@ from nba_cli.victims import Network
 class SAU(Defense):
     """Find examples x + d that fool the suspect model f and the current model h alike; unlearn f's wrong label on them.
 
-    Inner, for each batch: d climbs, in L_inf <= eps,  (CE(f(x+d), y) + CE(h(x+d), y)) / 2 - shared JS(f(x+d), h(x+d)).
-    Outer:  clean CE(h(x), y) + adversarial CE(h(x+d), y) + unlearn E[-log(1 - h(x+d)_j)], j = argmax f(x+d), the last
-    mean over those samples on which f errs, j != y, as a share of the batch. Backdoored images are adversarial examples
-    that both models share; ordinary ones are not. Cost a step: 1 + `steps` passes forward and backward of both models
-    for the attack, two more of h.
+    Inner, for each batch, d climbs in L_inf <= eps:
+
+        fool (CE(f(x+d), y) + CE(h(x+d), y)) / 2 - shared JS(f(x+d), h(x+d))
+
+    where a sample's cross-entropy counts until it fools that model, and its divergence until both are fooled into the
+    same class. Outer, with j = argmax f(x+d):
+
+        clean CE(h(x), y) + adversarial CE(h(x+d), y) + unlearn E[-log(1 - h(x+d)_j)]
+
+    the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are adversarial
+    examples that both models share; ordinary ones are not. As in the authors' code, d starts at +eps everywhere, x + d
+    is not clipped to [0,1], and batch norm keeps to its running statistics throughout. Ours: a batch of 128 (they: 256)
+    and augmented images (they: none). Cost a step: two passes forward of f, 1 + `steps` passes forward and backward of
+    both models for the attack, two more of h.
 
     Fields:
         eps: largest change of a pixel, L_inf in [0,1]
-        steps: PGD steps of 2 eps / steps each
+        steps: ascent steps of the attack
+        step: length of an ascent step, L_inf
+        fool: weight of the cross-entropy in the attack
         shared: weight of the Jensen-Shannon divergence in the attack
         clean: weight of the clean loss
         adversarial: weight of the adversarial loss
@@ -36,37 +47,48 @@ class SAU(Defense):
         train: how long and how hard to train
     """
 
+    version: ClassVar[int] = 2
+
     eps: float = 0.2
     steps: int = 5
-    shared: float = 0.01
+    step: float = 0.2
+    fool: float = 0.01
+    shared: float = 1.0
     clean: float = 1.0
     adversarial: float = 0.0
     unlearn: float = 1.0
     train: Plan = field(
         default_factory=lambda: Plan(
-            steps=400, lr=1e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
+            steps=1000, lr=1e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
         )
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.eps <= 1 or self.steps < 1 or min(self.clean, self.adversarial, self.unlearn, self.shared) < 0:
+        if not 0 < self.eps <= 1 or self.steps < 1 or self.step <= 0:
             raise Refused(
-                f"defense.eps={self.eps}, steps={self.steps}, clean={self.clean}, adversarial={self.adversarial}, "
-                f"unlearn={self.unlearn}, shared={self.shared}: eps lies in (0,1], steps is 1 or more, "
-                "weights are 0 or more."
+                f"defense.eps={self.eps}, steps={self.steps}, step={self.step}: eps lies in (0,1], "
+                "steps is at least 1, step above 0."
+            )
+        if min(self.fool, self.shared, self.clean, self.adversarial, self.unlearn) < 0:
+            raise Refused(
+                f"defense.fool={self.fool}, shared={self.shared}, clean={self.clean}, adversarial={self.adversarial}, "
+                f"unlearn={self.unlearn}: weights are 0 or more."
             )
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         suspect = copy.deepcopy(evidence.model).eval().requires_grad_(False)
 
         def objective(model: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            delta = self.perturb(suspect, model, x, y, generator)
-            # one pass over both halves, so that batch norm and its statistics see clean and adversarial images together
-            logits, attacked = model(torch.cat([x, x + delta])).float().chunk(2)
+            training = model.training
+            model.eval()
+            attacked_x = x + self.perturb(suspect, model, x, y)
+            logits, attacked = model(torch.cat([x, attacked_x])).float().chunk(2)
             with torch.no_grad():
-                wrong = suspect(x + delta).argmax(1)
+                before, wrong = suspect(x).argmax(1), suspect(attacked_x).argmax(1)
             loss = self.clean * F.cross_entropy(logits, y) + self.adversarial * F.cross_entropy(attacked, y)
-            return loss + self.unlearn * unlearning(attacked, wrong, y), logits
+            loss = loss + self.unlearn * unlearning(attacked, wrong, (wrong != y) & (wrong != before))
+            model.train(training)
+            return loss, logits
 
         return fit(
             copy.deepcopy(evidence.model),
@@ -74,23 +96,26 @@ class SAU(Defense):
             self.train,
             objective,
             phase="unlearn",
-            **evidence.training(generator, report),
+            **evidence.training(generator, progress),
         )
 
-    def perturb(self, suspect: Network, model: Network, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """The shared adversarial perturbation d [N,C,H,W] of a batch, x + d in [0,1]."""
-        training = model.training
-        model.eval()
-        delta = self.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
+    def perturb(self, suspect: Network, model: Network, x: Tensor, y: Tensor) -> Tensor:
+        """The shared adversarial perturbation d [N,C,H,W] of a batch; both models are in eval mode."""
+        with torch.no_grad():
+            clean = [network(x).argmax(1) for network in (suspect, model)]
+        delta = torch.full_like(x, self.eps)
         for _ in range(self.steps):
             delta = delta.detach().requires_grad_()
-            moved = (x + delta).clamp(0, 1)
-            one, two = suspect(moved).float(), model(moved).float()
-            fooled = (F.cross_entropy(one, y, reduction="sum") + F.cross_entropy(two, y, reduction="sum")) / 2
-            (slope,) = torch.autograd.grad(fooled - self.shared * jensen_shannon(one, two).sum(), delta)
-            delta = (delta.detach() + 2 * self.eps / self.steps * slope.sign()).clamp(-self.eps, self.eps)
-        model.train(training)
-        return (x + delta).clamp(0, 1) - x
+            one, two = suspect(x + delta).float(), model(x + delta).float()
+            fooled = [logits.argmax(1) != before for logits, before in zip((one, two), clean, strict=True)]
+            alike = fooled[0] & fooled[1] & (one.argmax(1) == two.argmax(1))
+            gain = jensen_shannon(one, two) * ~alike * -self.shared
+            for logits, done in zip((one, two), fooled, strict=True):
+                gain = gain + self.fool / 2 * F.cross_entropy(logits, y, reduction="none") * ~done
+            # a sum, not a mean: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+            (slope,) = torch.autograd.grad(gain.sum(), delta)
+            delta = (delta.detach() + self.step * slope.sign()).clamp(-self.eps, self.eps)
+        return delta
 
 
 def jensen_shannon(one: Tensor, two: Tensor) -> Tensor:
@@ -100,10 +125,10 @@ def jensen_shannon(one: Tensor, two: Tensor) -> Tensor:
     return ((p.exp() * (p - middle)).sum(1) + (q.exp() * (q - middle)).sum(1)) / 2
 
 
-def unlearning(logits: Tensor, wrong: Tensor, y: Tensor) -> Tensor:
-    """E[-log(1 - p_wrong)] over the batch, samples with wrong = y counting 0.
+def unlearning(logits: Tensor, wrong: Tensor, fooled: Tensor) -> Tensor:
+    """E[-log(1 - p_wrong)] over the batch; samples that are not `fooled` (bool [N]) count 0.
 
     From logits: log(1 - p) itself has no slope left where p is nearly 1, which is where a backdoor is.
     """
     others = logits.scatter(1, wrong[:, None], -torch.inf)
-    return ((logits.logsumexp(1) - others.logsumexp(1)) * (wrong != y)).mean()
+    return ((logits.logsumexp(1) - others.logsumexp(1)) * fooled).mean()

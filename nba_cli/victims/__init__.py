@@ -1,9 +1,12 @@
 """Victim architectures by name. A new one is a class, a YAML in conf/victim/ and a line here."""
 
 from nba_cli.victims.base import Network, Normalise, Victim
-from nba_cli.victims.library import VGG, MobileNetV2, ResNet, Torchvision
+from nba_cli.victims.mobilenet import MobileNetV2
 from nba_cli.victims.preact_resnet import PreActResNet18
-from nba_cli.victims.tapped import Tapped
+from nba_cli.victims.resnet import ResNet
+from nba_cli.victims.tapped import Tapped, wrap
+from nba_cli.victims.torchvision import Torchvision
+from nba_cli.victims.vgg import VGG
 from nba_cli.victims.wrn import WideResNet
 
 VICTIMS: dict[str, type[Victim]] = {
@@ -15,4 +18,17 @@ VICTIMS: dict[str, type[Victim]] = {
     "torchvision": Torchvision,
 }
 
-__all__ = ["VGG", "VICTIMS", "MobileNetV2", "Network", "Normalise", "PreActResNet18", "ResNet", "Tapped", "Victim"]
+__all__ = [
+    "VGG",
+    "VICTIMS",
+    "MobileNetV2",
+    "Network",
+    "Normalise",
+    "PreActResNet18",
+    "ResNet",
+    "Tapped",
+    "Torchvision",
+    "Victim",
+    "WideResNet",
+    "wrap",
+]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nba_cli.data.base import Data
+from nba_cli.data import Data
 from nba_cli.errors import Refused
 
 

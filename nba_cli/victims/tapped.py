@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nba_cli.errors import Refused
 from nba_cli.victims.base import Network, Normalise
 
-STAGES = 4  # the deepest spatial resolutions that are tapped
+DEEPEST = 4  # the deepest spatial resolutions that are tapped
 
 
 class Tapped(Network):
@@ -43,6 +43,27 @@ class Tapped(Network):
             for handle in handles:
                 handle.remove()
         return [seen[name] for name in self.taps], logits
+
+
+def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], shape: tuple[int, int, int]) -> Tapped:
+    """A classifier of your own as a victim: what `defenses.Evidence` wants of a suspect model.
+
+    Args:
+        network: images normalised by `mean` and `std`, float [N,C,H,W] -> logits [N,K]. It is used as it is.
+        mean: channel means in [0,1], one a channel.
+        std: channel standard deviations, above 0, one a channel.
+        shape: (C,H,W) of the images.
+
+    Returns:
+        A victim that takes images in [0,1]; your network is its `net`.
+
+    Raises:
+        ValueError: `mean` or `std` does not fit.
+        Refused: the network is not a convolutional classifier with one output, or the images do not fit it.
+    """
+    if len(mean) != shape[0] or len(std) != shape[0] or min(std) <= 0:
+        raise ValueError(f"mean={list(mean)}, std={list(std)}: {shape[0]} values each, one a channel; std above 0")
+    return Tapped(network, Normalise(torch.tensor(mean), torch.tensor(std)), shape)
 
 
 def _drop_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
@@ -87,4 +108,4 @@ def find_taps(net: nn.Module, shape: tuple[int, int, int]) -> list[str]:
     taps = [name for size, name in last.items() if size in spatial]
     if not isinstance(out, Tensor) or out.ndim != 2 or len(taps) < 2 or convolutions < 4:
         raise Refused("victim: not a convolutional classifier with one output. resnet50, densenet121 ... would be.")
-    return taps[-STAGES:]
+    return taps[-DEEPEST:]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nba_cli import devices
+from nba_cli.defenses._attention import attention, unit
 
 Behavior = list[Tensor]
 
@@ -34,11 +35,6 @@ class Form(Enum):
     attention = "attention"
     feature = "feature"
     similarity = "similarity"
-
-
-def unit(x: Tensor) -> Tensor:
-    """[N,...] -> [N,D] in fp32 with Euclidean norm 1 per sample (a zero sample stays zero)."""
-    return F.normalize(x.flatten(1).float(), dim=1, eps=1e-12)
 
 
 def positions(stage: Tensor) -> Tensor:
@@ -62,11 +58,6 @@ def learning(stages: Sequence[Tensor]) -> Behavior:
         pooled = positions(F.adaptive_avg_pool2d(shallow.float(), (deep.shape[2], deep.shape[3])))
         pairs.append(unit(pooled.transpose(1, 2) @ positions(deep) / pooled.shape[1]))
     return pairs
-
-
-def attention(stages: Sequence[Tensor]) -> Behavior:
-    """A_l = sum_c F_c^2, unit norm: where a stage looks (Zagoruyko & Komodakis 2017; NAD). One [N, H_l W_l] a stage."""
-    return [unit(stage.float().square().sum(1)) for stage in stages]
 
 
 def feature(stages: Sequence[Tensor]) -> Behavior:

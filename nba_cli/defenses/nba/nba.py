@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
-from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, still
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo
 from nba_cli.errors import Refused
-from nba_cli.plan import Plan
-from nba_cli.train import Objective, Report, fit, silent
+from nba_cli.training import Objective, Plan, Progress, fit, silent
 from nba_cli.victims import Network
 
 
@@ -96,8 +96,8 @@ class NBA(Defense):
                 "craft_steps is 1 or more, area lies in (0,1], tau is above 0."
             )
 
-    def __call__(self, evidence: Evidence, generator: torch.Generator, report: Report = silent) -> Network:
-        common = evidence.training(generator, report)
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
+        common = evidence.training(generator, progress)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
         teacher.eval().requires_grad_(False)
         objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
@@ -113,7 +113,7 @@ class NBA(Defense):
             stages, logits = student.features(x)
             total = F.cross_entropy(logits.float(), y)
             total = total + self.align(stages, logits, benign, answers, self.alpha, self.kd)
-            with still(student):
+            with frozen_statistics(student):
                 pseudo = self.craft(student, teacher, crafter, x, y, taught, generator)
                 if pseudo is not None:
                     stages, provoked = student.features(pseudo)

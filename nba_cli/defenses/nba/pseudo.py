@@ -7,8 +7,7 @@ misbehaves: a few steps of sign-gradient ascent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Pseudo(Enum):
@@ -51,7 +50,7 @@ class Craft:
         eps: largest change of a pixel in L_inf, a scalar on the device of x.
         steps: ascent steps.
         area: share of the pixels that a patch may cover.
-    patch_share: share of the batch that mixed gives to patch samples, below 1.
+        patch_share: share of the batch that mixed gives to patch samples, below 1.
         generator: randomness, on the device of x.
     """
 
@@ -69,7 +68,7 @@ class Crafter(Protocol):
         ...
 
 
-def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+def symmetric_noise(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform in [-1,1]."""
     return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
 
@@ -88,18 +87,18 @@ def ascend(x: Tensor, delta: Tensor, craft: Craft, target: Tensor | None = None)
 
 
 def universal(x: Tensor, craft: Craft) -> Tensor:
-    start = craft.eps * uniform((1, *x.shape[1:]), x, craft.generator)
+    start = craft.eps * symmetric_noise((1, *x.shape[1:]), x, craft.generator)
     return (x + ascend(x, start, craft)).clamp(0, 1)
 
 
 def samplewise(x: Tensor, craft: Craft) -> Tensor:
-    start = craft.eps * uniform(tuple(x.shape), x, craft.generator)
+    start = craft.eps * symmetric_noise(tuple(x.shape), x, craft.generator)
     return (x + ascend(x, start, craft)).clamp(0, 1)
 
 
 def noise(x: Tensor, craft: Craft) -> Tensor:
     """A random corner of the same L_inf ball, one for the batch: what crafting has to beat."""
-    return (x + craft.eps * uniform((1, *x.shape[1:]), x, craft.generator).sign()).clamp(0, 1)
+    return (x + craft.eps * symmetric_noise((1, *x.shape[1:]), x, craft.generator).sign()).clamp(0, 1)
 
 
 def none(x: Tensor, craft: Craft) -> None:
@@ -138,7 +137,7 @@ class Bank:
 
     def __call__(self, x: Tensor, craft: Craft) -> Tensor:
         if self.deltas is None:
-            self.deltas = craft.eps * uniform((self.num_classes, *x.shape[1:]), x, craft.generator)
+            self.deltas = craft.eps * symmetric_noise((self.num_classes, *x.shape[1:]), x, craft.generator)
         drawn = torch.randint(self.num_classes, (1,), generator=craft.generator, device=x.device)
         delta = ascend(x, self.deltas[drawn], craft, target=drawn.expand(len(x)))
         self.deltas[drawn] = delta
@@ -148,8 +147,8 @@ class Bank:
 def mixed(x: Tensor, craft: Craft) -> Tensor:
     """Universal on the first part of the batch, patch on the rest.
 
-    Triggers are faint and everywhere or strong and local, and the defender does not know which. A part has two images
-    at least: batch norm makes nothing of one.
+    Triggers are faint and everywhere or strong and local, and the defender does not know which. Each part
+    has at least two images, because batch norm needs two.
     """
     cut = len(x) - round(craft.patch_share * len(x))
     rows = [slice(cut), slice(cut, None)] if 2 <= cut <= len(x) - 2 else [slice(None)]
@@ -167,20 +166,3 @@ CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
     Pseudo.none: lambda num_classes: none,
 }
 """Kind -> (number of classes -> crafter). Crafters with memory start empty."""
-
-
-@contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Batch norm normalises by the batch as in training but leaves its running statistics alone.
-
-    Measured: pseudo samples that feed the running statistics cost two points of ACC.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

@@ -1,0 +1,64 @@
+"""Square patches in the corners of images: what badnets, trojan and cl paste."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from nba_cli.errors import Refused
+
+
+class Corner(Enum):
+    """Where a patch sits."""
+
+    bottom_right = "bottom_right"
+    bottom_left = "bottom_left"
+    top_right = "top_right"
+    top_left = "top_left"
+
+
+def checker(size: int, like: Tensor) -> Tensor:
+    """[size,size], alternating 1 and 0, starting with 1."""
+    steps = torch.arange(size, device=like.device)
+    return ((steps[:, None] + steps[None, :]) % 2 == 0).to(like.dtype)
+
+
+def grid(size: int, like: Tensor, corner: Corner) -> Tensor:
+    """[size,size], a checkerboard whose pixel in the top row, farthest from the side border, is 0 as well.
+
+    The 3x3 patch of Turner et al.'s code, in all its corners, and of NAD's and other public code ("gridTrigger").
+    """
+    pattern = checker(size, like)
+    pattern[0, 0] = 0
+    return pattern.flip(1) if corner in (Corner.bottom_left, Corner.top_left) else pattern
+
+
+def check(size: int, margin: int) -> None:
+    """Check the options of a patch.
+
+    Raises:
+        Refused: an impossible size or margin.
+    """
+    if size < 1 or margin < 0:
+        raise Refused(f"attack.size={size}, attack.margin={margin}: size is 1 or more, margin 0 or more.")
+
+
+def paste(images: Tensor, patch: Tensor, corner: Corner, margin: int = 0) -> Tensor:
+    """A copy of images [N,C,H,W] with `patch` (broadcast to [N,C,s,s]) in `corner`, `margin` pixels off the border.
+
+    Raises:
+        Refused: the patch does not fit.
+    """
+    size = patch.shape[-1]
+    height, width = images.shape[2:]
+    reach = size + margin
+    if reach > min(height, width):
+        raise Refused(f"attack.size={size} with margin={margin} does not fit images of {height}x{width}.")
+    vertical, horizontal = corner.value.split("_")
+    top = margin if vertical == "top" else height - reach
+    left = margin if horizontal == "left" else width - reach
+    out = images.clone()
+    out[:, :, top : top + size, left : left + size] = patch
+    return out

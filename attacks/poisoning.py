@@ -1,0 +1,49 @@
+"""Poisoned sets and triggered images, made of any attack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from nba_cli import seeds
+from nba_cli.data import Data
+
+
+@torch.no_grad()
+def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = 2048) -> Tensor:
+    """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file.
+
+    `batch` counts images of 32x32; larger ones are taken fewer at a time.
+    """
+    if not len(index):
+        return images.clone()
+    batch = max(1, batch * 1024 // max(1024, images.shape[2] * images.shape[3]))
+    chunks = [
+        change(part.float() / 255, where).mul(255).round().clamp(0, 255).to(torch.uint8)
+        for part, where in zip(images.split(batch), index.split(batch), strict=True)
+    ]
+    return torch.cat(chunks)
+
+
+def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
+    """Triggered images as images, uint8 -> uint8: poisoned training sets and triggered test sets alike."""
+    return materialise(partial(attack.stamp, train=train), images, index, batch)
+
+
+def poisoned_index(attack: Attack, train: Data, num_classes: int, seed: int) -> Tensor:
+    """Which images of a training set are poisoned, int64 [P], by `seed`."""
+    return attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
+
+
+def poison(attack: Attack, train: Data, index: Tensor, num_classes: int, seed: int) -> Data:
+    """The poisoned copy of a training set on the CPU; `seed` draws the noise images."""
+    images, labels = train.images.clone(), train.labels.clone()
+    images[index] = stamped(attack, train.images[index], index, train=True)
+    labels[index] = attack.relabel(train.labels[index], num_classes)
+    beside = attack.noise_images(index, len(train), seeds.generator(seed, "bystanders"))
+    images[beside] = materialise(attack.stamp_noise, train.images[beside], beside)
+    return Data(images, labels)

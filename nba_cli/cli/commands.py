@@ -1,0 +1,119 @@
+"""The commands: one row each. Imports nothing heavy, so that `nba --help` is instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Fields:
+    summary: one line for `nba --help`
+    module: what is imported when the command is called; its `main` runs it
+    about: what `nba COMMAND --help` says first
+    examples: command lines
+    stage: Hydra composes the settings of a run, and `main` takes the name of the stage, too
+    """
+
+    summary: str
+    module: str
+    about: str = ""
+    examples: tuple[str, ...] = ()
+    stage: bool = False
+
+    def load(self) -> Callable[..., int]:
+        """The function that runs the command and returns its exit code."""
+        return import_module(self.module).main
+
+
+COMMANDS = {
+    "preview": Command(
+        summary="what the triggers look like, without training: a sheet of pictures",
+        module="nba_cli.cli.tasks",
+        about="Draws every trigger, or one, on test images: clean, triggered and the amplified difference, with L2, "
+        "L_inf, PSNR and SSIM (means over the images shown, pixels in [0,1]). Trains nothing: learned triggers appear "
+        "once `nba attack` has learned them with the same victim, data set, length and seed.",
+        examples=(
+            "nba preview",
+            "nba preview attack=blend attack.alpha=0.2 dataset=cifar10",
+            "nba preview 'images=[3,17,42]'",
+        ),
+        stage=True,
+    ),
+    "attack": Command(
+        summary="poison a training set and train a victim on it",
+        module="nba_cli.cli.tasks",
+        about="Poisons the training set of a data set, trains a victim on it, and measures clean accuracy (ACC), "
+        "attack success rate (ASR) and robust accuracy (RA). The result is a run folder with weights, metrics and a "
+        "picture.",
+        examples=(
+            "nba attack attack=blend",
+            "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
+            "nba attack --multirun 'attack=glob(*)' 'seed=range(3)'",
+        ),
+        stage=True,
+    ),
+    "defend": Command(
+        summary="clean a victim of its backdoor and measure before and after",
+        module="nba_cli.cli.tasks",
+        about="Cleans a victim of its backdoor with a few clean images, and measures before and after. The victim is "
+        "the one that `nba attack` makes from the same settings; it is trained first when it is missing. A defense "
+        "sees the model and the clean images, never the trigger, the target class or test data.",
+        examples=(
+            "nba defend attack=blend defense=nba",
+            "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
+            "nba defend --multirun attack=badnets,blend defense=none,ft,nba",
+        ),
+        stage=True,
+    ),
+    "evaluate": Command(
+        summary="measure a finished run, or weights of your own, under a trigger",
+        module="nba_cli.cli.tasks",
+        about="Measures the model of a finished run, or weights of your own. A trigger, victim or data set that is "
+        "given replaces the run's own: a clean victim under attack=blend shows the ASR floor and the RA reference of "
+        "blend.",
+        examples=(
+            "nba evaluate run=runs/attack/NAME",
+            "nba evaluate run=runs/attack/NAME attack=blend",
+            "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets",
+        ),
+        stage=True,
+    ),
+    "table": Command(
+        summary="finished runs as a table: nba table [option=value | setting=value ...]; nba table --help",
+        module="nba_cli.reports.table",
+        about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
+        "marked as the best where it is better than every other row: the paired difference has a 95 % interval that "
+        "excludes 0. What an experiment lacks comes with the commands that fill it.",
+        examples=(
+            "nba table dataset=cifar10",
+            "nba table experiment=six_attacks file=six_attacks.html",
+            "nba table attack=badnets rows=defense.beta against=1.0",
+            "nba table stage=attack format=markdown",
+        ),
+    ),
+    "plot": Command(
+        summary="curves of finished runs as PNG and SVG; nba plot --help",
+        module="nba_cli.reports.plot",
+        about="Draws what finished runs left behind: how victims and defenses were trained, how ACC, ASR and RA moved "
+        "while a defense worked (of runs made with snapshots=true), or how they depend on a setting that a sweep "
+        "varied, with a band of one standard deviation over victims.",
+        examples=(
+            "nba plot attack=blend",
+            "nba plot kind=defense attack=blend defense=ft,nba",
+            "nba plot x=defense.beta defense=nba file=figures/beta",
+        ),
+    ),
+    "status": Command(
+        summary="what is finished, running, interrupted or failed: nba status [output=FOLDER]",
+        module="nba_cli.cli.status",
+    ),
+    "doctor": Command(
+        summary="versions, device, data sets, disk, and a five-second speed check", module="nba_cli.cli.doctor"
+    ),
+    "completion": Command(
+        summary='bash completion; put into ~/.bashrc: eval "$(nba completion)"', module="nba_cli.cli.completion"
+    ),
+}

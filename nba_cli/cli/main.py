@@ -1,0 +1,84 @@
+"""Console script `nba`: picks the command and hands over. Imports no torch: `nba --help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import nba_cli
+from nba_cli.cli.commands import COMMANDS
+
+USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
+
+Usage: nba COMMAND [group=choice ...] [option=value ...]
+
+Commands:
+{chr(10).join(f"  {name:<11}{command.summary}" for name, command in COMMANDS.items())}
+
+  nba COMMAND --help        what it does, examples, all groups and options
+  nba COMMAND --cfg job     the composed settings, without running anything
+  nba COMMAND --multirun    a run for every combination: defense=none,ft,nba seed=0,1,2
+  nba --version
+
+Try it: nba preview, then nba defend attack=blend defense=nba
+"""
+HELP = {"--help", "-h"}
+INTERRUPTED = (
+    "Interrupted. Run the same command to resume: a victim continues after its last finished epoch, a defense starts "
+    "over."
+)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 a defect (with traceback), 2 bad input (one line), 130 interrupted."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in (*HELP, "help"):
+        print(USAGE, end="")
+    elif command == "--version":
+        from nba_cli.runs import provenance
+
+        print(f"nba {nba_cli.__version__} ({provenance.commit()})")
+    else:
+        sys.exit(launch(command, arguments))
+
+
+def launch(command: str, arguments: list[str]) -> int:
+    """Run `command`; returns the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
+    from nba_cli.runs.hydra_errors import killed, one_line
+
+    try:
+        return run(command, arguments)
+    except KeyboardInterrupt:
+        print(f"\n{INTERRUPTED}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if died := killed(error):
+            print(f"nba: {died}", file=sys.stderr)
+            return 1
+        line = one_line(error)
+        if line is None:
+            raise
+        print(f"nba: {line}", file=sys.stderr)
+        return 2
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Show the help of `command`, or run it.
+
+    Raises:
+        Refused: there is no such command, or it refuses its arguments.
+    """
+    from nba_cli import console
+    from nba_cli.errors import Refused, did_you_mean
+
+    if command not in COMMANDS:
+        raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
+    console.setup()
+    if HELP & set(arguments):
+        from nba_cli.cli import help
+
+        return help.main(command, [word for word in arguments if not word.startswith("-")])
+    if COMMANDS[command].stage:
+        return COMMANDS[command].load()(command, arguments)
+    return COMMANDS[command].load()(arguments)

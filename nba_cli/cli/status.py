@@ -1,0 +1,94 @@
+"""`nba status`: what is finished, running, interrupted or failed under a runs folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+
+from nba_cli.cli import sweep
+from nba_cli.cli.journal import FOLDER, Journal, journals
+from nba_cli.console import LOG
+from nba_cli.errors import Refused
+from nba_cli.runs import folder
+
+OPTIONS = {"output": "folder that holds all run folders"}
+RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
+
+
+def state(out: Path, root: Path) -> str:
+    """finished (has its metrics), running (somebody holds its lock), failed (its log ends so) or interrupted."""
+    if folder.finished(out):
+        return "finished"
+    try:
+        with filelock.FileLock(folder.lock_file(out, root), timeout=0):
+            pass
+    except filelock.Timeout:
+        return "running"
+    log = out / folder.RUN_LOG
+    text = log.read_text(encoding="utf-8") if log.is_file() else ""
+    return "failed" if " ERROR " in text.rpartition(" INFO ")[2] else "interrupted"
+
+
+def last_words(out: Path) -> str:
+    """The last epoch of an unfinished run, the figures of a finished one."""
+    if folder.finished(out):
+        found = folder.read_metrics(out).get("figures", {})
+        return "  ".join(
+            f"{name.upper()} {100 * found[name]:.2f}" for name in ("acc", "asr", "ra") if found.get(name) is not None
+        )
+    file = out / folder.HISTORY
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if not lines:
+        return ""
+    last = json.loads(lines[-1])
+    return f"{last['phase']}, epoch {last['epoch']}, loss {last['loss']:.4f}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read `output=FOLDER`.
+
+    Raises:
+        Refused: another option, or no such folder.
+    """
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in arguments}
+    if given.keys() - OPTIONS.keys():
+        raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
+    show(Path(given.get("output", "runs")))
+    return 0
+
+
+def show(root: Path) -> None:
+    """Print a line for each run, the unfinished ones last, and how many there are of each state.
+
+    Raises:
+        Refused: there is no such folder.
+    """
+    if not root.is_dir():
+        raise Refused(f"output={root}: no such folder. Give the folder that holds the runs: nba status output=FOLDER")
+    folders = [out for stage in RECORDED for out in sorted((root / stage).glob("*")) if out.is_dir()]
+    states = {out: state(out, root) for out in folders}
+    for out, found in sorted(states.items(), key=lambda pair: pair[1] != "finished"):
+        LOG.info(f"{found:<12} {out.relative_to(root)}  {last_words(out)}")  # lines, not a table: paths stay whole
+    counts = Counter(states.values())
+    summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
+    LOG.info(f"{root}: {summary}")
+    for journal in journals(root / FOLDER):
+        if journal.about:  # else it ended in this moment
+            LOG.info(sweep_line(journal, root))
+
+
+def sweep_line(journal: Journal, root: Path) -> str:
+    """What the bar of a sweep shows to whoever started it; how to go on where nobody does any more."""
+    about, jobs = journal.about, journal.jobs()
+    ended = [job for job in jobs if job.end is not None]
+    begun = [Path(job.folder) for job in jobs if job.end is None and job.folder]
+    running = sum(state(out, root) == "running" for out in begun)
+    command = shlex.join(["nba", about["stage"], "--multirun", *about["command"]])
+    words = sweep.progress_words(ended, running, about["total"])
+    done = f"sweep: {len(ended)} of {about['total'] or 'many'} done, {words}"
+    return f"{done}: {command}" if journal.alive() else f"{done}; stopped. Resume with: {command}"

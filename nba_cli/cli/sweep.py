@@ -1,0 +1,186 @@
+"""A sweep as its parent process sees it: one bar over all jobs, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import rich
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from nba_cli.cli.journal import CHOICE, FILE, Job, Journal
+from nba_cli.console import LOG
+from nba_cli.runs import command_line, folder, summary
+from nba_cli.runs.compose import expand
+
+EVERY = 0.5  # seconds between looks at the journal
+LISTED = 40  # runs that the closing table shows
+IDLE_SECONDS = 1.0  # a job that took less had nothing to do
+
+
+class Sweep(Callback):
+    """Hydra's handle on a sweep: opens its journal and its view. Hydra builds it, so the command line finds it here."""
+
+    current: ClassVar[Sweep | None] = None
+
+    def __getstate__(self) -> dict:
+        """Parallel launchers send callbacks to their processes; journal and view stay with the parent."""
+        return {}
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        hydra = config.hydra
+        loader = GlobalHydra.instance().config_loader()
+        overrides = list(hydra.overrides.task)
+        self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
+        jobs: list[list[str]] = []
+        total = hydra.sweeper.get("n_trials")
+        if total is None:
+            with contextlib.suppress(HydraException):  # a bad override: the sweeper is about to refuse it
+                jobs = expand(loader, dict(hydra.sweeper.get("params") or {}), overrides)
+                total = len(jobs)
+        self.journal = Journal(Path(hydra.sweep.dir))
+        self.journal.open(hydra.job.name, overrides + self.options, jobs, total)
+        self.view = SweepView(self.journal, total, is_parallel(hydra))
+        self.view.start()
+        Sweep.current = self
+
+    def conclude(self) -> int:
+        """Called when the sweep has ended or was broken off: shows how; returns the exit code."""
+        Sweep.current = None
+        rich.get_console().quiet = False  # a launcher with one process may have run the jobs in this one
+        self.view.stop()
+        code = conclude(self.journal, self.options)
+        self.journal.close()
+        return code
+
+
+def is_parallel(hydra: Any) -> bool:
+    """Whether the launcher runs jobs in other processes."""
+    return not hydra.launcher._target_.endswith(".BasicLauncher")
+
+
+class SweepView:
+    """Watches a journal in a thread.
+
+    `parallel`: the jobs run in other processes, which print nothing, so each is announced here when it ends.
+    """
+
+    def __init__(self, journal: Journal, total: int | None, parallel: bool) -> None:
+        self.journal, self.total, self.parallel = journal, total, parallel
+        self.ended: dict[int, Job] = {}
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        columns = (TextColumn("all jobs  "), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        self.live = Progress(*columns, console=rich.get_console()) if rich.get_console().is_terminal else None
+        if self.live:
+            self.task = self.live.add_task("", total=total, note="")
+
+    def start(self) -> None:
+        if self.live:
+            self.live.start()
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.thread.join()
+        self.look()
+        if self.live:
+            self.live.stop()
+
+    def watch(self) -> None:
+        while not self.stopped.wait(EVERY):
+            self.look()
+
+    def look(self) -> None:
+        """Read the journal, and show what is new."""
+        jobs = self.journal.jobs()
+        for job in jobs:
+            if job.end is not None and job.number not in self.ended:
+                self.ended[job.number] = job
+                if self.parallel:
+                    LOG.info(self.line(job))
+        if self.live:
+            running = sum(job.end is None for job in jobs)
+            note = progress_words(list(self.ended.values()), running, self.total)
+            self.live.update(self.task, completed=len(self.ended), note=note)
+
+    def line(self, job: Job) -> str:
+        count = f"{len(self.ended)}/{self.total}" if self.total else str(len(self.ended))
+        return f"{count:>7}  {job.end:<9} {job.label}  {job.why or f'{job.seconds:.0f} s'}"
+
+
+def progress_words(ended: list[Job], running: int, total: int | None) -> str:
+    """Such as "2 running, 0 failed, about 3 min left"."""
+    bad = sum(job.end in ("failed", "refused") for job in ended)
+    left = remaining(ended, running, total)
+    return f"{running} running, {bad} failed" + (f", about {clock(left)} left" if left is not None else "")
+
+
+def remaining(ended: list[Job], running: int, total: int | None) -> float | None:
+    """Seconds until a sweep is through, if its other jobs take what those took that had something to do."""
+    took = [job.seconds for job in ended if job.seconds >= IDLE_SECONDS]
+    if not took or total is None:
+        return None
+    return sum(took) / len(took) * (total - len(ended)) / max(1, running)
+
+
+def clock(seconds: float) -> str:
+    """90 -> "2 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def conclude(journal: Journal, options: list[str]) -> int:
+    """Print the runs beside each other, what failed and how to run just that again.
+
+    Returns the exit code: 0, 2 when all that failed was bad input, else 1.
+    """
+    about, jobs = journal.about, journal.jobs()
+    if about["stage"] != "preview":
+        show_finished([Path(job.folder) for job in jobs if job.end == "finished" and job.folder])
+    choice = journal.folder / CHOICE
+    if choice.is_file():
+        LOG.info(f"what the sweeper chose, kept in {choice}:")
+        for line in choice.read_text(encoding="utf-8").splitlines():
+            LOG.info(f"  {line}")
+    bad = [job for job in jobs if job.end in ("failed", "refused", None)]
+    if bad:
+        show_failed(bad, journal, options)
+    return 0 if not bad else 2 if all(job.end == "refused" for job in bad) else 1
+
+
+def show_finished(folders: list[Path]) -> None:
+    if not folders:
+        return
+    rich.print()
+    rich.print(summary.side_by_side(dict.fromkeys(folders[:LISTED])))
+    if len(folders) > LISTED:
+        LOG.info(f"… and {len(folders) - LISTED} more: nba table shows them all")
+
+
+def show_failed(bad: list[Job], journal: Journal, options: list[str]) -> None:
+    """List the jobs that did not finish, where their tracebacks are, and the commands that run just them."""
+    about = journal.about
+    LOG.error(f"{len(bad)} of {about['total'] or len(journal.jobs())} jobs failed:")
+    for job in bad:
+        LOG.info(f"  {job.label}: {job.why or 'killed'}")
+        if job.end == "failed":
+            LOG.info(f"    traceback: {trace_of(job, journal)}")
+    again = [job.overrides for job in bad if job.end != "refused"]  # the others would be refused again
+    if again:
+        LOG.info("To run just these again:")
+        for line in command_line.commands(about["stage"], again, options):
+            LOG.info(f"  {line}")
+
+
+def trace_of(job: Job, journal: Journal) -> Path:
+    """The run's own log, or the journal in the case of a job that failed before it had a folder."""
+    log = Path(job.folder or "") / folder.RUN_LOG
+    return log if job.folder and log.is_file() else journal.folder / FILE

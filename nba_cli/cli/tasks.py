@@ -1,0 +1,183 @@
+"""What Hydra calls: a run, or a job of a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import hydra
+import rich
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from attacks import Unknown
+from nba_cli import devices
+from nba_cli.cli.journal import Job, Journal
+from nba_cli.cli.sweep import Sweep, is_parallel
+from nba_cli.console import LOG
+from nba_cli.errors import Refused
+from nba_cli.files import conf_dir
+from nba_cli.pipeline.perform import perform
+from nba_cli.runs import folder, summary
+from nba_cli.runs.compose import REFUSED, install, typed_run
+from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.settings import Machine
+
+MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
+
+
+def main(stage: str, arguments: list[str]) -> int:
+    """Hydra composes the settings and calls the task; returns the exit code."""
+    install()
+    if MULTIRUN & set(arguments) and SHOW & set(arguments):
+        raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
+    if MULTIRUN & set(arguments):
+        arguments = leave_to_jobs(arguments)
+    # Hydra's parser wants its flags first; a user may write them anywhere
+    words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
+    sys.argv = [f"nba {stage}", *words]
+    code = 0
+    try:
+        with contextlib.redirect_stderr(cast(TextIO, WithoutHydraNoise(sys.stderr))):
+            hydra.main(config_path=str(conf_dir()), config_name=stage, version_base="1.3")(TASKS[stage])()
+    finally:
+        if Sweep.current is not None:
+            code = Sweep.current.conclude()
+    return code
+
+
+def leave_to_jobs(words: list[str]) -> list[str]:
+    """Leave the options of a part that a sweep varies to its jobs, by making each a sweep over its one value.
+
+    Hydra would try `defense.train.steps=5` on the default defense first, even with defense=ft,nad.
+    """
+    settings = [word for word in words if "=" in word and not word.startswith("-")]
+    parsed = dict(zip(settings, OverridesParser.create().parse_overrides(settings), strict=True))
+    swept = {str(each.key_or_group) for each in parsed.values() if each.is_sweep_override()}
+
+    def left(word: str) -> str:
+        each = parsed.get(word)
+        if each is None or each.type is not OverrideType.CHANGE or each.is_sweep_override():
+            return word
+        part, dot, _ = str(each.key_or_group).partition(".")
+        name, _, value = word.partition("=")
+        return f"{name}=choice({value})" if dot and value and part in swept else word
+
+    return [left(word) for word in words]
+
+
+class WithoutHydraNoise:
+    """stderr without Hydra's "Error executing job with overrides: [...]", which precedes every failure of a job."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides:") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def attack(cfg: DictConfig) -> str | float | None:
+    return _perform("attack", cfg)
+
+
+def defend(cfg: DictConfig) -> str | float | None:
+    return _perform("defend", cfg)
+
+
+def evaluate(cfg: DictConfig) -> str | float | None:
+    return _perform("evaluate", cfg)
+
+
+def preview(cfg: DictConfig) -> str | float | None:
+    return _perform("preview", cfg)
+
+
+TASKS: dict[str, Callable[[DictConfig], str | float | None]] = {
+    "attack": attack,
+    "defend": defend,
+    "evaluate": evaluate,
+    "preview": preview,
+}
+"""By stage. Functions of this module, because parallel launchers send them to other processes by their names."""
+
+
+def _perform(stage: str, cfg: DictConfig) -> str | float | None:
+    """The task that Hydra calls, for a run or for a job of a sweep."""
+    install()  # a parallel launcher starts this in a fresh process
+    config = HydraConfig.get()
+    try:
+        if config.mode is RunMode.RUN:
+            return str(perform(stage, typed_run(cfg, stage), lambda out: rich.print(summary.side_by_side([out]))))
+        return _job(stage, cfg, config)
+    finally:
+        with contextlib.suppress(OSError):  # it is not there, or another job has just removed it
+            (Path(cfg.output) / REFUSED).rmdir()
+
+
+def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
+    """One job of a sweep: whatever becomes of it is written down, and the other jobs run."""
+    journal = Journal(Path(config.sweep.dir))
+    job = journal.job(config.job.num, list(config.overrides.task))
+    parallel = is_parallel(config)
+    rich.get_console().quiet = parallel  # the parent tells; several processes would garble each other
+    if not parallel:
+        LOG.info(f"job {job.number + 1} of {journal.about.get('total') or 'many'}: {job.label}")
+    journal.note(job)
+    began = time.monotonic()
+    try:
+        run = typed_run(cfg, stage)
+        job = replace(job, folder=str(folder_of(stage, run)))
+        journal.note(job)
+        job = _attempt(stage, run, job, parallel)
+    except KeyboardInterrupt:
+        journal.forget(job)
+        raise
+    except Exception as error:
+        job = _failed(job, error)
+        LOG.error(f"{job.end}: {job.label}: {job.why}")
+    journal.note(replace(job, seconds=time.monotonic() - began))
+    if getattr(cfg, "tune", False):  # a sweeper that chooses settings reads a number
+        return score(Path(job.folder)) if job.end == "finished" and job.folder else None
+    return job.folder or ""
+
+
+def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
+    """The job when it has been done, or skipped because its attack is for models from elsewhere."""
+    if isinstance(getattr(run, "attack", None), Unknown) and getattr(run, "weights", None) is None:
+        with contextlib.suppress(OSError):  # Hydra made it; not empty where it holds an earlier run
+            Path(str(job.folder)).rmdir()
+        return replace(job, end="skipped", why="attack=unknown is for models from elsewhere")
+    if parallel and run.device == "auto":
+        run = replace(run, device=devices.spread(job.number))
+    perform(stage, run)
+    return replace(job, end="finished")
+
+
+def _failed(job: Job, error: Exception) -> Job:
+    """The job that ended in `error`: refused where it was bad input, failed where it is a defect or the machine's."""
+    line = one_line(error)
+    return replace(
+        job,
+        end="failed" if line is None or isinstance(error, OSError) else "refused",
+        why=line or f"{type(error).__name__}: {error}",
+        trace=None if line else "".join(traceback.format_exception(error)),
+    )
+
+
+def score(out: Path) -> float:
+    """What a sweeper maximises: the mean of ACC and RA (ACC alone without a trigger), on whatever the run measured."""
+    figures = folder.read_metrics(out)["figures"]
+    return figures["acc"] if figures["ra"] is None else (figures["acc"] + figures["ra"]) / 2

@@ -1,0 +1,79 @@
+"""One rich console and one log handler: everything that a person reads."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import rich
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from nba_cli.errors import Refused
+
+LOG = logging.getLogger("nba")
+PIPE = 200  # columns where no terminal bounds them
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints through the rich console, so that lines and a live bar do not garble each other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "file_only", False):
+            return
+        style = (
+            "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
+        )
+        rich.get_console().print(self.format(record), style=style, soft_wrap=True, markup=False, highlight=False)
+
+
+def setup() -> None:
+    """Route the `nba` logger to the console; called once per process, harmless when repeated."""
+    if not rich.get_console().is_terminal and "COLUMNS" not in os.environ:
+        rich.get_console().width = PIPE  # numbers and paths are never cut in a pipe
+    if not any(isinstance(handler, ConsoleHandler) for handler in LOG.handlers):
+        LOG.addHandler(ConsoleHandler())
+        LOG.setLevel(logging.INFO)
+        LOG.propagate = False
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[None]:
+    """Also append the log to `path`, with times, while the block runs; its traceback too if it fails."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.addHandler(handler)
+    try:
+        yield
+    except Refused as error:
+        handler.emit(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, str(error), (), None))
+        raise
+    except Exception as error:
+        trace = (type(error), error, error.__traceback__)
+        handler.emit(LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "failed", (), trace))
+        raise
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
+
+
+def header(title: str, rows: dict[str, str]) -> None:
+    """What is about to run: a panel on a terminal, else plain lines; always in the run's log."""
+    live = rich.get_console().is_terminal
+    if live:
+        grid = Table.grid(padding=(0, 2))
+        for key, value in rows.items():
+            grid.add_row(f"[dim]{key}[/dim]", escape(value))
+        rich.print(Panel(grid, title=title, title_align="left"))
+    for line in [title, *(f"  {key:<10}{value}" for key, value in rows.items())]:
+        LOG.info(line, extra={"file_only": live})
+
+
+def closing(table: Table, out: Path) -> None:
+    """Print the closing table of a stage, and where its files are."""
+    rich.print(table)
+    LOG.info(f"folder: {out}")

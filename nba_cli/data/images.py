@@ -1,0 +1,67 @@
+"""Labelled images in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Data:
+    """A labelled image set held as two tensors.
+
+    Fields:
+        images: uint8 [N,C,H,W], 0..255.
+        labels: int64 [N].
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images must be uint8 [N,C,H,W], not {self.images.dtype} {list(self.images.shape)}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {list(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> Data:
+        return Data(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Data:
+        return Data(self.images.to(device), self.labels.to(device))
+
+    def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images and labels at `index` on `device`; copies from the CPU to a GPU are pinned and asynchronous."""
+        index = index.to(self.images.device)
+        images, labels = self.images[index], self.labels[index]
+        if images.device == device:
+            return images, labels
+        if device.type == "cuda":
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    def digest(self) -> str:
+        """SHA-256 over shape, pixels and labels; equal exactly when the sets are equal."""
+        sha = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        sha.update(self.images.cpu().contiguous().numpy().data)
+        sha.update(self.labels.cpu().numpy().data)
+        return sha.hexdigest()
+
+
+@dataclass
+class Splits:
+    """A loaded data set: everything that a stage needs to know of it."""
+
+    train: Data
+    test: Data
+    num_classes: int
+    defender: bool = False
+    """Clean images are all there is: `train` is the defender's clean set, `test` its hold-out."""

@@ -1,0 +1,46 @@
+"""What an option means to a run, said once beside its field: run names, tables and repetitions read it from there."""
+
+from __future__ import annotations
+
+from dataclasses import Field, field, fields
+from typing import Any
+
+
+def only(default: Any, *stages: str) -> Any:
+    """An option that is part of the run names of these stages alone."""
+    return field(default=default, metadata={"stages": stages})
+
+
+def unnamed(default: Any) -> Any:
+    """An option left out of run names because what it leads to is in them: a file's content, the resolved precision."""
+    return field(default=default, metadata={"stages": ()})
+
+
+def idle(default: Any) -> Any:
+    """An option that changes no figure. Runs that differ in it alone are the same run."""
+    return field(default=default, metadata={"stages": (), "idle": True})
+
+
+def seed(*stages: str) -> Any:
+    """A seed, 0 by default. Runs that differ in seeds alone are repetitions; `stages` as in `only`, none: all."""
+    return field(default=0, metadata={"seed": True} | ({"stages": stages} if stages else {}))
+
+
+def names_run(option: Field, stage: str) -> bool:
+    """Whether the option is part of the names of this stage's runs."""
+    return stage in option.metadata.get("stages", (stage,))
+
+
+def names_any_run(option: Field) -> bool:
+    """Whether the option is part of the names of some stage's runs."""
+    return bool(option.metadata.get("stages", True))
+
+
+def idle_names(cls: type) -> list[str]:
+    """The options of `cls` that change no figure."""
+    return [option.name for option in fields(cls) if option.metadata.get("idle")]
+
+
+def seed_names(cls: type) -> list[str]:
+    """The options of `cls` that are seeds."""
+    return [option.name for option in fields(cls) if option.metadata.get("seed")]

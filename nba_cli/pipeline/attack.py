@@ -1,0 +1,126 @@
+"""`nba attack`: poison the training set, train the victim on it, measure it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from attacks import Attack, poison, poisoned_index
+from nba_cli import console, seeds
+from nba_cli.console import LOG
+from nba_cli.data import Data
+from nba_cli.errors import Refused
+from nba_cli.files import file_digest
+from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline.bars import Bars
+from nba_cli.pipeline.history import History
+from nba_cli.pipeline.workbench import Workbench, open_workbench, poison_note
+from nba_cli.runs import folder, summary
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.settings import AttackRun, as_attack, as_clean
+from nba_cli.training import cross_entropy, fit
+from nba_cli.victims import Network, weights
+
+
+def victim(run: AttackRun, again: Callable[[Path], None] | None = None) -> Path:
+    """The folder of a run's finished victim. It is trained where it is missing; `again` is called where it is not."""
+    run = as_attack(run, overwrite=run.overwrite)
+    out = folder_of("attack", run)
+
+    def found() -> None:
+        complete(run, out)
+        if again is not None:
+            again(out)
+
+    return folder.once(out, run.output, lambda: attack(run, out), found, overwrite=run.overwrite)
+
+
+def attack(run: AttackRun, out: Path) -> None:
+    """Poison the training set, train the victim on it, measure it."""
+    bench = open_workbench("attack", run, out)
+    train, test, num_classes = bench.splits.train, bench.splits.test, bench.splits.num_classes
+    if bench.splits.defender:
+        raise Refused(
+            "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
+        )
+    index = poisoned_index(run.attack, train, num_classes, run.seed)
+    helper = clean_victim(bench)
+    ready, crafting = trigger_cache.prepare(bench, helper)
+    poisoned = poison(ready, train, index, num_classes, run.seed)
+    bench.begin()
+    bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
+    network, ready, seconds = train_victim(bench, ready, poisoned)
+    weights.save(network, out / folder.WEIGHTS)
+    trigger_digest = trigger_cache.save(ready, out)
+    figures = bench.measure(network, ready)
+    clean = bench.measure(helper(), ready) if run.reference and figures["asr"] is not None else None
+    bench.finish(
+        figures=figures,
+        reference=clean,
+        trigger=bench.trigger_figures(ready),
+        counts={"train": len(train), "test": len(test), "poisoned": len(index)},
+        seconds={"craft": crafting, "train": seconds},
+        digests={
+            "train": train.digest(),
+            "test": test.digest(),
+            "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
+            "weights": file_digest(out / folder.WEIGHTS),
+        }
+        | trigger_digest,
+    )
+    rows = [("victim", figures, seconds)]
+    console.closing(summary.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
+
+
+def train_victim(bench: Workbench, ready: Attack, poisoned: Data) -> tuple[Network, Attack, float]:
+    """The victim, the attack with all of its trigger, and the seconds of training over all sessions."""
+    run, num_classes = bench.run, bench.splits.num_classes
+    network = run.victim.build(num_classes, bench.splits.train, seeds.derive(run.seed, "weights")).to(bench.device)
+    channels = poisoned.images.shape[1]
+    joint = ready.joint_training(channels, num_classes, seeds.derive(run.seed, "partner"), bench.device)
+    objective, partner = joint or (cross_entropy, None)
+    checkpoint = bench.out / folder.CHECKPOINT
+    history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
+    with Bars(history) as progress:
+        fit(
+            network,
+            run.dataset.place(poisoned, bench.device),
+            run.train,
+            objective,
+            augment=run.dataset.augment,
+            generator=seeds.generator(run.seed, "train", bench.device),
+            dtype=bench.dtype,
+            progress=progress,
+            phase="victim",
+            checkpoint=checkpoint,
+            partner=partner,
+        )
+    return network, ready if partner is None else trigger_cache.add_partner(ready, partner), history.seconds
+
+
+def complete(run: AttackRun, out: Path) -> None:
+    """Add the clean-victim reference to a finished record that was made with reference=false."""
+    found = folder.read_metrics(out)
+    if not run.reference or found["figures"]["asr"] is None or found.get("reference") is not None:
+        return
+    bench = open_workbench("attack", run, out)
+    ready = trigger_cache.load(run.attack, out / folder.TRIGGER)
+    figures = bench.measure(bench.load(out / folder.WEIGHTS), ready)
+    reference = bench.measure(clean_victim(bench)(), ready)
+    folder.amend(out, {"figures": figures, "reference": reference, "trigger": bench.trigger_figures(ready)})
+    console.closing(summary.figures([("victim", figures, None), ("clean victim", reference, None)]), out)
+
+
+def clean_victim(bench: Workbench) -> Callable[[], Network]:
+    """Returns the clean victim of the bench's settings, frozen; trained at the first call when it is missing."""
+
+    @functools.cache
+    def network() -> Network:
+        run = as_clean(bench.run)
+        if not folder.finished(folder_of("attack", run)):
+            LOG.info("next, the clean victim of the same settings, for reference (reference=false does without)")
+        return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)
+
+    return network

@@ -1,0 +1,58 @@
+"""`nba defend`: train the victim if it is missing, hand the evidence to the defense, measure before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from nba_cli import seeds
+from nba_cli.data import clean_share, hold_out
+from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline.attack import victim
+from nba_cli.pipeline.cleaning import clean_and_record
+from nba_cli.pipeline.defend_external import defend_external
+from nba_cli.pipeline.workbench import open_workbench, poison_note
+from nba_cli.runs import folder
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.registry import kind
+from nba_cli.runs.settings import DefendRun, as_attack
+
+
+def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Path:
+    """The folder of a finished defense. It is run where it is missing; `again` is called where it is not."""
+    out = folder_of("defend", run)
+    do = defend if run.weights is None else defend_external
+    found = None if again is None else lambda: again(out)
+    return folder.once(out, run.output, lambda: do(run, out), found, overwrite=run.overwrite)
+
+
+def defend(run: DefendRun, out: Path) -> None:
+    """Clean the victim of the same settings, and measure before and after."""
+    source = victim(as_attack(run))
+    made = folder.read_metrics(source)
+    attack = trigger_cache.load(run.attack, source / folder.TRIGGER)
+    bench = open_workbench("defend", run, out)
+    train = bench.splits.train
+    clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed)
+    bench.header(
+        seed=f"{run.seed}, of the defense {run.defense_seed}",
+        poisoned=poison_note(attack, made["counts"]["poisoned"], len(train)),
+        defense=f"{kind(run.defense)}, sees {len(clean):,} clean images "
+        f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
+    )
+    network = bench.load(source / folder.WEIGHTS)
+    bench.begin()
+    before, reference = made["figures"], made.get("reference")
+    if run.tune:  # all is measured on images that the defense does not see, and none of the test set
+        clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+        bench = replace(bench, splits=replace(bench.splits, test=held))
+        before, reference = bench.measure(network, attack), None
+    known = {
+        "counts": made["counts"],
+        "seconds": made["seconds"],
+        "digests": made["digests"] | {"victim": made["digests"]["weights"]},
+        "victim": str(source),
+        "victim_commit": made["made"]["commit"],
+    }
+    clean_and_record(bench, attack, network, clean, before=before, reference=reference, known=known)

@@ -1,0 +1,93 @@
+"""`nba defend weights=FILE`: clean a model that nobody here trained, with the few clean images at hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import rich
+from rich.table import Table
+from torch import Tensor
+
+from nba_cli.console import LOG
+from nba_cli.data import clean_share
+from nba_cli.errors import Refused
+from nba_cli.files import file_digest
+from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline.cleaning import clean_and_record
+from nba_cli.pipeline.workbench import open_workbench
+from nba_cli.runs import folder
+from nba_cli.runs.registry import kind
+from nba_cli.runs.settings import DefendRun
+from nba_cli.training import predict
+from nba_cli.victims import Network, external, weights
+
+SHOWN = 8  # kinds of changed predictions that the terminal lists
+
+
+def defend_external(run: DefendRun, out: Path) -> None:
+    """Clean the model in `run.weights`, and measure before and after."""
+    path = Path(str(run.weights))
+    source = external.read(path)
+    bench = open_workbench("defend", run, out)
+    splits = bench.splits
+    if source.num_classes not in (None, splits.num_classes):
+        raise Refused(
+            f"{path}: a model of {source.num_classes} classes, but dataset={kind(run.dataset)} has "
+            f"{splits.num_classes}. Give the images that the model is for."
+        )
+    if source.model_name is not None and source.victim is None:
+        LOG.warning(f"{path}: its model_name={source.model_name} is unknown; using victim=… instead")
+    network = run.victim.build(splits.num_classes, splits.train)
+    weights.load_tensors(network, source.tensors, path, quiet=run.victim.mean is not None)
+    attack = trigger_cache.from_user(run, run.trigger, splits)
+    dataset = run.dataset
+    clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
+    bench.header(
+        weights=str(path),
+        trigger=f"{kind(attack)}, which ASR and RA are for (attack=unknown where none is known)",
+        defense=f"{kind(run.defense)}, sees {len(clean):,} clean images",
+        measured=f"on {'a hold-out of ' if splits.defender else ''}{len(splits.test):,} images",
+    )
+    bench.begin()
+    network = network.to(bench.device)
+    said = predict(network, splits.test.images, bench.dtype)
+    cleaned_file = out / f"{folder.CLEANED}{path.suffix}"
+    changed: list[dict[str, int]] = []
+
+    def more(cleaned: Network) -> dict[str, Any]:
+        external.save(cleaned, source, cleaned_file)
+        changed.extend(changed_predictions(said, predict(cleaned, splits.test.images, bench.dtype)))
+        return {"changed": changed}
+
+    known = {
+        "counts": {"train": len(splits.train)},
+        "seconds": {},
+        "digests": {"victim": file_digest(path)},
+        "victim": str(path),
+    }
+    before = bench.measure(network, attack)
+    clean_and_record(bench, attack, network, clean, before=before, reference=None, known=known, more=more)
+    rich.print(changes_table(changed, len(splits.test)))
+    LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
+
+
+def changed_predictions(before: Tensor, after: Tensor) -> list[dict[str, int]]:
+    """Predictions int64 [N] twice -> how many went from which class to which, most frequent first."""
+    pairs = Counter((one, two) for one, two in zip(before.tolist(), after.tolist(), strict=True) if one != two)
+    ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [{"from": one, "to": two, "count": count} for (one, two), count in ranked]
+
+
+def changes_table(changed: list[dict[str, int]], total: int) -> Table:
+    """Changed predictions, the most frequent kinds."""
+    count = sum(each["count"] for each in changed)
+    found = Table(title=f"{count} of {total} predictions changed", title_justify="left", box=None, padding=(0, 2))
+    for title in ("from class", "to class", "images"):
+        found.add_column(title, justify="right")
+    for each in changed[:SHOWN]:
+        found.add_row(*(str(each[key]) for key in ("from", "to", "count")))
+    if len(changed) > SHOWN:
+        found.add_row("…", "…", str(sum(each["count"] for each in changed[SHOWN:])))
+    return found

@@ -1,0 +1,51 @@
+"""`nba evaluate`: measure the model of a finished run, or bare weights, under a trigger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nba_cli import console
+from nba_cli.files import file_digest
+from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline.attack import clean_victim
+from nba_cli.pipeline.workbench import open_workbench
+from nba_cli.runs import folder, summary
+from nba_cli.runs.naming import folder_of, subject
+from nba_cli.runs.settings import EvaluateRun, to_plain
+from nba_cli.victims import external, weights
+
+
+def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> Path:
+    """The folder of a finished evaluation. It is done where it is missing; `again` is called where it is not."""
+    out = folder_of("evaluate", run)
+    found = None if again is None else lambda: again(out)
+    return folder.once(out, run.output, lambda: evaluate(run, out), found, overwrite=run.overwrite)
+
+
+def evaluate(run: EvaluateRun, out: Path) -> None:
+    """Measure the model of a finished run, or bare weights, under a trigger."""
+    measured, file = subject(run)
+    bench = open_workbench("evaluate", measured, out)
+    bench.header(weights=str(file))
+    network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
+    weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
+    attack = trigger_cache.for_evaluation(run, bench, clean_victim(bench))
+    bench.begin()
+    began = time.monotonic()
+    figures = bench.measure(network.to(bench.device), attack)
+    seconds = time.monotonic() - began
+    settings = to_plain(measured)
+    if run.weights is not None:  # nobody knows how bare weights were trained
+        settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
+    bench.finish(
+        settings=settings,
+        figures=figures,
+        trigger=bench.trigger_figures(attack),
+        counts={"test": len(bench.splits.test)},
+        seconds={"evaluate": seconds},
+        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)},
+        model=str(file),
+    )
+    console.closing(summary.figures([("model", figures, seconds)]), out)

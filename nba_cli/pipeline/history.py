@@ -1,0 +1,32 @@
+"""The record of a run's epochs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nba_cli.training import Event
+
+
+class History:
+    """A file with a line per epoch. Continuing a run drops the lines that its checkpoint has not seen.
+
+    `seconds`: what the last line says, the time spent so far, over all sessions.
+    """
+
+    def __init__(self, file: Path, resume: bool) -> None:
+        self.file = file
+        self.lines = file.read_text(encoding="utf-8").splitlines() if resume and file.is_file() else []
+        self.seconds: float = json.loads(self.lines[-1])["seconds"] if self.lines else 0.0
+        self.began = False
+
+    def __call__(self, event: Event) -> None:
+        if event.scalars is None or "epoch" not in event.scalars:
+            return
+        if not self.began:
+            kept = [line for line in self.lines if json.loads(line)["step"] < event.step]
+            self.file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            self.began = True
+        self.seconds = event.scalars["seconds"]
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"phase": event.phase, "step": event.step} | dict(event.scalars)) + "\n")

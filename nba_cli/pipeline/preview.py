@@ -1,0 +1,73 @@
+"""`nba preview`: draw triggers on test images. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attacks import Attack, Learned, stamped
+from nba_cli.console import LOG
+from nba_cli.data import Data
+from nba_cli.errors import Refused
+from nba_cli.metrics import visibility
+from nba_cli.pipeline import sheet, trigger_cache
+from nba_cli.pipeline.pictures import amplified
+from nba_cli.pipeline.sheet import View
+from nba_cli.runs import folder
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.registry import GROUPS, kind
+from nba_cli.runs.settings import PreviewRun, as_attack
+
+COLUMNS = 6  # images, where the user names none
+
+
+def previewed(run: PreviewRun, again: Callable[[Path], None] | None = None) -> Path:
+    """The folder of a preview, which is drawn anew each time."""
+    out = folder_of("preview", run)
+    return folder.once(out, run.output, lambda: preview(run, out), overwrite=True)
+
+
+def preview(run: PreviewRun, out: Path) -> None:
+    """Draw triggers on test images. A learned trigger is shown where a run has learned it."""
+    splits = run.dataset.load()
+    index = choose_images(splits.test, run.images)
+    clean = splits.test.images[index]
+    every = (cls() for cls in GROUPS["attack"].values())
+    attacks = [run.attack] if run.attack else [attack for attack in every if attack.rate]
+    ready = [trigger_cache.reuse(as_attack(run, attack=attack), splits) for attack in attacks]
+    views = [view_of(kind(attack), attack, clean, index) for attack in ready]
+    folder.begin(out, "preview", run)
+    sheet.save(clean, views, out / folder.PREVIEW)
+    sheet.show(clean, views)
+    LOG.info(f"picture: {out / folder.PREVIEW}")
+
+
+def choose_images(test: Data, numbers: list[int] | None) -> Tensor:
+    """The test images to show, int64 [N]: those `numbers`, else the first image of each of COLUMNS classes.
+
+    Raises:
+        Refused: there is no such image.
+    """
+    if numbers is None:
+        firsts = [(test.labels == label).nonzero()[0, 0] for label in test.labels.unique()]
+        return torch.stack(firsts)[-COLUMNS:]  # the last classes: the first one is the usual target
+    if not numbers or min(numbers) < 0 or max(numbers) >= len(test):
+        raise Refused(f"images={numbers}: test images are numbered 0 to {len(test) - 1}; give one or more.")
+    return torch.tensor(numbers)
+
+
+def view_of(name: str, attack: Attack, clean: Tensor, index: Tensor) -> View:
+    """The view of one attack."""
+    about = f"{attack.mode.value}, rate {100 * attack.rate:.4g} %"
+    try:
+        triggered = stamped(attack, clean, index)
+    except Refused as error:
+        if not isinstance(attack, Learned) or attack.made is not None:
+            return View(name, about, note=str(error))
+        return View(name, about, note=f"learned by: nba attack attack={name}")
+    difference, factor = amplified(clean, triggered)
+    means = {key: value.mean().item() for key, value in visibility.of_images(clean, triggered).items()}
+    return View(name, about, triggered, difference, factor, means)

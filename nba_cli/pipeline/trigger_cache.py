@@ -1,0 +1,171 @@
+"""Learned triggers: made once for all runs that need them, kept by content, and a copy with every victim.
+
+Every function here returns the attack that is ready to stamp; the run's own attack is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save as serialize
+
+from attacks import Attack, Learned, poisoned_index
+from attacks.learned import PARTNER, TRAIN_ONLY, Lesson, Tensors
+from nba_cli import files
+from nba_cli.data import Splits
+from nba_cli.errors import Refused
+from nba_cli.pipeline.bars import Bars
+from nba_cli.pipeline.workbench import Workbench
+from nba_cli.runs import folder
+from nba_cli.runs.naming import folder_of, trigger_folder
+from nba_cli.runs.registry import kind
+from nba_cli.runs.settings import AttackRun, EvaluateRun, as_attack
+from nba_cli.training import Partner
+from nba_cli.victims import Network, weights
+
+COST = "record.json"  # beside a cached trigger: the seconds that learning it took
+
+
+def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, float]:
+    """The run's attack with its trigger, learned now or earlier, and the seconds that learning took; 0 if none.
+
+    What a joint attack learns with its victim is still to come.
+    """
+    run, attack = bench.run, bench.run.attack
+    if not isinstance(attack, Learned) or not attack.crafted:
+        return reuse(run, bench.splits), 0.0
+    out = trigger_folder(run)
+    with folder.locked(out, Path(run.output)):
+        if not (out / COST).is_file():
+            learn(attack, bench, helper, out)
+        return load(attack, out / folder.TRIGGER), json.loads((out / COST).read_text(encoding="utf-8"))["seconds"]
+
+
+def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
+    """Craft the trigger and write it to the cache folder `out`, its cost last."""
+    train, num_classes, seed = bench.splits.train, bench.splits.num_classes, bench.run.seed
+    # before the clock: the clean victim is the reference of every run, not a part of this trigger
+    clean = helper() if attack.helped else None
+    began = time.monotonic()
+    lesson = Lesson(
+        train=train,
+        index=poisoned_index(attack, train, num_classes, seed),
+        num_classes=num_classes,
+        seed=seed,
+        device=bench.device,
+        helper=clean,
+        dtype=bench.dtype,
+    )
+    with Bars() as progress:
+        tensors = attack.learn(lesson, progress)
+    files.write(out / folder.TRIGGER, serialize(tensors))
+    files.write(out / COST, json.dumps({"seconds": time.monotonic() - began}) + "\n")
+
+
+def reuse(run: AttackRun, splits: Splits) -> Attack:
+    """The run's attack with the trigger that it has without training: drawn from the settings or loaded from the cache.
+
+    Without one where neither is possible.
+    """
+    attack = run.attack
+    if not isinstance(attack, Learned):
+        return attack
+    if not attack.crafted and not attack.joint:
+        images = splits.train.images
+        return attack.with_trigger(attack.draw((images.shape[1], images.shape[2], images.shape[3])))
+    out = folder_of("attack", as_attack(run)) if attack.joint else trigger_folder(run)
+    return load(attack, out / folder.TRIGGER) if (out / folder.TRIGGER).is_file() else attack
+
+
+def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Network]) -> Attack:
+    """The attack that an evaluation measures with.
+
+    Its trigger is the one given, the model's own, or learned as for its run.
+
+    Raises:
+        Refused: nothing says which trigger is meant, or it comes into being with a victim that is not there.
+    """
+    attack = bench.run.attack
+    if run.trigger is not None or run.run is None:
+        return from_user(bench.run, run.trigger, bench.splits)
+    if run.attack is None:
+        return load(attack, Path(run.run) / folder.TRIGGER)
+    if not isinstance(attack, Learned):
+        return attack
+    if attack.joint:
+        ready = reuse(bench.run, bench.splits)
+        if not isinstance(ready, Learned) or ready.made is None:
+            name = kind(attack)
+            raise Refused(
+                f"attack={name}: its trigger is trained together with a victim, which is not there. "
+                f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
+            )
+        return ready
+    return attack.with_trigger({}) if attack.train_only else prepare(bench, helper)[0]
+
+
+def from_user(run: AttackRun, file: str | None, splits: Splits) -> Attack:
+    """The run's attack with the trigger in `file`, for a model of unknown origin.
+
+    Triggers drawn from settings need no file.
+
+    Raises:
+        Refused: a learned one is needed and not given, or what is given does not fit.
+    """
+    attack, name = run.attack, kind(run.attack)
+    if not isinstance(attack, Learned):
+        if file is not None:
+            raise Refused(f"trigger={file}: attack={name} has no trigger that is kept in a file. Leave it out.")
+        return attack
+    if file is not None:
+        ready = load(attack, Path(file))
+        try:
+            ready.stamp(splits.test.images[:1].float() / 255, torch.zeros(1, dtype=torch.int64))
+        except (KeyError, RuntimeError) as error:
+            shape = "x".join(map(str, splits.test.images.shape[1:]))
+            raise Refused(f"trigger={file}: no trigger of attack={name} as set, on images of {shape}.") from error
+        return ready
+    if attack.train_only:
+        return attack.with_trigger({})
+    if attack.crafted or attack.joint:
+        raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the {folder.TRIGGER} of a run.")
+    return reuse(run, splits)
+
+
+def add_partner(attack: Attack, partner: Partner) -> Attack:
+    """The attack with what was trained beside the victim as a part of its trigger."""
+    assert isinstance(attack, Learned)
+    found = {PARTNER + name: value.detach().cpu() for name, value in partner.module.state_dict().items()}
+    return attack.with_trigger((attack.made or {}) | found)
+
+
+def save(attack: Attack, out: Path) -> dict[str, str]:
+    """Write what testing needs of a learned trigger beside the victim; returns its digest for the record."""
+    if not isinstance(attack, Learned) or attack.made is None:
+        return {}
+    kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
+    files.write(out / folder.TRIGGER, serialize(kept))
+    return {"trigger": tensors_digest(attack.made)}
+
+
+def load(attack: Attack, file: Path) -> Attack:
+    """The attack with the trigger that `save` wrote to `file`; an attack that learns none is returned as it is.
+
+    Raises:
+        Refused: the file is missing or damaged.
+    """
+    return attack.with_trigger(weights.read(file)) if isinstance(attack, Learned) else attack
+
+
+def tensors_digest(tensors: Tensors) -> str:
+    """SHA-256 over names, shapes and values."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()

@@ -1,0 +1,99 @@
+"""What every stage has in hand: the machine, the loaded data, and the folder that the result goes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attacks import Attack, Mode
+from nba_cli import console, devices
+from nba_cli.data import Splits
+from nba_cli.metrics import backdoor, visibility
+from nba_cli.pipeline import pictures
+from nba_cli.runs import folder
+from nba_cli.runs.registry import kind
+from nba_cli.runs.settings import AttackRun, to_plain
+from nba_cli.victims import Network, weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """Set up once per stage by `open_workbench`."""
+
+    stage: str
+    run: AttackRun
+    out: Path
+    device: torch.device
+    precision: devices.Precision
+    splits: Splits
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return devices.DTYPES[self.precision]
+
+    def header(self, **rows: str) -> None:
+        """Say what is about to run, on what."""
+        splits, run = self.splits, self.run
+        shape = "x".join(map(str, splits.test.images.shape[1:]))
+        sizes = f"{len(splits.train):,} training and {len(splits.test):,} test images {shape}"
+        about = {
+            "runs": f"{kind(run.attack)} on {run.victim.label}",
+            "data": f"{kind(run.dataset)}: {sizes}, {splits.num_classes} classes",
+        }
+        where = {"device": devices.describe(self.device, self.precision), "folder": str(self.out)}
+        console.header(f"nba {self.stage}", about | rows | where)
+
+    def begin(self) -> None:
+        """Nothing can be refused any more: mark the run unfinished, write its settings."""
+        folder.begin(self.out, self.stage, self.run, overwrite=self.run.overwrite)
+
+    def load(self, file: Path) -> Network:
+        """The victim with the weights in `file`, on the run's device."""
+        network = self.run.victim.build(self.splits.num_classes, self.splits.train)
+        weights.load(network, file)
+        return network.to(self.device)
+
+    def measure(self, network: Network, attack: Attack) -> dict[str, Any]:
+        """The figures of `network` on the test set, under the trigger of `attack`."""
+        splits = self.splits
+        test = self.run.dataset.place(splits.test, self.device)
+        return backdoor.measure(network, test, attack, splits.num_classes, self.dtype)
+
+    def trigger_figures(self, attack: Attack) -> dict[str, float]:
+        """Write a picture of the trigger; returns how far it moves test images, see `metrics.visibility`."""
+        test, num_classes = self.splits.test, self.splits.num_classes
+        pictures.trigger_sheet(attack, test, num_classes, self.out / folder.PICTURE)
+        return visibility.of_attack(attack, test, num_classes)
+
+    def finish(self, **fields: Any) -> None:
+        """Write the record: what is known of every stage, and `fields`."""
+        common = {
+            "stage": self.stage,
+            "settings": to_plain(self.run),
+            "victim_label": self.run.victim.label,
+            "device": str(self.device),
+            "precision": self.precision.value,
+        }
+        folder.finish(self.out, common | fields, self.device)
+
+
+def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
+    """Resolve the machine and load the data."""
+    device = devices.resolve(run.device)
+    devices.prepare(device)
+    precision = devices.resolve_precision(run.precision, device)
+    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=run.dataset.load())
+
+
+def poison_note(attack: Attack, count: int, total: int) -> str:
+    """How many images are poisoned, what the rate refers to, and what the attacker wants."""
+    if not attack.rate:
+        return "no image: a clean victim"
+    whole = f"class {attack.target}" if attack.mode is Mode.clean_label else f"the {total:,} training images"
+    wanted = "label + 1" if attack.mode is Mode.all2all else f"class {attack.target}"
+    share = f"{100 * attack.rate:.4g} %"
+    what = f"{count:,} images ({share} of {whole})" if count else f"{share} of every batch"
+    return f"{what}, {attack.mode.value} -> {wanted}"

@@ -1,0 +1,147 @@
+"""From the finished runs to the table that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nba_cli.console import LOG
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.reports import experiments, pivot, published
+from nba_cli.reports.experiments import Experiment
+from nba_cli.reports.filters import select
+from nba_cli.reports.formats.layout import Layout
+from nba_cli.reports.missing import missing_jobs
+from nba_cli.reports.published import Published
+from nba_cli.reports.report import Report
+from nba_cli.reports.request import OPTIONS, Request
+from nba_cli.runs import folder, record
+from nba_cli.runs.record import SHORT, Record
+from nba_cli.runs.registry import GROUPS
+
+FIGURES = {
+    "defend": ["acc", "asr", "ra", "der", "seconds"],
+    "attack": ["acc", "asr", "ra", "reference.acc", "floor", "reference", "trigger.l2", "trigger.linf", "trigger.psnr",
+               "trigger.ssim", "seconds.craft", "seconds.train"],
+    "evaluate": ["acc", "asr", "ra"],
+}  # fmt: skip
+AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"]), "evaluate": (["attack"], ["dataset"])}
+"""Stage -> (rows, cols) where nothing else is asked for."""
+
+
+def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, Layout]:
+    """The table that is asked for."""
+    whole = experiments.load(request.experiment, request.output) if request.experiment else None
+    records = select("table", candidates(request, whole), filters, OPTIONS)
+    if not records and whole is None:
+        where = request.output
+        raise Refused(f"output={where}: no finished run that fits. nba status output={where} lists what is there.")
+    experiment = whole.only(filters) if whole else None
+    shape = shape_of(request, records, experiment)
+    report = pivot.build(records, shape)
+    labels = {word for section in report.sections for line in section.lines for word in (line.label, *line.key)}
+    check("against", [request.against] if request.against else [], labels, what="row")
+    layout = Layout(
+        origin=origin(records),
+        published=published_beside(request.compare, report),
+        pictures=trigger_pictures(records) if "attack" in shape.axes else {},
+    )
+    if experiment:
+        layout.title, layout.command = f"{experiment.name}: {experiment.question}", experiment.command
+        layout.missing = missing_jobs(experiment, request.root)
+    layout.title = request.title or layout.title
+    return report, layout
+
+
+def candidates(request: Request, experiment: Experiment | None) -> list[Record]:
+    """The finished runs of the experiment, or of the stage that is asked for."""
+    if experiment:
+        return [record.read_one(job.finished) for job in experiment.jobs if job.finished]
+    if not request.root.is_dir():
+        raise Refused(
+            f"output={request.output}: no such folder. Give the folder that holds the runs: nba table output=FOLDER"
+        )
+    if request.stage and request.stage not in FIGURES:
+        raise Refused(f"stage={request.stage}: there is no such stage. {did_you_mean(request.stage, FIGURES)}")
+    for stage in [request.stage] if request.stage else FIGURES:
+        if found := record.read_all(request.root, [stage]):
+            return found
+    return []
+
+
+def shape_of(request: Request, records: Sequence[Record], experiment: Experiment | None) -> pivot.Shape:
+    """Rows, columns and figures: those asked for, else the usual ones of the experiment or the stage.
+
+    Raises:
+        Refused: a setting or figure that the runs do not have.
+    """
+    stage = experiment.stage if experiment else records[0].metrics["stage"]
+    usual = (*(experiment.axes() if experiment else AXES[stage]), FIGURES[stage])
+    asked = (request.rows, request.cols, request.figures)
+    rows, cols, figures = (words.split(",") if words else names for words, names in zip(asked, usual, strict=True))
+    planned = experiment.planned if experiment else {}
+    settings = {name for each in records for name in each.settings} | planned.keys()
+    check("rows", rows, settings)
+    check("cols", cols, settings)
+    unmeasured = [name for name in figures if all(each.figure(name) is None for each in records)]
+    check("figures", unmeasured, {*SHORT, "seconds", "der", *(name for names in FIGURES.values() for name in names)})
+    order = {group: list(registry) for group, registry in GROUPS.items()}
+    return pivot.Shape(rows=rows, cols=cols, figures=figures, against=request.against, order=order, planned=planned)
+
+
+def check(option: str, words: Sequence[str], names: Iterable[str], what: str = "setting or figure") -> None:
+    """Check the words of an option against the names that exist.
+
+    Raises:
+        Refused: one of them is none of the names.
+    """
+    names = set(names)
+    for word in words:
+        if word not in names:
+            near = did_you_mean(word, names)
+            raise Refused(f"{option}={word}: these runs have no {what} of that name. {near}")
+
+
+def published_beside(file: str | None, report: Report) -> dict[tuple[str, str], list[Published]]:
+    """(section, line) -> what others published for the cells of the table."""
+    if file is None:
+        return {}
+    rows = published.read_csv(Path(file))
+    found = {
+        (section.label, line.label): published.beside(rows, line.records)
+        for section in report.sections
+        for line in section.lines
+    }
+    if not any(found.values()):
+        LOG.warning(f"compare={file}: none of its rows is for these attacks, defenses and data sets")
+    return found
+
+
+def trigger_pictures(records: Sequence[Record]) -> dict[str, bytes]:
+    """Attack -> PNG of its trigger, from the first run that has one."""
+    pictures: dict[str, bytes] = {}
+    for each in records:
+        name, file = str(each.settings.get("attack")), each.folder / folder.PICTURE
+        if name not in pictures and file.is_file():
+            pictures[name] = file.read_bytes()
+    return pictures
+
+
+def origin(records: Sequence[Record]) -> str:
+    """When, where and with which code: every answer among the runs."""
+    if not records:
+        return ""
+    made = [each.metrics.get("made", {}) for each in records]
+    victims = [each.metrics.get("victim_commit") for each in records]
+
+    def say(values: list) -> str:
+        return ", ".join(sorted({str(value) for value in values if value}))
+
+    dates, machines, threads, torch, commits = (
+        [one.get(name) for one in made] for name in ("date", "processor", "threads", "torch", "commit")
+    )
+    precisions = [each.metrics.get("precision") for each in records]
+    return (
+        f"Date: {say([date and date[:10] for date in dates])}. Machine: {say(machines)}, {say(threads)} threads, "
+        f"{say(precisions)}. torch {say(torch)}. Commit: {say(commits + victims)}."
+    )

@@ -1,0 +1,152 @@
+"""The jobs of an experiment, named without running any: what a table of it has to hold."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.files import conf_dir
+from nba_cli.reports.filters import is_among, matches
+from nba_cli.runs import folder
+from nba_cli.runs.compose import expand, install, typed_run
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.record import SEEDS, named, to_text
+from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.settings import AttackRun, to_plain
+
+PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job: its overrides, its settings as text, and the folders that its result may lie in (one a precision)."""
+
+    overrides: tuple[str, ...]
+    settings: dict[str, str]
+    folders: tuple[Path, ...]
+
+    @property
+    def finished(self) -> Path | None:
+        return next((out for out in self.folders if folder.finished(out)), None)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Fields:
+    name: as in +experiment=NAME
+    stage: the command that runs it
+    command: the line that its file opens with
+    question: what it answers
+    jobs: all of them
+    planned: the settings that it varies, and its parts, with their values as text
+    """
+
+    name: str
+    stage: str
+    command: str
+    question: str
+    jobs: list[Planned]
+    planned: dict[str, list[str]]
+
+    def axes(self) -> tuple[list[str], list[str]]:
+        """(rows, columns) of its table: sections by attack, data set or victim, lines by whatever else is varied."""
+        varied = [name for name, values in self.planned.items() if len(values) > 1 and name not in SEEDS]
+        cols = [name for name in ("attack", "dataset", "victim") if name in varied][:1] or ["attack"]
+        return [name for name in varied if name not in cols] or ["defense"], cols
+
+    def only(self, filters: Mapping[str, Sequence[str]]) -> Experiment:
+        """The experiment restricted to the jobs that match the filters.
+
+        Raises:
+            Refused: none does.
+        """
+        jobs = [job for job in self.jobs if matches(job.settings, filters)]
+        if not jobs:
+            said = " ".join(f"{name}={','.join(wanted)}" for name, wanted in filters.items())
+            raise Refused(f"experiment={self.name}: no job of it has {said}.")
+        planned = {
+            name: [value for value in values if is_among(value, filters.get(name, [value]))]
+            for name, values in self.planned.items()
+        }
+        return replace(self, jobs=jobs, planned=planned)
+
+
+def names() -> list[str]:
+    root = conf_dir() / "experiment"
+    return sorted(str(file.relative_to(root).with_suffix("")) for file in root.rglob("*.yaml"))
+
+
+def load(name: str, output: str) -> Experiment:
+    """Read an experiment and list its jobs.
+
+    Raises:
+        Refused: there is no experiment of this name, or its file does not open with its command.
+    """
+    stage, command, question = heading(name)
+    install()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        first = f"+experiment={name}"
+        params = compose(stage, [first], return_hydra_config=True).hydra.sweeper.params
+        loader = GlobalHydra.instance().config_loader()
+        parser = OverridesParser.create(config_loader=loader)
+        composed = functools.cache(lambda choices: compose(stage, list(choices)))
+        jobs = []
+        for words in expand(loader, dict(params), [first]):
+            run = job_run(stage, parser.parse_overrides(words), composed)
+            jobs.append(planned_job(words, stage, replace(run, output=output)))
+    return Experiment(name, stage, command, question, jobs, planned_values(jobs, map(str, params)))
+
+
+def heading(name: str) -> tuple[str, str, str]:
+    """(stage, command, question) that the file of an experiment opens with.
+
+    Raises:
+        Refused: there is no experiment of this name, or its file opens otherwise.
+    """
+    if name not in names():
+        raise Refused(f"experiment={name}: there is no such experiment. {did_you_mean(name, names())}")
+    content = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    command = re.search(r"^# (nba (\w+) .+)$", content, re.MULTILINE)
+    question = re.search(r"^# Question: (.+(?:\n#  .+)*)$", content, re.MULTILINE)
+    if command is None or question is None:
+        raise Refused(f"experiment={name}: its file has to open with its command and its question.")
+    return command[2], command[1], re.sub(r"\s*\n#\s*", " ", question[1])
+
+
+def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str, ...]], DictConfig]) -> AttackRun:
+    """The run of one job. Composing is slow, so each choice of groups is composed once; values are set afterwards."""
+    choices = tuple(str(o.input_line) for o in overrides if o.is_add() or o.key_or_group in GROUPS)
+    cfg = copy.deepcopy(composed(choices))
+    for override in overrides:
+        if str(override.input_line) not in choices:
+            OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
+    run = typed_run(cfg, stage)
+    assert isinstance(run, AttackRun)
+    return run
+
+
+def planned_job(words: Sequence[str], stage: str, run: AttackRun) -> Planned:
+    settings = {name: to_text(value) for name, value in named(to_plain(run), run.victim.label).items()}
+    folders = tuple(folder_of(stage, replace(run, precision=precision)) for precision in PRECISIONS)
+    return Planned(tuple(words), settings, folders)
+
+
+def planned_values(jobs: Sequence[Planned], params: Iterable[str]) -> dict[str, list[str]]:
+    """Of every group and swept setting: the values that the jobs have, as text, in the order of the jobs."""
+    found = {
+        name: list(dict.fromkeys(job.settings[name] for job in jobs if name in job.settings))
+        for name in dict.fromkeys([*GROUPS, *params])
+    }
+    return {name: values for name, values in found.items() if values}

@@ -1,0 +1,61 @@
+"""`option=value` words of `nba table` and `nba plot`."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs.record import Record, to_text
+
+
+def parse_words(
+    command: str, words: Iterable[str], options: Container[str]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """`option=value` words of a command -> (its options, the settings to filter by).
+
+    Raises:
+        Refused: a word without "=".
+    """
+    given: dict[str, str] = {}
+    filters: dict[str, list[str]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
+        if name in options:
+            given[name] = value
+        else:
+            filters[name] = [value] if value.startswith("[") else value.split(",")
+    return given, filters
+
+
+def is_among(value: str, wanted: Sequence[str]) -> bool:
+    """Whether a setting is one of those asked for: as text, or as a number (20 is 20.0, 1e-5 is 1e-05)."""
+    if value in wanted:
+        return True
+    try:
+        return float(value) in [float(word) for word in wanted]
+    except ValueError:
+        return False
+
+
+def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each setting that is filtered by has one of the values asked for."""
+    return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
+
+
+def select(
+    command: str, found: list[Record], filters: Mapping[str, Sequence[str]], options: Iterable[str]
+) -> list[Record]:
+    """The results whose settings have one of the values that are asked for, as text.
+
+    Raises:
+        Refused: a filter that is a setting of none of them; `options` of the command are suggested too.
+    """
+    known = {name for result in found for name in result.settings}
+    for name in filters:
+        if found and name not in known:
+            near = did_you_mean(name, known | set(options))
+            raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
+    return [result for result in found if matches(result.settings, filters)]

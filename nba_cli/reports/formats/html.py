@@ -1,0 +1,107 @@
+"""A report as one page that loads nothing: a table to sort, the triggers, and charts of ACC against ASR and RA."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from importlib import resources
+
+from nba_cli.reports.formats.layout import MISSING, Layout, blocks, headings, remarks, title
+from nba_cli.reports.formats.scatter import Point, mark, scatter, ticks
+from nba_cli.reports.report import Line, Report, Section
+
+
+def html(report: Report, layout: Layout) -> str:
+    """The page."""
+    style, script = (
+        resources.files("nba_cli.reports.formats").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js")
+    )
+    parts = [f"<header><h1>{escape(layout.title)}</h1>"]
+    parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout)]
+    parts += [f"<pre>{escape(layout.command)}</pre>"] if layout.command else []
+    parts += ["</header>", "<main>", *pictures(layout), *charts(report), *table(report, layout)]
+    if layout.missing:
+        parts += ["<h2>Missing</h2><p>These commands fill the missing cells.</p>"]
+        parts += [f"<pre>{escape(chr(10).join(layout.missing))}</pre>"]
+    body = "\n".join([*parts, "</main>"])
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(layout.title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{style}</style></head>\n'
+        f"<body>\n{body}\n<script>\n{script}</script></body></html>\n"
+    )
+
+
+def pictures(layout: Layout) -> list[str]:
+    """The triggers, where there are pictures of them."""
+    if not layout.pictures:
+        return []
+    figures = []
+    for label, picture in layout.pictures.items():
+        data = base64.b64encode(picture).decode()
+        name = escape(label)
+        figures.append(f'<figure><img alt="trigger of {name}" src="data:image/png;base64,{data}"><figcaption>{name}')
+        figures.append("</figcaption></figure>")
+    return [
+        "<h2>Triggers</h2><p class=note>clean, triggered, amplified difference</p><div class=pictures>",
+        *figures,
+        "</div>",
+    ]
+
+
+def charts(report: Report) -> list[str]:
+    """ACC against ASR and against RA, a panel a section; the panels of a row share their axes."""
+    labels = list(dict.fromkeys(line.label for section in report.sections for line in section.lines))
+    found = []
+    for figure, better in (("asr", "lower"), ("ra", "higher")):
+        panels = [(section, points(section, figure, labels)) for section in report.sections]
+        every = [point for _, some in panels for point in some]
+        if not every:
+            continue
+        x_ticks = ticks(min(p.x for p in every), max(p.x for p in every))
+        y_ticks = ticks(min(p.y for p in every), max(p.y for p in every))
+        x_ticks, y_ticks = (t if len(t) > 1 else [t[0], t[0] + 1] for t in (x_ticks, y_ticks))
+        found.append(
+            f"<h2>{title('acc')} and {title(figure)}</h2><p class=note>in percent; {better} and right is better</p>"
+        )
+        drawn = (
+            scatter(section.label, some, "ACC", title(figure), x_ticks, y_ticks) for section, some in panels if some
+        )
+        found += ["<div class=panels>", *drawn, "</div>"]
+    if not found:
+        return []
+    keys = [
+        f'<button data-kind="{number}"><svg viewBox="0 0 16 16">{mark(number, 8, 8)}</svg>{escape(label)}</button>'
+        for number, label in enumerate(labels)
+    ]
+    return [*found, "<div class=legend>", *keys, "</div>"]
+
+
+def points(section: Section, figure: str, labels: list[str]) -> list[Point]:
+    """A point for every line that has both figures."""
+    return [
+        Point(x, y, labels.index(line.label), f"{line.label}: ACC {x:.2f}, {title(figure)} {y:.2f}")
+        for line in section.lines
+        if (x := mean(line, "acc")) is not None and (y := mean(line, figure)) is not None
+    ]
+
+
+def mean(line: Line, figure: str) -> float | None:
+    return 100 * line.cells[figure].summary.mean if figure in line.cells else None
+
+
+def table(report: Report, layout: Layout) -> list[str]:
+    """All lines below each other, so that they can be sorted by any column."""
+    titles = [" ".join(report.cols), *headings(report)]
+    rows = []
+    for section, lines in blocks(report, layout):
+        for words in lines:
+            kind = " class=published" if words[1] == "—" else " class=missing" if MISSING in words else ""
+            cells = "".join(styled(word) for word in (section, *words))
+            rows.append(f"<tr{kind}>{cells}</tr>")
+    head = "".join(f"<th><button>{escape(text)}</button></th>" for text in titles)
+    search = '<input type=search placeholder="filter: two words, both must occur" aria-label="filter">'
+    return ["<h2>All figures</h2>", search, f"<table><thead><tr>{head}</tr></thead><tbody>", *rows, "</tbody></table>"]
+
+
+def styled(word: str) -> str:
+    return f"<td class=best>{escape(word)}</td>" if word.endswith(" *") else f"<td>{escape(word)}</td>"

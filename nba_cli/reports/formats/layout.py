@@ -1,0 +1,141 @@
+"""What all formats share: headings, cells in words, and the lines around a table. Shares become percent here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nba_cli.reports.published import Published
+from nba_cli.reports.report import Cell, Line, Report
+from nba_cli.reports.significance import Difference
+
+TITLES = {
+    "acc": "ACC",
+    "asr": "ASR",
+    "ra": "RA",
+    "der": "DER",
+    "floor": "ASR floor",
+    "reference": "RA reference",
+    "reference.acc": "clean ACC",
+    "trigger.l2": "L2",
+    "trigger.linf": "L_inf",
+    "trigger.psnr": "PSNR",
+    "trigger.ssim": "SSIM",
+    "seconds.craft": "craft s",
+    "seconds.train": "train s",
+    "forward": "forward passes",
+    "backward": "backward passes",
+}
+SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
+MISSING = "missing"
+LEGEND = (
+    "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
+    "and clean sets. * is better than every other defense in its "
+    "place: the paired difference has a 95 % interval that excludes 0. No defense at all (none) does not compete."
+)
+
+
+@dataclass
+class Layout:
+    """What a report does not know itself.
+
+    Fields:
+        title: heading of the page or caption
+        command: line that makes the table again
+        origin: when, where and with which code the runs were made
+        legend: what the figures are
+        missing: command lines that fill the missing cells
+        published: label of a section and of a line -> what others published for it
+        pictures: name of an attack -> PNG of its trigger
+    """
+
+    title: str = "Results"
+    command: str = ""
+    origin: str = ""
+    legend: str = LEGEND
+    missing: list[str] = field(default_factory=list)
+    published: dict[tuple[str, str], list[Published]] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def is_share(figure: str) -> bool:
+    where, _, leaf = figure.rpartition(".")
+    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
+
+
+def number(figure: str, value: float) -> str:
+    """A figure in its unit: shares in percent with two digits, counts whole, the rest with sensible digits."""
+    if is_share(figure):
+        return f"{100 * value:.2f}"
+    if figure in ("forward", "backward") or figure.startswith(("counts", "memory", "passes")) or "triggered" in figure:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if figure.startswith("seconds") else f"{value:.3f}"
+
+
+def cell(figure: str, found: Cell | None) -> str:
+    """mean ± std, starred where it is the best."""
+    if found is None:
+        return "—"
+    spread = found.summary.std
+    text = number(figure, found.summary.mean) + (f" ± {number(figure, spread)}" if spread is not None else "")
+    return text + (" *" if found.best else "")
+
+
+def gap(figure: str, found: Difference | None, n: int) -> str:
+    """Mean paired difference, with its interval where there is one, and its pairs where they are not `n`."""
+    if found is None:
+        return ""
+    text = ("+" if found.mean >= 0 else "") + number(figure, found.mean)
+    pairs = f" (n={found.n})" if found.n != n else ""
+    if found.low is None or found.high is None:
+        return text + pairs
+    return f"{text} [{number(figure, found.low)}, {number(figure, found.high)}]" + pairs
+
+
+def title(figure: str) -> str:
+    return TITLES.get(figure, figure)
+
+
+def headings(report: Report) -> list[str]:
+    """The titles of the columns."""
+    differences = [f"Δ {title(figure)} to {report.against}" for figure in compared(report)]
+    return [" ".join(report.rows), "n", *(title(figure) for figure in report.figures), *differences]
+
+
+def compared(report: Report) -> list[str]:
+    """The figures whose difference to the chosen row is shown."""
+    return [figure for figure in report.figures if is_share(figure) and figure != "der"] if report.against else []
+
+
+def words(report: Report, line: Line) -> list[str]:
+    """The cells of a line."""
+    if not line.records:
+        return [line.label, "0", *([MISSING] * len(report.figures)), *([""] * len(compared(report)))]
+    cells = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    gaps = [
+        gap(figure, line.cells[figure].difference, line.n) if figure in line.cells else ""
+        for figure in compared(report)
+    ]
+    return [line.label, str(line.n), *cells, *gaps]
+
+
+def published_words(report: Report, row: Published) -> list[str]:
+    """The cells of a line of what others published."""
+    cells = [number(figure, row.figures[figure]) if figure in row.figures else "—" for figure in report.figures]
+    return [f"({row.defense}) {row.label}", "—", *cells, *([""] * len(compared(report)))]
+
+
+def blocks(report: Report, layout: Layout) -> list[tuple[str, list[list[str]]]]:
+    """(heading of a section, its lines in words): all that a table shows."""
+    found = []
+    for section in [*report.sections, *([report.averages] if report.averages else [])]:
+        lines = []
+        for line in section.lines:
+            lines.append(words(report, line))
+            lines += [published_words(report, row) for row in layout.published.get((section.label, line.label), [])]
+        found.append((section.label, lines))
+    return found
+
+
+def remarks(report: Report, layout: Layout) -> list[str]:
+    """What stands below a table."""
+    return [text for text in (layout.origin, layout.legend, *report.notes) if text]

@@ -1,0 +1,182 @@
+"""Finished runs -> a table: a section for each column value, a line for each row value, repetitions summarised."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nba_cli.reports.differences import compared
+from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
+from nba_cli.reports.significance import by_victim
+from nba_cli.runs.record import Record, differing, to_text
+
+Lines = dict[tuple[Key, Key], list[Record]]
+"""(section, line) -> the runs of the line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a table is to look like.
+
+    Fields:
+        rows, cols: the settings that the lines and the sections stand for
+        figures: short names, in the order of their columns
+        against: label of the row that differences are taken to
+        order: setting -> its values in the order to show them
+        planned: setting -> values that are shown without a run, too, in that order
+    """
+
+    rows: list[str]
+    cols: list[str]
+    figures: list[str]
+    against: str | None = None
+    order: Mapping[str, list[str]] = field(default_factory=dict)
+    planned: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def axes(self) -> list[str]:
+        return [*self.rows, *self.cols]
+
+
+def build(records: Sequence[Record], shape: Shape) -> Report:
+    """Group the records.
+
+    Runs that share a row and a section but differ in settings other than seeds get lines of their own.
+    """
+    split = splitting_settings(records, shape)
+    lines = grouped(records, shape, split)
+    rows = row_keys(lines, shape)
+    cols = ordered([*(key for key, _ in lines), *combinations(shape.cols, shape)], shape.cols, shape)
+    sections = [
+        Section(" ".join(col) or "all runs", col, [make_line(row, lines.get((col, row), []), shape) for row in rows])
+        for col in cols
+    ]
+    averages = average(sections) if len(sections) > 1 else None
+    return Report(
+        rows=shape.rows,
+        cols=shape.cols,
+        figures=shape.figures,
+        sections=[compared(section, shape.rows, shape.against) for section in sections],
+        averages=compared(averages, shape.rows, shape.against) if averages else None,
+        against=shape.against,
+        notes=notes(records, shape, split),
+    )
+
+
+def splitting_settings(records: Sequence[Record], shape: Shape) -> list[str]:
+    """The settings, other than seeds, in which runs of one row and section differ."""
+    cells: Lines = {}
+    for record in records:
+        cells.setdefault((key_of(record, shape.cols), key_of(record, shape.rows)), []).append(record)
+    found = dict.fromkeys(name for group in cells.values() for name in differing(group))
+    return [name for name in found if name not in shape.axes]
+
+
+def grouped(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> Lines:
+    """The runs of each line, which is also told by the settings that `split` a cell.
+
+    Runs of one line with the same seeds are not repetitions of one another: each gets a line, named by its folder.
+    """
+    lines: Lines = {}
+    for record in records:
+        own = tuple(f"{name}={to_text(record.settings[name])}" for name in split if name in record.settings)
+        lines.setdefault((key_of(record, shape.cols), key_of(record, shape.rows) + own), []).append(record)
+    found: Lines = {}
+    for (col, row), group in lines.items():
+        unique = len({record.seeds for record in group}) == len(group)
+        for record in group:
+            found.setdefault((col, row if unique else (*row, record.folder.name)), []).append(record)
+    return found
+
+
+def row_keys(lines: Lines, shape: Shape) -> list[Key]:
+    """The lines of every section, in order: those with runs, and those that are planned."""
+    with_runs = {key[: len(shape.rows)] for _, key in lines}
+    planned = [key for key in combinations(shape.rows, shape) if key not in with_runs]
+    return ordered([*(key for _, key in lines), *planned], shape.rows, shape)
+
+
+def key_of(record: Record, names: Iterable[str]) -> Key:
+    return tuple(to_text(record.settings.get(name)) for name in names)
+
+
+def combinations(names: Sequence[str], shape: Shape) -> list[Key]:
+    """All keys of planned values; none where a setting has no planned values."""
+    return list(itertools.product(*(shape.planned.get(name, []) for name in names)))
+
+
+def ordered(keys: Iterable[Key], names: Sequence[str], shape: Shape) -> list[Key]:
+    """Each key once: known values in their order, numbers by size, the rest by name."""
+    order = {**shape.order, **shape.planned}
+
+    def rank(key: Key) -> list[tuple]:
+        ranks: list[tuple] = []
+        for position, value in enumerate(key):
+            known = order.get(names[position], []) if position < len(names) else []
+            try:
+                number, word = float(value), ""
+            except ValueError:
+                number, word = float("inf"), value
+            ranks.append((known.index(value) if value in known else len(known), number, word))
+        return ranks
+
+    return sorted(dict.fromkeys(keys), key=rank)
+
+
+def make_line(key: Key, records: Sequence[Record], shape: Shape) -> Line:
+    values = {
+        figure: by_victim(
+            (record.victim_seed, value) for record in records if (value := record.figure(figure)) is not None
+        )
+        for figure in shape.figures
+    }
+    return summarised(" ".join(key), key, records, values)
+
+
+def average(sections: Sequence[Section]) -> Section:
+    """Over all sections, seed by seed: a line has the figures that all sections have for victims of the same seeds.
+
+    A section that knows no such figure is left out: a clean model has no ASR.
+    """
+    having = [{name for line in section.lines for name in line.values} for section in sections]
+    lines = []
+    for column in zip(*(section.lines for section in sections), strict=True):
+        values: dict[str, Values] = {}
+        for figure in dict.fromkeys(name for line in column for name in line.values):
+            tables = [line.values.get(figure, {}) for line, own in zip(column, having, strict=True) if figure in own]
+            shared = [seeds for seeds in tables[0] if all(seeds in table for table in tables)]
+            values[figure] = {seeds: sum(table[seeds] for table in tables) / len(tables) for seeds in shared}
+        records = [record for line in column for record in line.records]
+        lines.append(summarised(column[0].label, column[0].key, records, values))
+    fewer = {name: n for name in set().union(*having) if (n := sum(name in own for own in having)) < len(sections)}
+    but = f" ({', '.join(f'{name}: of {n}' for name, n in sorted(fewer.items()))})" if fewer else ""
+    return Section(f"average of {len(sections)}{but}", (), lines)
+
+
+def notes(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> list[str]:
+    """What differs among the runs besides rows, columns and seeds: nothing is averaged over silently."""
+    found: dict[str, dict[str, None]] = {}
+    for own, others in ((shape.rows, shape.cols), (shape.cols, shape.rows)):
+        groups: dict[Key, list[Record]] = {}
+        for record in records:
+            groups.setdefault(key_of(record, own), []).append(record)
+        for group in groups.values():
+            for name, values in differing(group).items():
+                if not any(name == axis or name.startswith(f"{axis}.") for axis in others) and name not in split:
+                    found.setdefault(name, {}).update(dict.fromkeys(map(to_text, values)))
+    said = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
+    return said + differing_origins(records)
+
+
+def differing_origins(records: Sequence[Record]) -> list[str]:
+    """Commits, torch versions, processors and numbers of threads, where the runs have several of them."""
+    made: dict[str, dict[Any, None]] = {}
+    for record in records:
+        origin = record.metrics.get("made", {})
+        commits = [origin.get("commit"), record.metrics.get("victim_commit")]
+        made.setdefault("commits", {}).update(dict.fromkeys(each for each in commits if each))
+        for name in ("torch", "processor", "threads"):
+            made.setdefault(name, {})[origin.get(name)] = None
+    return [f"{name} differ: {', '.join(map(str, values))}" for name, values in made.items() if len(values) > 1]

@@ -1,0 +1,70 @@
+"""`nba plot`: training curves, figures over the steps of a defense, sensitivity of a sweep. PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nba_cli.console import LOG
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.reports.curves import KINDS
+from nba_cli.reports.filters import parse_words, select
+from nba_cli.runs import record
+
+OPTIONS = {
+    "kind": "training (loss and accuracy over epochs), defense (ACC, ASR, RA over its steps) or sweep",
+    "x": "of a sweep: the setting on the horizontal axis, such as defense.beta; gives kind=sweep",
+    "figures": "what is drawn: acc, asr, ra, …",
+    "lines": "of a sweep: the setting that tells its lines apart",
+    "output": "folder that holds all run folders",
+    "file": "where to write, without ending; FILE.png and FILE.svg",
+}
+STYLE: dict[str, Any] = {
+    "figure.dpi": 160,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "nba",  # the same picture twice is the same file
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read `option=value` words; what is no option filters by a setting.
+
+    Raises:
+        Refused: matplotlib is not installed, an unknown option, or no run that fits.
+    """
+    given, filters = parse_words("plot", arguments, OPTIONS)
+    kind = given.get("kind", "sweep" if "x" in given else "training")
+    if kind not in KINDS:
+        raise Refused(f"kind={kind}: there is no such plot. {did_you_mean(kind, KINDS)}")
+    root = Path(given.get("output", "runs"))
+    if not root.is_dir():
+        raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
+    found = select("plot", record.read_all(root), filters, OPTIONS)
+    if not found:
+        raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise Refused("nba plot draws with matplotlib: pip install 'nba-cli[plot]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
+        KINDS[kind](found, given)
+        base = Path(given.get("file", f"{kind}"))
+        base.parent.mkdir(parents=True, exist_ok=True)
+        for ending in ("png", "svg"):
+            pyplot.savefig(
+                f"{base}.{ending}", bbox_inches="tight", metadata={"Date": None} if ending == "svg" else None
+            )
+            LOG.info(f"picture: {base}.{ending}")
+        pyplot.close()
+    return 0

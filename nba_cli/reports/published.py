@@ -1,0 +1,91 @@
+"""Published numbers beside ours, from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nba_cli.errors import Refused
+from nba_cli.reports.report import CONTROL
+from nba_cli.runs.record import Record
+
+COLUMNS = ("source", "dataset", "victim", "attack", "defense", "poison_rate", "acc", "asr", "ra")
+
+NAMES = {
+    "badnet": "badnets",
+    "blended": "blend",
+    "trojannn": "trojan",
+    "lc": "cl",
+    "inputaware": "inputaware",
+    "i-bau": "ibau",
+    "ft-sam": "ftsam",
+    "ftsam": "ftsam",
+}
+"""How others call what the registries here name otherwise."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published row; the figures that it gives, and the poison rate or None, in [0,1]."""
+
+    source: str
+    dataset: str
+    victim: str
+    attack: str
+    defense: str
+    rate: float | None
+    figures: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        return f"{self.source}: {self.victim}" + (f", {100 * self.rate:g} %" if self.rate is not None else "")
+
+
+def read_csv(file: Path) -> list[Published]:
+    """All rows of the file.
+
+    Raises:
+        Refused: it cannot be read, lacks a column or holds what is no number.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            found = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"compare={file}: cannot be read ({error}).") from error
+    if lacking := [name for name in COLUMNS if not found or name not in found[0]]:
+        raise Refused(f"compare={file}: lacks the columns {', '.join(lacking)}; wanted are {', '.join(COLUMNS)}.")
+    rows = []
+    for number, row in enumerate(found, start=2):
+        if None in [row[name] for name in COLUMNS]:
+            raise Refused(f"compare={file}: line {number} has fewer than {len(COLUMNS)} fields.")
+        try:
+            figures = {name: float(row[name]) / 100 for name in ("acc", "asr", "ra") if row[name]}
+            rate = float(row["poison_rate"]) if row["poison_rate"] else None
+        except (TypeError, ValueError) as error:
+            raise Refused(f"compare={file}: line {number}: {error}.") from error
+        if rate is not None and not 0 <= rate <= 1:
+            raise Refused(f"compare={file}: line {number}: poison_rate={rate:g} is a share, in [0,1].")
+        attack, defense = (NAMES.get(row[name].lower(), row[name].lower()) for name in ("attack", "defense"))
+        rows.append(Published(row["source"], row["dataset"].lower(), row["victim"], attack, defense, rate, figures))
+    return rows
+
+
+def beside(rows: Iterable[Published], records: Sequence[Record]) -> list[Published]:
+    """What was published for the attack, defense and data set of these runs; of several poison rates the nearest."""
+    if not records:
+        return []
+    settings = records[0].settings
+    same = [
+        row
+        for row in rows
+        if (row.attack, row.defense, row.dataset)
+        == (settings.get("attack"), settings.get("defense", CONTROL), settings.get("dataset"))
+    ]
+    rate = settings.get("attack.rate") or 0.0
+    nearest: dict[tuple[str, str], Published] = {}
+    for row in sorted(same, key=lambda row: math.inf if row.rate is None else abs(row.rate - rate)):
+        nearest.setdefault((row.source, row.victim), row)
+    return list(nearest.values())

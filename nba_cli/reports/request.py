@@ -1,0 +1,62 @@
+"""What `nba table` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.reports.formats import ENDINGS, FORMATS
+
+OPTIONS = {
+    "output": "folder that holds all run folders",
+    "experiment": "the runs of this experiment, with what is missing of it",
+    "stage": "defend or attack: which runs; without it, defend where there are any",
+    "rows": "setting, or several with commas, that the lines stand for",
+    "cols": "setting, or several with commas, that the sections stand for",
+    "figures": "columns: short names (acc, asr, ra, der, seconds, forward, …) or paths into metrics.json",
+    "against": "row that paired differences are taken to",
+    "compare": "CSV file of published numbers to put beside ours",
+    "format": "terminal, markdown, csv, latex or html; without it, what the ending of file says",
+    "file": "file to write to instead of the terminal",
+    "title": "heading",
+    "command": "command to be named as the one that made the runs",
+}
+
+
+@dataclass(kw_only=True)
+class Request:
+    """The options of `nba table` as typed; OPTIONS explains them."""
+
+    output: str = "runs"
+    experiment: str | None = None
+    stage: str | None = None
+    rows: str | None = None
+    cols: str | None = None
+    figures: str | None = None
+    against: str | None = None
+    compare: str | None = None
+    format: str | None = None
+    file: str | None = None
+    title: str | None = None
+    command: str | None = None
+
+    @property
+    def root(self) -> Path:
+        return Path(self.output)
+
+
+def format_of(request: Request) -> str:
+    """The format that is asked for, by name or by the ending of the file.
+
+    Raises:
+        Refused: there is no such format, or it does not go with the other options.
+    """
+    form = request.format or ENDINGS.get(Path(request.file or "").suffix[1:], "terminal")
+    if form not in (*FORMATS, "terminal"):
+        raise Refused(f"format={form}: there is no such format. {did_you_mean(form, (*FORMATS, 'terminal'))}")
+    if form == "terminal" and request.file:
+        raise Refused(f"file={request.file}: its ending says no format. Add format=markdown, csv, latex or html.")
+    if form == "csv" and request.compare:
+        raise Refused("compare=…: published numbers have no place in CSV. Choose another format.")
+    return form

@@ -1,0 +1,45 @@
+"""`nba table`: finished runs beside each other."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich
+
+from nba_cli import files
+from nba_cli.console import LOG
+from nba_cli.reports.composition import compose
+from nba_cli.reports.filters import parse_words
+from nba_cli.reports.formats import FORMATS, terminal
+from nba_cli.reports.formats.layout import remarks
+from nba_cli.reports.request import OPTIONS, Request, format_of
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read `option=value` words; what is no option filters by a setting (`dataset=cifar10 seed=0,1`).
+
+    Raises:
+        Refused: an unknown option or setting, no run that fits, or a file that cannot be written.
+    """
+    given, filters = parse_words("table", arguments, OPTIONS)
+    request = Request(**given)
+    form = format_of(request)
+    report, layout = compose(request, filters)
+    layout.command = request.command or layout.command or shlex.join(["nba", "table", *arguments])
+    missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
+    if form == "terminal":
+        rich.get_console().print(terminal.table(report, layout))
+        said = [*remarks(report, layout), *missing]
+    elif request.file is None:
+        print(FORMATS[form](report, layout), end="")
+        said = []
+    else:
+        page = FORMATS[form](report, layout)
+        Path(request.file).parent.mkdir(parents=True, exist_ok=True)
+        files.write(Path(request.file), page)
+        said = [f"wrote {request.file}: {len(report.records)} runs", *report.notes, *missing]
+    for line in said:
+        LOG.info(line)
+    return 0

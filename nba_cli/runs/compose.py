@@ -1,0 +1,120 @@
+"""Hydra's composed config -> a typed run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from nba_cli import console
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs import naming
+from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.settings import RUNS, DefendRun, Machine, option_names
+from nba_cli.victims import external
+
+
+@cache
+def register() -> None:
+    """Make every class known to Hydra under hydra/schema, a hidden group, so that glob(*) sees the YAML files only.
+
+    Once a process: each job of a sweep asks for it.
+    """
+    store = ConfigStore.instance()
+    for stage, cls in RUNS.items():
+        store.store(group="hydra/schema", name=stage, node=cls)
+    for group, registry in GROUPS.items():
+        for name, cls in registry.items():
+            store.store(group=f"hydra/schema/{group}", name=name, node=cls)
+
+
+def unknown_keys(node: Any, cls: type, where: str = "") -> list[str]:
+    """Keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
+    found = []
+    known = option_names(cls)
+    for key in node:
+        child = node._get_node(key)
+        path = f"{where}{key}"
+        if key not in known:
+            found.append(path)
+        elif isinstance(child, DictConfig) and not child._is_none() and isinstance(OmegaConf.get_type(child), type):
+            inner = OmegaConf.get_type(child)
+            if inner is not None and is_dataclass(inner):
+                found += unknown_keys(child, inner, f"{path}.")
+    return found
+
+
+def typed_run(cfg: DictConfig, stage: str) -> Machine:
+    """The run that a composed config describes, its values checked.
+
+    Raises:
+        Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range.
+    """
+    job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    cls = RUNS[stage]
+    if unknown := unknown_keys(job, cls):
+        owner, _, leaf = unknown[0].rpartition(".")
+        options = (OmegaConf.get_type(OmegaConf.select(job, owner)) if owner else None) or cls
+        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(options))}")
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), job))
+    assert isinstance(run, Machine)
+    return with_named_victim(run) if isinstance(run, DefendRun) and run.weights is not None else run
+
+
+REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name
+
+
+def resolve_name(stage: str, *, _root_: DictConfig) -> str:
+    """The resolver that names run folders. A run that will be refused gets a placeholder.
+
+    Raising here, before the job has started, would take the rest of the sweep with it.
+    """
+    try:
+        return naming.name(stage, typed_run(_root_, stage))
+    except Exception as error:
+        if one_line(error) is None:
+            raise
+        return REFUSED
+
+
+def sweep_name() -> str:
+    """The resolver that names the journal of a sweep: by its time, and by its parent process.
+
+    OmegaConf caches it, so that the jobs read what the parent has chosen.
+    """
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+# here and not in `install`: the process of a parallel launcher reads the folder's name before it calls the task
+OmegaConf.register_new_resolver("nba.name", resolve_name, replace=True)
+OmegaConf.register_new_resolver("nba.sweep", sweep_name, replace=True, use_cache=True)
+
+
+def install() -> None:
+    """Teach Hydra the schemas, and log to the console."""
+    register()
+    console.setup()
+
+
+def expand(loader: ConfigLoader, params: dict[str, str], overrides: Sequence[str]) -> list[list[str]]:
+    """The jobs of a sweep as Hydra counts them: `params` of the sweeper, then what the command line says."""
+    words = [f"{key}={value}" for key, value in params.items()] + list(overrides)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def with_named_victim(run: DefendRun) -> DefendRun:
+    """The run with the victim that its weights file names, where it names one."""
+    victim = external.read(Path(str(run.weights))).victim
+    return run if victim is None else replace(run, victim=replace(victim, mean=run.victim.mean, std=run.victim.std))

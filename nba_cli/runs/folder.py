@@ -1,0 +1,144 @@
+"""A run's folder: its files, its lock, its life. `metrics.json` is written last, so its presence means finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import filelock
+import torch
+from omegaconf import OmegaConf
+
+from nba_cli import console, files
+from nba_cli.console import LOG
+from nba_cli.errors import Refused
+from nba_cli.runs import provenance
+from nba_cli.runs.settings import AttackRun, Machine, from_plain, to_plain
+
+METRICS = "metrics.json"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.yaml"
+HISTORY = "history.jsonl"
+PICTURE = "trigger.png"
+TRIGGER = "trigger.safetensors"
+RUN_LOG = "run.log"
+CHECKPOINT = "checkpoint"
+CURVE = "curve.jsonl"
+SNAPSHOTS = "snapshots"  # a folder, while the run is unfinished
+CLEANED = "cleaned"  # with the ending of the file that came in
+PREVIEW = "preview.png"
+
+LOCKS = ".locks"  # beside the stages, in the folder of all runs
+SCHEMA = 1  # of metrics.json; README documents it
+
+
+def once(
+    out: Path, root: str, do: Callable[[], None], found: Callable[[], None] | None = None, *, overwrite: bool = False
+) -> Path:
+    """Do a run in its folder `out` below `root`, unless it is finished there; returns `out`.
+
+    Whoever needs the same run meanwhile waits, and then finds it finished: `found` is called instead of `do`.
+
+    Raises:
+        Refused: `do` refused. Its folder is removed, unless something was computed in it.
+    """
+    with locked(out, Path(root)):
+        if finished(out) and not overwrite:
+            LOG.info(f"{out.parent.name}: already finished: {out} (overwrite=true does it again)")
+            if found is not None:
+                found()
+            return out
+        try:
+            with console.recording(out / RUN_LOG):
+                do()
+        except Refused:
+            discard(out)
+            raise
+    return out
+
+
+@contextmanager
+def locked(out: Path, root: Path) -> Iterator[None]:
+    """Hold the run's lock; whoever needs the same run waits.
+
+    Raises:
+        Refused: the folder cannot be made.
+    """
+    try:
+        (root / LOCKS).mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(lock_file(out, root))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            LOG.info(f"waiting: another process works on {out}")
+            lock.acquire()
+        out.mkdir(parents=True, exist_ok=True)  # now: whoever held the lock may have removed a refused run
+    except OSError as error:
+        raise Refused(
+            f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def lock_file(out: Path, root: Path) -> Path:
+    """The file that whoever works on the run holds locked."""
+    return root / LOCKS / f"{out.name}.lock"
+
+
+def finished(out: Path) -> bool:
+    return (out / METRICS).is_file()
+
+
+def begin(out: Path, stage: str, run: Machine, *, overwrite: bool = False) -> None:
+    """Mark the run unfinished and write down what it is about to do; called when nothing can be refused any more."""
+    (out / METRICS).unlink(missing_ok=True)
+    (out / CURVE).unlink(missing_ok=True)  # of an earlier run with snapshots
+    if overwrite:
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    files.write(out / CONFIG, OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | to_plain(run))))
+
+
+def discard(out: Path) -> None:
+    """Remove the folder of a refused run, unless something was computed in it: a checkpoint, weights or a result."""
+    if not any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
+        shutil.rmtree(out)
+
+
+def finish(out: Path, metrics: dict, device: torch.device) -> None:
+    """Mark the run finished: its record is written last, by rename."""
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    made = {"made": provenance.provenance(device)}
+    files.write(out / METRICS, json.dumps({"schema": SCHEMA} | metrics | made, indent=2) + "\n")
+
+
+def amend(out: Path, more: dict) -> None:
+    """Add measurements to the record of a finished run; what made it stays as it is."""
+    files.write(out / METRICS, json.dumps(read_metrics(out) | more, indent=2) + "\n")
+
+
+def read_metrics(out: Path) -> dict:
+    """The record of a finished run."""
+    return json.loads((out / METRICS).read_text(encoding="utf-8"))
+
+
+def read_run(out: Path) -> AttackRun:
+    """The typed run of a finished attack or defend folder.
+
+    Raises:
+        Refused: it is not such a folder.
+    """
+    file = out / CONFIG
+    if not file.is_file() or not finished(out):
+        raise Refused(f"{out}: not the folder of a finished run (it lacks {CONFIG} or {METRICS}).")
+    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    stage = plain.pop("stage")
+    if stage not in ("attack", "defend"):
+        raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
+    return from_plain(stage, plain)

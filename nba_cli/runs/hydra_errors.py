@@ -1,0 +1,98 @@
+"""What Hydra, OmegaConf and launchers raise -> one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import re
+import traceback
+
+from nba_cli.errors import Refused, did_you_mean
+
+DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+def _raised_in(error: BaseException, function: str) -> bool:
+    """/proc and the like answer mkdir with "no such file", which elsewhere would be a defect of ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == function
+
+
+def _expected(error: BaseException) -> bool:
+    from hydra.errors import HydraException
+    from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+    from yaml import YAMLError
+
+    expected = (HydraException, OmegaConfBaseException, YAMLError)
+    # a resolver of ours that broke is a defect, however OmegaConf wraps it
+    inner: BaseException | None = error
+    while isinstance(inner, InterpolationResolutionError):
+        inner = inner.__cause__ or inner.__context__
+    return isinstance(inner or error, expected)
+
+
+KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
+"""What parallel launchers raise when one of their processes is gone; known by name, as the launchers are optional."""
+
+
+def killed(error: BaseException) -> str | None:
+    """The line to show when a process of a parallel launcher was killed from outside."""
+    if type(error).__name__ not in KILLED:
+        return None
+    return "a worker process was killed, often out of memory; the same command does what is left"
+
+
+def one_line(error: BaseException) -> str | None:
+    """The line to show for an expected failure; None for a defect, which deserves its traceback.
+
+    Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary.
+    """
+    if isinstance(error, Refused):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and (error.errno in DISK or _raised_in(error, "mkdir")):
+        return f"{error.filename or 'output'}: {error.strerror}. Set output=FOLDER to one that can be written."
+    if not _expected(error):
+        return None
+    if missing := _missing(error):
+        return f"{missing} has no value. Add {missing}=…"
+    text = str(error)
+    if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
+        return f"hydra/{found[1]}: the plugin {found[2]} is not installed. README, Sweeps, says how to get it."
+    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+        group, choice = found.groups()
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={choice}: there is no such {group}. {did_you_mean(choice, options)}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1], error)
+    if found := re.search(r"Error merging override (\S+)", text):
+        why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
+        return f"{found[1]}: {why[0]}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+
+
+def _missing(error: BaseException | None) -> str | None:
+    """The option that has no value and needs one, wherever in the chain of errors it is named."""
+    from omegaconf.errors import MissingMandatoryValue
+
+    while error is not None:
+        if isinstance(error, MissingMandatoryValue):
+            return error.full_key
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _unknown_key(key: str, error: BaseException) -> str:
+    """A misspelt option, with the nearest field of the class that refused it."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__ or cause.__context__
+    # the first part of the path that no class has: `train` of defense.train.lr where the defense has no train
+    refused = getattr(cause, "full_key", None) or key
+    owner = getattr(cause, "object_type", None)
+    options = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
+    parent, _, leaf = refused.rpartition(".")
+    where = f" in {parent}" if parent else ""
+    return f"{key}: there is no option {leaf!r}{where}. {did_you_mean(leaf, options)}".strip()

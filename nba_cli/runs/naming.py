@@ -1,0 +1,146 @@
+"""The names of run folders: equal settings, equal name, whatever the order of the overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from attacks import Learned
+from nba_cli import options
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused
+from nba_cli.files import file_digest
+from nba_cli.runs import folder
+from nba_cli.runs.registry import GROUPS, KINDS, kind
+from nba_cli.runs.settings import (
+    AttackRun,
+    DefendRun,
+    EvaluateRun,
+    Machine,
+    PreviewRun,
+    as_attack,
+    as_clean,
+    default_of,
+    to_plain,
+)
+
+
+def folder_of(stage: str, run: Machine) -> Path:
+    """The folder of a run, below its `output`."""
+    return Path(run.output) / name(stage, run)
+
+
+def name(stage: str, run: Machine) -> str:
+    """`<stage>/<readable head>-<digest>`."""
+    return f"{stage}/{NAMES[stage](run)}"
+
+
+def shaping(value: Any, stage: str) -> Any:
+    """The settings that shape the result of `stage`.
+
+    Fields at their default are left out, so that a field added later keeps old names; parts carry their name,
+    version and, where a file makes their content, its digest.
+    """
+    if not dataclasses.is_dataclass(value):
+        return to_plain(value)
+    found: dict[str, Any] = {}
+    if type(value) in KINDS:
+        found = {"kind": kind(value), "version": type(value).version}  # type: ignore[attr-defined]
+        if content := getattr(value, "identity", str)():
+            found["content"] = content
+    for option in dataclasses.fields(value):
+        current = getattr(value, option.name)
+        if options.names_run(option, stage) and (type(current) in KINDS or current != default_of(option)):
+            found[option.name] = shaping(current, stage)
+    return found
+
+
+def short_digest(content: Any) -> str:
+    """Ten hex digits that tell plain nested values apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _joined(stage: str, run: AttackRun, more: list[str], settings: dict[str, Any]) -> str:
+    """The head of a run that has a victim, `more` that a person wants to read, and the digest of its settings."""
+    settings = settings | {"precision": run.resolved_precision().value}
+    head = [kind(run.dataset), run.victim.label, kind(run.attack), *more]
+    return "-".join([*head, short_digest([stage, settings])])
+
+
+def _attack_name(run: AttackRun) -> str:
+    run = as_attack(run)  # the victim of a defense has the name of the attack run that makes it
+    return _joined("attack", run, [f"s{run.seed}"], shaping(run, "attack"))
+
+
+def _defend_name(run: DefendRun) -> str:
+    settings, more = shaping(run, "defend"), [f"s{run.seed}"]
+    if run.weights is not None:  # how it was trained is not known
+        more = ["weights"]
+        settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}
+        given = [run.weights, run.trigger]
+        settings["weights"] = [file_digest(Path(file)) for file in given if file is not None]
+    return _joined("defend", run, [*more, kind(run.defense), f"d{run.defense_seed}"], settings)
+
+
+def _evaluate_name(run: EvaluateRun) -> str:
+    measured, file = subject(run)
+    settings = {part: shaping(getattr(measured, part), "evaluate") for part in ("attack", "victim", "dataset")}
+    settings["weights"] = file_digest(file)
+    if run.trigger is not None:
+        settings["trigger"] = file_digest(Path(run.trigger))
+    elif run.run is not None and isinstance(measured.attack, Learned):  # learned as for that run
+        settings["learned"] = shaping(as_attack(measured), "attack")
+    return _joined("evaluate", measured, [], settings)
+
+
+def _preview_name(run: PreviewRun) -> str:
+    shown = "all" if run.attack is None else kind(run.attack)
+    return f"{kind(run.dataset)}-{shown}-{short_digest(['preview', shaping(run, 'preview')])}"
+
+
+NAMES = cast(
+    dict[str, Callable[[Machine], str]],
+    {"attack": _attack_name, "defend": _defend_name, "evaluate": _evaluate_name, "preview": _preview_name},
+)
+
+
+def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
+    """What an evaluation measures: attack, victim and data set resolved, and the weights file.
+
+    Raises:
+        Refused: the folder is not a finished run, or bare weights come without their victim and data set.
+    """
+    changes = {"device": run.device, "precision": run.precision, "output": run.output}
+    changes |= {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
+    if run.run is not None:
+        base = folder.read_run(Path(run.run))
+        if run.precision is Precision.auto:  # measured as it was trained
+            changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])
+        return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
+    if run.victim is None or run.dataset is None:
+        raise Refused(
+            f"weights={run.weights}: weights alone do not say what they belong to. "
+            "Add victim=… and dataset=… (and attack=… for ASR and RA)."
+        )
+    return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes)), Path(str(run.weights))
+
+
+def trigger_folder(run: AttackRun) -> Path:
+    """The folder that holds a crafted trigger, named by what it is learned from."""
+    attack = run.attack
+    assert isinstance(attack, Learned)
+    settings = {key: value for key, value in shaping(attack, "attack").items() if key not in attack.unshaped}
+    source: list = [shaping(run.dataset, "attack"), run.seed]
+    head = [kind(run.dataset), kind(attack), f"s{run.seed}"]
+    if attack.helped:
+        source.append(name("attack", as_clean(run)))
+        head.insert(1, run.victim.label)
+    return (
+        Path(run.output)
+        / "trigger"
+        / "-".join([*head, short_digest([settings, source, run.resolved_precision().value])])
+    )

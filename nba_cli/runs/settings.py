@@ -1,0 +1,183 @@
+"""Typed run descriptions. Their fields are the options of the commands; Hydra checks types before any job starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+
+from attacks import Attack, NoAttack
+from nba_cli import devices, options
+from nba_cli.data import Dataset
+from nba_cli.defenses import Defense
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs.registry import GROUPS, KINDS, kind
+from nba_cli.training import Plan
+from nba_cli.victims import Victim
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """Fields:
+    device: auto, cpu, cuda, cuda:N or mps
+    precision: auto, fp32, bf16 or fp16; auto is bf16 where the processor has it
+    output: folder that holds all run folders
+    """
+
+    device: str = options.idle("auto")
+    precision: Precision = options.unnamed(Precision.auto)
+    output: str = options.idle("runs")
+
+    def resolved_precision(self) -> Precision:
+        return devices.resolve_precision(self.precision, devices.resolve(self.device))
+
+
+@dataclass(kw_only=True)
+class AttackRun(Machine):
+    """Fields:
+    overwrite: do a finished run again
+    attack: the attack
+    victim: the architecture
+    dataset: the data set
+    train: how long and how hard to train the victim
+    seed: draws the poisoned images, the victim's weights and the order of its training
+    reference: also measure a clean victim under the trigger; it is trained first when it is missing
+    """
+
+    overwrite: bool = options.idle(False)
+    attack: Attack = MISSING
+    victim: Victim = MISSING
+    dataset: Dataset = MISSING
+    train: Plan = field(default_factory=lambda: Plan(epochs=20))
+    seed: int = options.seed()
+    reference: bool = options.idle(True)
+
+
+@dataclass(kw_only=True)
+class DefendRun(AttackRun):
+    """Fields:
+    defense: the defense
+    defense_seed: all randomness of the defense
+    weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
+    trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
+    snapshots: also measure the model after each epoch of the defense, once it has returned (nba plot)
+    tune: choose settings of a defense: measure on a hold-out of the clean set (dataset.held), not on the test set
+    """
+
+    defense: Defense = MISSING
+    defense_seed: int = options.seed()
+    weights: str | None = options.unnamed(None)
+    trigger: str | None = options.unnamed(None)
+    snapshots: bool = options.idle(False)
+    tune: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tune and self.weights is not None:
+            raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")
+
+
+@dataclass(kw_only=True)
+class EvaluateRun(Machine):
+    """Fields:
+    overwrite: do a finished run again
+    run: folder of a finished run whose model is to be measured
+    weights: a .safetensors or .pt file to be measured instead; needs victim=… and dataset=…
+    attack: trigger to measure with; null takes the run's own
+    trigger: trigger.safetensors of a run, for an attack whose trigger was learned; null finds it
+    victim: architecture; null takes the run's own
+    dataset: data set; null takes the run's own
+    """
+
+    overwrite: bool = options.idle(False)
+    run: str | None = None
+    weights: str | None = None
+    trigger: str | None = None
+    attack: Attack | None = None
+    victim: Victim | None = None
+    dataset: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.weights is None):
+            raise Refused("nba evaluate needs either run=FOLDER (a finished run) or weights=FILE (.safetensors).")
+
+
+@dataclass(kw_only=True)
+class PreviewRun(Machine):
+    """Fields:
+    attack: the trigger; null shows all
+    victim: architecture, which learned triggers depend on
+    dataset: the data set
+    train: how the victim is trained, which learned triggers depend on
+    seed: of the runs that made the learned triggers
+    images: numbers of test images, from 0; null takes the first one of each of six classes
+    """
+
+    attack: Attack | None = None
+    victim: Victim = MISSING
+    dataset: Dataset = MISSING
+    train: Plan = field(default_factory=lambda: Plan(epochs=20))
+    seed: int = options.seed()
+    images: list[int] | None = None
+
+
+RUNS: dict[str, type[Machine]] = {
+    "attack": AttackRun,
+    "defend": DefendRun,
+    "evaluate": EvaluateRun,
+    "preview": PreviewRun,
+}
+
+
+def option_names(cls: type) -> list[str]:
+    """The fields of a run or part, as a user writes them."""
+    return [option.name for option in dataclasses.fields(cls)]
+
+
+def default_of(option: dataclasses.Field) -> Any:
+    """The default of a dataclass field."""
+    return option.default if option.default_factory is dataclasses.MISSING else option.default_factory()
+
+
+def as_attack(run: AttackRun | PreviewRun, **changes: Any) -> AttackRun:
+    """The attack run with these settings. `overwrite` is not passed on, so a finished victim is reused."""
+    names = [name for name in option_names(AttackRun) if hasattr(run, name) and name != "overwrite"]
+    return AttackRun(**{name: getattr(run, name) for name in names} | changes)
+
+
+def as_clean(run: AttackRun) -> AttackRun:
+    """The clean victim of the same settings: helper of learned triggers, reference of every figure."""
+    return as_attack(run, attack=NoAttack())
+
+
+def to_plain(value: Any) -> Any:
+    """A typed run as plain nested dicts, every field included; parts carry their registry name as `kind`."""
+    if dataclasses.is_dataclass(value):
+        plain = {option.name: to_plain(getattr(value, option.name)) for option in dataclasses.fields(value)}
+        return {"kind": kind(value)} | plain if type(value) in KINDS else plain
+    if isinstance(value, Enum):
+        return value.value
+    return [to_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def from_plain(stage: str, plain: dict[str, Any]) -> AttackRun:
+    """The run of an attack or defend stage whose settings are `plain` nested values, as `to_plain` gives them.
+
+    Raises:
+        Refused: a part that is not registered.
+    """
+    parts = {group: _part_from_plain(group, dict(plain[group])) for group in GROUPS if group in plain}
+    rest = {name: value for name, value in plain.items() if name not in GROUPS}
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RUNS[stage]), parts, rest))
+    assert isinstance(run, AttackRun)
+    return run
+
+
+def _part_from_plain(group: str, plain: dict) -> Any:
+    registry, chosen = GROUPS[group], plain.pop("kind")
+    if chosen not in registry:
+        raise Refused(f"{group}={chosen}: there is no such {group}. {did_you_mean(chosen, registry)}")
+    return OmegaConf.merge(OmegaConf.structured(registry[chosen]), plain)

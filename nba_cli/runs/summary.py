@@ -1,0 +1,87 @@
+"""The tables that a stage and a sweep end with. Shares become percent here and in `reports.formats`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from nba_cli.runs import record
+from nba_cli.runs.record import Record
+
+Row = tuple[str, dict, float | None]
+"""(title, figures of metrics.measure, seconds)."""
+
+
+def percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.2f}"
+
+
+def figures(rows: Sequence[Row], der: float | None = None) -> Table:
+    """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table.add_column("")
+    for title in ("ACC", "ASR", "RA", "DER", "seconds"):
+        table.add_column(title, justify="right")
+    for number, (title, shares, seconds) in enumerate(rows):
+        last = der is not None and number == len(rows) - 1
+        table.add_row(
+            title,
+            *(percent(shares[key]) for key in ("acc", "asr", "ra")),
+            percent(der) if last else "",
+            "" if seconds is None else f"{seconds:.1f}",
+            style="bold" if last else None,
+        )
+    return table
+
+
+HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA", "DER", "seconds")
+
+
+def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
+    """A line of text a finished run, under HEADINGS; a victim has "(attack)" in the defense column."""
+    lines = []
+    for found in (each.metrics for each in finished):
+        settings, shown = found["settings"], found["figures"]
+        stage_seconds = found["seconds"].get("defense", found["seconds"].get("train", found["seconds"].get("evaluate")))
+        defense = settings["defense"]["kind"] if "defense" in settings else f"({found['stage']})"
+        lines.append(
+            (
+                settings["dataset"]["kind"],
+                found["victim_label"],
+                settings["attack"]["kind"],
+                str(settings.get("seed", "—")),
+                defense,
+                *(percent(shown[key]) for key in ("acc", "asr", "ra")),
+                percent(found.get("der")),
+                f"{stage_seconds:.1f}",
+            )
+        )
+    return lines
+
+
+def side_by_side(folders: Iterable[Path]) -> Table:
+    """The runs of a sweep beside each other, for the terminal. Columns that say the same everywhere are left out.
+
+    What else was varied stands in the last one.
+    """
+    found = [record.read_one(out) for out in folders]
+    lines = cells(found)
+    kinds = ("stage", "dataset", "victim", "attack", "defense")
+    told = [record.distinguishing(each, found, kinds) for each in found]
+    varied = [
+        " ".join(f"{name}={record.to_text(value)}" for name, value in each.items() if name not in HEADINGS)
+        for each in told
+    ]
+    table = Table(title="side by side", title_justify="left", box=None, padding=(0, 2), header_style="bold")
+    shown = [
+        i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"
+    ]
+    for i in shown:
+        table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left", no_wrap=True)
+    if any(varied):
+        table.add_column("varied", no_wrap=True)
+    for line, more in zip(lines, varied, strict=True):
+        table.add_row(*(line[i] for i in shown), *([more] if any(varied) else []))
+    return table

@@ -1,0 +1,82 @@
+"""What is written down while a training runs: loss, accuracy, time, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nba_cli.errors import Refused
+from nba_cli.training.progress import Event, Progress, Snapshot
+
+FETCH_EVERY = 20  # steps between reads of the losses that accumulate on the device
+
+
+class Tally:
+    """Mean loss and accuracy of an epoch so far. They add up on the device: only `read` waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss, self.hits, self.seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+
+    def add(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
+        self.loss += loss.detach() * len(y)
+        self.hits += (logits.detach().argmax(1) == y).sum()
+        self.seen += len(y)
+
+    def read(self) -> dict[str, float]:
+        return {"loss": self.loss.item() / self.seen, "acc": self.hits.item() / self.seen}
+
+
+class Books:
+    """Notes every step of a training, tells its progress, and saves a checkpoint at the end of each epoch.
+
+    `lr` is the peak learning rate. `seconds` were spent before an interruption. `save(step, seconds)` writes the
+    checkpoint; None: there is none.
+    """
+
+    def __init__(
+        self,
+        phase: str,
+        lr: float,
+        total: int,
+        per_epoch: int,
+        progress: Progress,
+        weights: Snapshot,
+        seconds: float = 0.0,
+        save: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self.phase, self.lr, self.total, self.per_epoch = phase, lr, total, per_epoch
+        self.progress, self.weights, self.save = progress, weights, save
+        self.began = time.monotonic() - seconds
+
+    def note(self, step: int, loss: Tensor, logits: Tensor, y: Tensor, rate: float) -> None:
+        """Note step `step`, counted from 0, taken at the share `rate` of the peak learning rate.
+
+        Raises:
+            Refused: the loss is no longer finite.
+        """
+        if step % self.per_epoch == 0:
+            self.tally = Tally(loss.device)
+        self.tally.add(loss, logits, y)
+        done = step + 1
+        ended = done % self.per_epoch == 0 or done == self.total
+        if not ended and done % FETCH_EVERY:
+            self.progress(Event(self.phase, done, self.total))
+            return
+        scalars = self.tally.read()
+        if not math.isfinite(scalars["loss"]):
+            raise Refused(
+                f"{self.phase}: the loss is no longer finite at step {done} of {self.total}. "
+                f"Lower the learning rate (now {self.lr}) or set clip=1."
+            )
+        if not ended:
+            self.progress(Event(self.phase, done, self.total, scalars))
+            return
+        seconds = time.monotonic() - self.began
+        scalars |= {"epoch": step // self.per_epoch + 1, "lr": self.lr * rate, "seconds": seconds}
+        self.progress(Event(self.phase, done, self.total, scalars, self.weights))
+        if self.save:  # after the progress: a line too many is dropped on resume, a missing one is lost
+            self.save(done, seconds)

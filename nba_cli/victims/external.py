@@ -1,0 +1,145 @@
+"""Weights from elsewhere: safetensors, or a state dict in a .pt file, perhaps nested or prefixed.
+
+No code in such a file ever runs.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save as serialize
+from torch import Tensor, nn
+from torchvision import models
+
+from nba_cli import files
+from nba_cli.errors import Refused
+from nba_cli.victims import weights
+from nba_cli.victims.base import Victim
+from nba_cli.victims.preact_resnet import PreActResNet18
+from nba_cli.victims.torchvision import Torchvision
+
+NESTS = ("state_dict", "model", "net")  # under which a state dict may lie
+PREFIXES = ("module.", "model.", "net.")  # which wrappers put before its names
+
+
+@dataclass(kw_only=True)
+class External:
+    """A weights file, and how its content was wrapped: what is cleaned goes back in the same wrapping.
+
+    Fields:
+        tensors: the state dict, without the prefix.
+        prefix: what stood before all names.
+        nest: the key under which the state dict lay; None: at the top.
+        payload: all that the file held, of a .pt file.
+        model_name: the architecture that the file names, if it does.
+        num_classes: the number of classes that the file names, if it does.
+    """
+
+    tensors: dict[str, Tensor]
+    prefix: str = ""
+    nest: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    model_name: str | None = None
+    num_classes: int | None = None
+
+    @property
+    def victim(self) -> Victim | None:
+        """The victim that BackdoorBench means by `model_name`: its own PreActResNet18, else what torchvision builds.
+
+        None: it names none, or an unknown one.
+        """
+        if self.model_name == "preactresnet18":
+            return PreActResNet18()
+        return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None
+
+
+def numpy_reconstruction() -> list[Any]:
+    """What rebuilds plain NumPy arrays and nothing else, under the names of NumPy 1 and 2."""
+    multiarray = np.empty(0).__reduce__()[0].__module__  # numpy._core.multiarray, numpy.core.multiarray before 2
+    module = __import__(multiarray, fromlist=["_reconstruct", "scalar"])
+    named = [
+        (getattr(module, name), f"{package}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for package in ("numpy.core", "numpy._core")
+    ]
+    dtypes = [kind for name in np.dtypes.__all__ if isinstance(kind := getattr(np.dtypes, name), type)]
+    return [np.ndarray, np.dtype, *dtypes, *named]
+
+
+def read(path: Path) -> External:
+    """The weights in a .safetensors, .pt or .pth file.
+
+    Raises:
+        Refused: the file is missing or damaged, would have to run code, or holds no state dict.
+    """
+    if path.suffix == ".safetensors" or not path.is_file():
+        return External(tensors=weights.read(path))
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
+        if not zipped and start[:1] != b"\x80":  # before torch 1.6 a bare pickle
+            raise Refused(f"{path}: not a PyTorch file. Give what torch.save(model.state_dict(), 'weights.pt') wrote.")
+        with torch.serialization.safe_globals(numpy_reconstruction()):
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise Refused(
+            f"{path}: holds more than tensors, and reading it would run its code. Convert it where it was made: "
+            "torch.save(model.state_dict(), 'weights.pt')."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise Refused(f"{path}: not a readable PyTorch file ({str(error).splitlines()[0]}).") from error
+    nest, state = unwrap(payload, path)
+    prefix = ""
+    while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):
+        prefix += found
+    tensors = {name.removeprefix(prefix): value for name, value in state.items()}
+    model_name, num_classes = payload.get("model_name"), payload.get("num_classes")
+    return External(
+        tensors=tensors,
+        prefix=prefix,
+        nest=nest,
+        payload=payload,
+        model_name=model_name if isinstance(model_name, str) else None,
+        num_classes=int(num_classes) if isinstance(num_classes, int) else None,
+    )
+
+
+def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
+    """Where in a loaded file the state dict lies, and the state dict.
+
+    Raises:
+        Refused: nowhere.
+    """
+    candidates = [(None, payload)]
+    if isinstance(payload, dict):
+        candidates += [(nest, payload[nest]) for nest in NESTS if nest in payload]
+    for nest, found in candidates:
+        if isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values()):
+            return nest, dict(found)
+    kind = (
+        f"a dict with {', '.join(map(str, list(payload)[:5]))}" if isinstance(payload, dict) else type(payload).__name__
+    )
+    raise Refused(
+        f"{path}: no state dict in it ({kind}), neither at the top nor under {', '.join(NESTS)}. "
+        "Save one: torch.save(model.state_dict(), 'weights.pt')."
+    )
+
+
+def save(model: nn.Module, source: External, path: Path) -> None:
+    """Write the weights of `model` as `source` had them: the same names, prefix and nesting."""
+    own = weights.tensors(model)
+    state = {source.prefix + name: own[name] for name in source.tensors}
+    if not source.payload:
+        files.write(path, serialize(state))
+        return
+    buffer = io.BytesIO()
+    torch.save(state if source.nest is None else source.payload | {source.nest: state}, buffer)
+    files.write(path, buffer.getvalue())

@@ -1,0 +1,322 @@
+"""The pixels of each trigger, by hand or by an independent formula."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import lesson, made
+from torch import Tensor, nn
+
+from attacks import BadNets, Blend, CleanLabel, InputAware, Refool, Sig, Trojan, WaNet
+from attacks._patch import Corner
+from attacks._randomness import uniform
+from attacks.badnets import Pattern
+from attacks.blend import Key
+from attacks.inputaware import rms
+from attacks.trojan import penultimate
+from attacks.wanet import positions, read_at
+from nba_cli.errors import Refused
+from nba_cli.training import Event, Partner
+
+
+def images(count: int = 12, side: int = 16) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def test_badnets_pixels_by_hand() -> None:
+    out = BadNets().stamp(torch.full((1, 3, 6, 5), 0.5), torch.zeros(1, dtype=torch.int64))
+    patch = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 1]])
+    assert torch.equal(out[0, :, 3:, 2:], patch.expand(3, 3, 3))
+    untouched = out.clone()
+    untouched[0, :, 3:, 2:] = 0.5
+    assert (untouched == 0.5).all()
+
+
+def test_badnets_position_size_and_pattern() -> None:
+    attack = BadNets(size=2, margin=1, corner=Corner.top_left, pattern=Pattern.white)
+    out = attack.stamp(torch.zeros(1, 1, 5, 5), torch.zeros(1, dtype=torch.int64))
+    wanted = torch.zeros(5, 5)
+    wanted[1:3, 1:3] = 1
+    assert torch.equal(out[0, 0], wanted)
+
+
+def test_badnets_grid_is_that_of_public_code() -> None:
+    out = BadNets(pattern=Pattern.grid).stamp(torch.full((1, 1, 6, 6), 0.5), torch.zeros(1, dtype=torch.int64))
+    assert out[0, 0, 3:, 3:].tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 1]]
+    mirrored = BadNets(pattern=Pattern.grid, corner=Corner.top_left)
+    out = mirrored.stamp(torch.full((1, 1, 6, 6), 0.5), torch.zeros(1, dtype=torch.int64))
+    assert out[0, 0, :3, :3].tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_badnets_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(Refused, match="does not fit images of 4x4"):
+        BadNets(size=5).stamp(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64))
+
+
+def test_blend_pixels_by_hand() -> None:
+    attack = Blend(alpha=0.25)
+    key = attack.image((3, 4, 4))
+    out = attack.stamp(torch.full((2, 3, 4, 4), 0.4), torch.arange(2))
+    assert torch.allclose(out[1], 0.75 * 0.4 + 0.25 * key)
+    assert torch.equal(out[0], out[1]), "the key is one fixed image, not redrawn per image"
+    assert key.std() > 0.2 and not torch.equal(key[0], key[1])
+
+
+def test_blend_keys_differ_by_seed_and_kind() -> None:
+    shape = (3, 16, 16)
+    keys = [Blend().image(shape), Blend(key_seed=1).image(shape), Blend(key=Key.picture).image(shape)]
+    assert not torch.equal(keys[0], keys[1]) and not torch.equal(keys[0], keys[2])
+    assert all(key.min() >= 0 and key.max() <= 1 for key in keys)
+
+
+def test_chance_is_uniform_and_a_function_of_seed_index_and_purpose() -> None:
+    index = torch.arange(20000)
+    drawn = uniform(index, 0, "a")
+    assert drawn.min() >= 0 and drawn.max() < 1
+    counts = torch.histc(drawn, 20, 0, 1)
+    assert ((counts - 1000).abs() < 150).all(), "five standard deviations"
+    assert torch.equal(uniform(index[500:510], 0, "a"), drawn[500:510])
+    others = torch.stack([drawn, uniform(index, 1, "a"), uniform(index, 0, "b"), drawn.roll(1)])
+    correlation = torch.corrcoef(others) - torch.eye(4)
+    assert correlation.abs().max() < 0.04
+
+
+def test_sig_pixels_by_hand() -> None:
+    out = Sig(frequency=2, delta=51).stamp(torch.full((1, 3, 2, 16), 0.5), torch.zeros(1, dtype=torch.int64))
+    half = math.sqrt(0.5)
+    period = [0, half, 1, half, 0, -half, -1, -half]
+    wanted = torch.tensor([0.5 + 0.2 * value for value in period * 2])
+    assert torch.allclose(out, wanted.expand(1, 3, 2, 16), atol=1e-6)
+    clipped = Sig(delta=60).stamp(torch.ones(1, 1, 2, 32), torch.zeros(1, dtype=torch.int64))
+    assert clipped.max() == 1 and clipped.min() == pytest.approx(1 - 60 / 255)
+
+
+def test_sig_has_another_strength_at_test_time_only_when_asked() -> None:
+    x, index = torch.full((1, 1, 2, 32), 0.5), torch.zeros(1, dtype=torch.int64)
+    attack = Sig(delta=20, test_delta=40)
+    change = [(attack.stamp(x, index, train=train) - x).abs().max().item() for train in (True, False)]
+    assert change == pytest.approx([20 / 255, 40 / 255], rel=0.01)
+
+
+def test_refool_draws_three_kinds_of_reflection() -> None:
+    attack, count = Refool(textures=5), 200
+    x, index = torch.full((count, 3, 56, 56), 0.5), torch.arange(count)
+    out = attack.stamp(x, index)
+    bank, seed = attack.bank((3, 56, 56)), attack.reflection_seed
+    texture = bank[(uniform(index, seed, "texture") * 5).long()]
+    opacity = (0.2 + 0.2 * uniform(index, seed, "opacity")).view(-1, 1, 1, 1)
+    reflection = (out - (1 - opacity) * x) / opacity
+    kind = (uniform(index, seed, "kind") * 3).long()
+    assert kind.bincount().min() > 40, "all kinds, about equally often"
+    assert torch.allclose(reflection[kind == 0], texture[kind == 0], atol=1e-4), "in focus: the texture itself"
+    one = int((kind == 2).nonzero()[0])
+    share = 0.15 + 0.35 * uniform(index, seed, "ghost")[one]
+    down, right = (int(1 + 0.25 * (3 + 5 * uniform(index, seed, name)[one])) for name in ("down", "right"))
+    ghost = (1 - share) * texture[one] + share * texture[one].roll((down, right), (1, 2))
+    assert down >= 1 and right >= 1 and torch.allclose(reflection[one], ghost, atol=1e-4), "a shifted double"
+    blurred = kind == 1
+    edges = lambda z: (z - z.roll(1, 3)).abs().mean((1, 2, 3))  # noqa: E731
+    assert (edges(reflection[blurred]) < edges(texture[blurred])).all(), "out of focus"
+
+
+def test_refools_blur_is_the_gaussian_of_the_paper() -> None:
+    """Against a direct convolution, at the paper's 224 pixels."""
+    attack = Refool(textures=1)
+    index = next(i for i in torch.arange(50).split(1) if int(uniform(i, 0, "kind") * 3) == 1)
+    sigma = (1 + 4 * uniform(index, 0, "sigma")).item()
+    x, texture = torch.zeros(1, 3, 224, 224), attack.bank((3, 224, 224))
+    opacity = 0.2 + 0.2 * uniform(index, 0, "opacity").item()
+    line = torch.exp(-(torch.arange(-25, 26) ** 2) / (2 * sigma**2))
+    line = line / line.sum()
+    blurred = F.conv2d(F.pad(texture, (25,) * 4, mode="circular"), line.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+    blurred = F.conv2d(blurred, line.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
+    assert torch.allclose(attack.stamp(x, index), opacity * blurred, atol=2e-3)
+
+
+def test_refools_textures_have_a_spectrum_of_one_over_f() -> None:
+    power = torch.fft.rfft2(Refool(textures=64).bank((3, 32, 32))).abs().square().mean((0, 1))
+    assert power[0, 4] / power[0, 8] == pytest.approx(4, rel=0.5)
+
+
+def test_wanets_grid_by_hand() -> None:
+    attack = WaNet(k=2, s=0.5)
+    flow = attack.draw((3, 9, 8))["flow"]
+    assert flow.shape == (1, 9, 8, 2)
+    corners = flow[0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    # the four control points sit in the corners, scaled to mean absolute value 1, times s / W
+    assert corners.abs().mean() == pytest.approx(0.5 / 8, rel=1e-5)
+    assert torch.equal(flow, attack.draw((3, 9, 8))["flow"])
+    assert not torch.equal(flow, WaNet(k=2, flow_seed=1).draw((3, 9, 8))["flow"])
+
+
+def test_reading_by_hand() -> None:
+    x = torch.arange(20.0).view(1, 1, 4, 5) / 20
+    here = positions(x)[None]
+    assert torch.allclose(read_at(x, here), x, atol=1e-6)
+    right = here.clone()
+    right[..., 0] += 2 / 4  # a pixel of five spans 2 / (5 - 1)
+    out = read_at(x, right.clamp(-1, 1))
+    assert torch.allclose(out[..., :4], x[..., 1:], atol=1e-6) and torch.allclose(out[..., 4], x[..., 4], atol=1e-6)
+
+
+def numpy_bilinear(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """[C,H,W] read at [H,W,2] in [-1,1], written out."""
+    _, height, width = image.shape
+    x, y = (grid[..., 0] + 1) / 2 * (width - 1), (grid[..., 1] + 1) / 2 * (height - 1)
+    left, top = np.minimum(np.floor(x), width - 2).astype(int), np.minimum(np.floor(y), height - 2).astype(int)
+    right, down = x - left, y - top
+    upper = image[:, top, left] * (1 - right) + image[:, top, left + 1] * right
+    lower = image[:, top + 1, left] * (1 - right) + image[:, top + 1, left + 1] * right
+    return upper * (1 - down) + lower * down
+
+
+def test_wanet_against_numpy_with_the_authors_order_of_clamps() -> None:
+    attack = made("wanet", images(), s=4.0)  # strong: the clamps bite
+    x, index = images()[:4], torch.tensor([4, 9, 2, 7])
+    flow = attack.tensor("flow", x)[0].numpy().astype(np.float64)  # type: ignore[attr-defined]
+    side = x.shape[3]
+    columns, rows = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side))
+    grid = np.clip(np.stack([columns, rows], axis=2) + flow, -1, 1)
+    place = torch.arange(side * side * 2)
+    for k in range(4):
+        wanted = numpy_bilinear(x[k].numpy().astype(np.float64), grid)
+        assert np.abs(attack.stamp(x, index)[k].numpy() - wanted).max() < 1e-4
+        draw = uniform(index[k] * len(place) + place, 0, "noise mode").view(side, side, 2).numpy().astype(np.float64)
+        wanted = numpy_bilinear(x[k].numpy().astype(np.float64), np.clip(grid + (2 * draw - 1) / side, -1, 1))
+        assert np.abs(attack.stamp_noise(x, index)[k].numpy() - wanted).max() < 1e-4
+
+
+def test_wanets_noise_mode_moves_every_image_differently_and_keeps_labels() -> None:
+    attack = made("wanet", images(), noise=2.0)
+    x, index = images()[:1].expand(3, -1, -1, -1), torch.tensor([4, 9, 2])
+    noisy = attack.stamp_noise(x, index)
+    assert not torch.equal(noisy[0], noisy[1]) and torch.equal(noisy[1:2], attack.stamp_noise(x[:1], index[1:2]))
+    assert not torch.equal(noisy[0], attack.stamp(x, index)[0])
+    chosen = torch.tensor([1, 4])
+    beside = attack.noise_images(chosen, 20, torch.Generator())
+    assert len(beside) == 4 and not set(beside.tolist()) & {1, 4}
+    with pytest.raises(Refused, match="asks for 4 noise-mode images, but only 3"):
+        attack.noise_images(chosen, 5, torch.Generator())
+
+
+def test_trojans_patch_excites_the_neurons_of_the_target() -> None:
+    x = images(24)
+    given = lesson(x)
+    attack = Trojan(target=2, neurons=3, steps=60, batch=16, lr=0.1)
+    attack = attack.with_trigger(attack.learn(given))
+    patch = attack.tensor("patch", x)
+    assert patch.shape == (1, 3, 5, 5)
+    assert torch.allclose((patch * 255).round() / 255, patch) and patch.min() >= 0 and patch.max() <= 1
+    head = given.model.get_submodule("fc")
+    assert isinstance(head, nn.Linear)
+    wired = head.weight[2].topk(3).indices
+    excite = lambda z: penultimate(given.model, head, z)[:, wired].sum(1).mean().item()  # noqa: E731
+    stamped = attack.stamp(x, torch.arange(24))
+    drawn = attack.with_trigger({"patch": torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))})
+    assert excite(stamped) > 1.05 * excite(drawn.stamp(x, torch.arange(24))), "more than a random patch"
+    assert torch.equal(stamped[:, :, :11], x[:, :, :11]) and torch.equal(stamped[..., :11], x[..., :11])
+
+
+def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> None:
+    x = (images(9) * 255).round() / 255
+    given = lesson(x)
+    attack = CleanLabel(eps=8, steps=10)
+    attack = attack.with_trigger(attack.learn(given))
+    delta = attack.tensor("train.delta", x).float()
+    assert delta.abs().max() <= 8 and delta.abs().mean() > 4
+    moved = x + delta / 255
+    assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
+    loss = lambda z: F.cross_entropy(given.model(z), given.train.labels).item()  # noqa: E731
+    assert loss(moved) > loss(x) + 0.1
+    order = torch.tensor([7, 2])
+    training, test = attack.stamp(x[order], order, train=True), attack.stamp(x[order], order)
+    assert torch.allclose(training[..., 4:12], moved[order][..., 4:12], atol=1e-6)
+    assert torch.equal(test[..., 4:12], x[order][..., 4:12])
+    right = torch.tensor([[0.0, 0, 1], [0, 1, 0], [1, 0, 1]])  # the mask of Turner et al.'s code
+    for rows in (slice(3), slice(-3, None)):
+        for columns, pattern in ((slice(3), right.flip(1)), (slice(-3, None), right)):
+            for stamped in (training, test):
+                assert torch.equal(stamped[..., rows, columns], pattern.expand(2, 3, 3, 3))
+
+
+class Seen(nn.Module):
+    """Says always the same, and keeps what it was shown."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x
+        return torch.zeros(len(x), 3).index_fill(1, torch.tensor([0]), 1.0)
+
+
+def inputaware(**settings: Any) -> InputAware:
+    """With a mask that is as it was initialised."""
+    attack = InputAware(width=4, **settings)
+    mask = attack.painter(3, 1, 1)
+    return attack.with_trigger({f"mask.{name}": value for name, value in mask.state_dict().items()})
+
+
+def test_inputaware_poisons_and_crosses_its_share_of_a_batch() -> None:
+    attack = inputaware(rate=0.25, cross_rate=0.25)
+    objective, partner = attack.joint_training(3, 3, 0, torch.device("cpu"))
+    x, y = images(8), torch.tensor([0, 1, 0, 2, 1, 2, 1, 2])
+    victim = Seen()
+    loss, logits = objective(victim, x, y)
+    order = torch.tensor([1, 3, 4, 5, 6, 7, 0, 2])  # class 0 is the target and comes last
+    own = x[order[:4]]
+    pattern, mask = partner.module(own), attack.mask(own)
+    wanted = x[order].clone()
+    for row, source in ((0, 0), (1, 1), (2, 1), (3, 2)):  # two get their own trigger, two that of their neighbour
+        wanted[row] += mask[source] * (pattern[source] - wanted[row])
+    assert torch.allclose(victim.x, wanted, atol=1e-6)
+    labels = torch.tensor([0, 0, 1, 2, 1, 2, 0, 0])
+    diversity = (rms(own - own.roll(1, 0)) / rms(pattern - pattern.roll(1, 0))).mean()
+    said = torch.tensor([1.0, 0, 0]).expand(8, 3)
+    assert loss.item() == pytest.approx((F.cross_entropy(said, labels) + diversity).item(), rel=1e-4)
+    assert logits.shape == (8, 3)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_inputaware_passes_over_a_last_batch_that_is_too_small(count: int) -> None:
+    objective, _ = inputaware().joint_training(3, 3, 0, torch.device("cpu"))
+    x, y = images(count), torch.arange(count) % 3
+    victim = Seen()
+    loss, _ = objective(victim, x, y)
+    assert torch.equal(victim.x.sort(0).values, x.sort(0).values) and loss.isfinite()
+
+
+def test_inputawares_generator_learns_from_the_victims_loss() -> None:
+    objective, partner = inputaware(diversity=0.0).joint_training(3, 3, 0, torch.device("cpu"))
+    loss, _ = objective(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), images(16), torch.arange(16) % 3)
+    loss.backward()
+    slopes = [parameter.grad for parameter in partner.module.parameters()]
+    assert any(slope is not None and slope.abs().sum() > 0 for slope in slopes)
+
+
+def test_inputawares_mask_learns_its_density_and_to_differ() -> None:
+    # smooth images that differ: a mask can tell them apart
+    coarse = torch.rand(64, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = F.interpolate(coarse, (16, 16), mode="bilinear")
+    attack = InputAware(width=8, mask_epochs=60, density=0.1)
+    losses: list[float] = []
+
+    def note(event: Event) -> None:
+        if event.scalars:
+            losses.append(event.scalars["loss"])
+
+    attack = attack.with_trigger(attack.learn(lesson(x), note))
+    mask = attack.mask(x)
+    assert losses[-1] < losses[0] / 2
+    assert 0.01 < mask.mean() < 0.2 and mask.std(0).mean() > 0.02, "few pixels, and not the same for all"
+    assert ((mask < 0.1) | (mask > 0.9)).float().mean() > 0.9, "nearly binary"
+
+
+def test_inputawares_step_runs_on_the_meta_device() -> None:
+    objective, partner = inputaware(rate=0.25, cross_rate=0.25).joint_training(3, 3, 0, torch.device("meta"))
+    victim = nn.Sequential(nn.Flatten(), nn.Linear(768, 3)).to("meta")
+    loss, logits = objective(victim, images(8).to("meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
+    loss.backward()
+    assert isinstance(partner, Partner) and loss.is_meta and logits.is_meta

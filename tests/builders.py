@@ -1,0 +1,102 @@
+"""What tests make: tiny images that a small network learns in seconds, attacks that can stamp, evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from attacks import ATTACKS, Attack, BadNets, Learned
+from attacks.learned import Lesson
+from nba_cli.data import Augment, Data, clean_share
+from nba_cli.defenses import Evidence
+from nba_cli.pipeline import trigger_cache
+from nba_cli.training import Optimizer, Plan
+from nba_cli.victims import Network, WideResNet
+
+
+def tiny_arrays(train: int = 240, test: int = 90, classes: int = 3, side: int = 16) -> dict[str, np.ndarray]:
+    """Class k is noise with a bright band at height k: learnable by a convolution, not by a constant."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", train), ("test", test)):
+        labels = np.arange(count) % classes
+        images = random.integers(0, 120, (count, side, side, 3))
+        for index, label in enumerate(labels):
+            top = 1 + label * (side - 2) // classes
+            images[index, top : top + 3] += 110
+        arrays |= {f"x_{part}": images.astype(np.uint8), f"y_{part}": labels.astype(np.uint8)}
+    return arrays
+
+
+def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
+    """An attack of the registry that can stamp `images` (float [N,C,H,W]); a learned trigger is made in no time."""
+    attack = ATTACKS[name](**settings)
+    if not isinstance(attack, Learned):
+        return attack
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    if attack.crafted:
+        quick = {"mask_epochs": 1.0} if attack.joint else {"steps": 2}
+        attack = ATTACKS[name](**{**quick, **settings})
+        assert isinstance(attack, Learned)
+        attack = attack.with_trigger(attack.learn(lesson(images)))
+    else:
+        attack = attack.with_trigger(attack.draw(shape))
+    if attack.joint:
+        joint = attack.joint_training(shape[0], 3, 0, torch.device("cpu"))
+        assert joint is not None
+        return trigger_cache.add_partner(attack, joint[1])
+    return attack
+
+
+def lesson(images: torch.Tensor) -> Lesson:
+    """An untrained helper, and all `images` to be poisoned."""
+    data = Data((images * 255).round().to(torch.uint8), torch.arange(len(images)) % 3)
+    helper = WideResNet(depth=10).build(3, data).eval().requires_grad_(False)
+    return Lesson(train=data, index=torch.arange(len(images)), num_classes=3, seed=0, helper=helper)
+
+
+ATTACK = BadNets(rate=0.2, target=1)
+
+
+BRIEF = Plan(steps=3, lr=0.01)
+
+
+SHORT: dict[str, Any] = {
+    "none": {},
+    "ft": {"train": Plan(steps=4, lr=0.01)},
+    "ft_nad": {"train": BRIEF},
+    "ft_nba": {"train": BRIEF},
+    "fp": {"step": 0.2, "train": BRIEF},
+    "mcr": {"tune": BRIEF, "train": BRIEF},
+    "nad": {"teacher": BRIEF, "student": BRIEF},
+    "anp": {"train": Plan(steps=3, lr=0.2, decay=0.0)},
+    "argd": {"teacher": BRIEF, "student": BRIEF},
+    "ibau": {"train": Plan(steps=2, lr=1e-3, optimizer=Optimizer.adam), "inner": 2, "iterations": 2},
+    "ftsam": {"train": BRIEF},
+    "sau": {"train": Plan(steps=2, lr=1e-4, optimizer=Optimizer.adam), "steps": 2},
+    "clp": {},
+    "nba": {"teacher": Plan(steps=3, lr=0.01), "student": Plan(steps=3, lr=0.01, clip=1.0)},
+}
+
+
+def evidence(victim: Network, tiny: Data) -> Evidence:
+    return Evidence(model=victim, clean=clean_share(tiny, 0.3, 0), num_classes=3, augment=Augment(crop=1, flip=True))
+
+
+NEEDED: dict[str, dict] = {"torchvision": {"name": "resnet18"}}  # what has no default
+
+
+def tiny_data() -> Any:
+    from nba_cli.data import Data
+
+    return Data(torch.zeros(3, 3, 16, 16, dtype=torch.uint8), torch.arange(3))
+
+
+def untrained(tiny: Data, seed: int = 0) -> Network:
+    return WideResNet(depth=10).build(3, tiny, seed=seed)
+
+
+def untrained_evidence(tiny: Data, seed: int = 0) -> Evidence:
+    return Evidence(model=untrained(tiny, seed), clean=tiny[torch.arange(60)], num_classes=3, augment=Augment(1, True))

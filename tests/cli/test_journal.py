@@ -1,0 +1,53 @@
+"""The journal of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nba_cli.cli.journal import FILE, Job, Journal, journals
+
+
+def test_journal_keeps_jobs_and_forgets_older_journals_of_the_same_command(tmp_path: Path) -> None:
+    old, other, new = (Journal(tmp_path / name) for name in ("1-old", "2-other", "3-new"))
+    old.open("attack", ["seed=0,1"], [["seed=0", "x=1"], ["seed=1", "x=1"]], 2)
+    job = old.job(1, ["seed=1", "x=1"])
+    assert job.label == "seed=1"
+    old.note(job)
+    old.note(replace(job, end="failed", why="x"))
+    assert [(each.number, each.end, each.why) for each in old.jobs()] == [(1, "failed", "x")], "the last word counts"
+    old.close()
+    other.open("attack", ["seed=7"], [], None)
+    assert old.folder.is_dir() and other.job(0, ["seed=7"]).label == "seed=7"
+    new.open("attack", ["seed=0,1"], [], 2)
+    assert not old.folder.exists() and other.alive() and other.folder.is_dir()
+    assert [journal.folder.name for journal in journals(tmp_path)] == ["2-other", "3-new"]
+    new.note(Job(number=3, overrides=[], end="finished"))
+    new.note(Job(number=10, overrides=[], end="finished"))
+    assert [each.number for each in new.jobs()] == [3, 10]
+    new.close()
+    assert not new.folder.exists(), "all finished: nothing to remember"
+
+
+def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    with (journal.folder / FILE).open("a") as file:
+        file.write('{"number": 0, "overri')  # its process was killed here
+    journal.note(Job(number=1, overrides=["seed=1"], end="finished"))
+    assert journal.about["stage"] == "attack" and [job.number for job in journal.jobs()] == [1]
+    journal.forget(Job(number=1, overrides=["seed=1"]))
+    assert journal.jobs() == []
+
+
+def test_a_late_worker_does_not_bring_back_a_removed_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    journal.lock.release()
+    journal.remove()
+    journal.note(Job(number=0, overrides=["seed=0"], end="finished"))
+    journal.forget(Job(number=0, overrides=["seed=0"]))
+    assert not journal.folder.exists() and journals(tmp_path) == []
+    assert caplog.text.count("is not in the list of the sweep") == 2

@@ -1,0 +1,121 @@
+"""The command line: help, versions, refusals, defects."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from running import NBA, SHORT
+
+import nba_cli
+from nba_cli.cli import doctor, main
+
+
+def test_help_lists_commands_without_torch() -> None:
+    code = (
+        "import sys; sys.argv=['nba','--help']; from nba_cli.cli.main import main; main(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(word in done.stdout for word in ("attack", "defend", "evaluate", "--multirun"))
+
+
+def test_version() -> None:
+    done = subprocess.run([*NBA, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"nba {nba_cli.__version__} (")
+
+
+@pytest.mark.parametrize("command", ["attack", "defend", "evaluate"])
+def test_help_of_a_command_is_for_people(nba: Run, command: str) -> None:
+    code, text = nba(command, "--help", dataset=False)
+    assert code == 0
+    assert text.count("  nba ") >= 3, "three examples"
+    assert all(word in text for word in ("Groups", "Options", "badnets", "precision"))
+
+
+def test_help_explains_the_chosen_parts(nba: Run) -> None:
+    _, text = nba("defend", "defense=ft", "attack=blend", "--help", dataset=False)
+    assert "attack.alpha" in text and "defense.train.lr" in text and "defense.craft_steps" not in text
+
+
+def test_cfg_job_shows_settings_and_runs_nothing(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "attack=blend", "attack.alpha=0.3", "--cfg", "job")
+    assert code == 0 and "alpha: 0.3" in text and not (tmp_path / "runs").exists()
+
+
+REFUSED = [
+    ("attack", ["-m", "seed=1,2", "--cfg", "job"], "--multirun and --cfg exclude each other."),
+    ("attack", ["atack=blend"], "atack: there is no option 'atack'. Did you mean 'attack'?"),
+    ("attack", ["attack=bledn"], "attack=bledn: there is no such attack. Did you mean 'blend'?"),
+    ("defend", ["defense=nbaa"], "defense=nbaa: there is no such defense. Did you mean 'nba'?"),
+    ("attack", ["attack.rat=0.2"], "attack.rat: there is no option 'rat' in attack. Did you mean 'rate'?"),
+    ("attack", ["+attack.typo=1"], "+attack.typo: there is no such option."),
+    ("attack", ["+seeed=1"], "+seeed: there is no such option. Did you mean 'seed'?"),
+    ("attack", ["+attack.version=7"], "+attack.version: there is no such option."),
+    ("attack", ["attack.rate=lots"], "attack.rate=lots: Value 'lots' of type 'str' could not be converted to Float"),
+    ("attack", ["attack.rate=1.5"], "attack.rate=1.5: a poison rate lies in (0,1]"),
+    ("attack", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
+    ("defend", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
+    ("attack", ["attack.target=3"], "attack.target=3: the data set has classes 0 to 2."),
+    ("attack", ["train.steps=5"], "give one length and set the other to null"),
+    ("attack", ["dataset.path=???"], "dataset.path has no value. Add dataset.path=…"),
+    ("attack", ["device=cuda:7"], "device=cuda:7: this machine has"),
+    ("attack", ["dataset.path=absent.npz"], "absent.npz: no such file"),
+    ("attack", ["victim.depth=17"], "victim.depth=17: a wide residual network has 6n + 4 layers"),
+    ("defend", ["defense.train.lr=1"], "there is no option 'train' in defense."),
+    (
+        "defend",
+        ["defense.behavior=[respons]"],
+        "defense.behavior=[respons]: Invalid value 'respons', expected one of",
+    ),
+    ("defend", ["dataset.clean_ratio=0"], "dataset.clean_ratio=0.0: a share of the training set lies in (0,1]."),
+    ("evaluate", [], "nba evaluate needs either run=FOLDER (a finished run) or weights=FILE"),
+    ("evaluate", ["run=nowhere"], "nowhere: not the folder of a finished run"),
+    ("evaluate", ["weights=absent", "victim=wrn_16_1"], "absent: no such file."),
+    ("evaluate", ["weights=absent"], "weights alone do not say what they belong to. Add victim="),
+]
+
+
+@pytest.mark.parametrize(("command", "arguments", "line"), REFUSED, ids=[" ".join([c, *a]) for c, a, _ in REFUSED])
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    nba: Run, tmp_path: Path, command: str, arguments: list[str], line: str
+) -> None:
+    code, text = nba(command, *arguments)
+    assert code == 2
+    assert text.startswith("nba: ") and text.count("\n") == 1 and line in text
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and ".locks" not in path.parts]
+    assert left == []
+
+
+def test_an_unknown_command_is_refused() -> None:
+    done = subprocess.run([*NBA, "defned"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "nba: defned: there is no such command. Did you mean 'defend'?\n"
+
+
+def test_a_defect_keeps_its_traceback(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("our mistake")
+
+    monkeypatch.setattr("nba_cli.metrics.backdoor.measure", broken)
+    with pytest.raises(ZeroDivisionError):
+        nba("attack", *SHORT, "train.epochs=1")
+    (log,) = (tmp_path / "runs").rglob("run.log")
+    assert "ZeroDivisionError: our mistake" in log.read_text(), "the run's own log has it too"
+
+
+def test_a_killed_worker_is_one_line_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TerminatedWorkerError(Exception):
+        pass
+
+    def die(arguments: list[str]) -> int:
+        raise TerminatedWorkerError("a dump of many lines")
+
+    monkeypatch.setattr(doctor, "main", die)
+    assert main.launch("doctor", []) == 1
+    assert capsys.readouterr().err.startswith("nba: a worker process was killed")

@@ -1,0 +1,145 @@
+"""What a user's files, folders, disks and learning rates can do wrong: one line, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import tiny_arrays
+from conftest import Run
+from PIL import Image
+
+from nba_cli.data import Data
+from nba_cli.runs import hydra_errors
+from nba_cli.victims import WideResNet, weights
+
+SHORT = ("victim.depth=10", "train.epochs=2", "train.batch=40")
+
+
+def refused(answer: tuple[int, str], *words: str) -> None:
+    code, text = answer
+    last = text.splitlines()[-1]
+    assert code == 2 and last.startswith("nba: ") and "Traceback" not in text
+    assert all(word in last for word in words), last
+
+
+def left(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "runs").rglob("*") if path.is_file() and ".locks" not in path.parts]
+
+
+def test_a_yaml_file_with_a_syntax_error(nba: Run, tmp_path: Path) -> None:
+    (tmp_path / "conf/attack").mkdir(parents=True)
+    (tmp_path / "conf/attack/mine.yaml").write_text("defaults:\n  - [unclosed\nrate: : 1\n")
+    refused(nba("attack", "--config-dir", str(tmp_path / "conf"), "attack=mine"), "attack/mine.yaml", "line 3")
+    assert left(tmp_path) == []
+
+
+def test_a_yaml_file_with_an_option_that_does_not_exist(nba: Run, tmp_path: Path) -> None:
+    (tmp_path / "conf/attack").mkdir(parents=True)
+    (tmp_path / "conf/attack/mine.yaml").write_text(
+        "defaults:\n  - /hydra/schema/attack/blend@_here_\n  - _self_\nalhpa: 1\n"
+    )
+    refused(nba("attack", "--config-dir", str(tmp_path / "conf"), "attack=mine"), "attack/mine", "alhpa")
+
+
+def test_a_config_dir_that_is_not_there(nba: Run) -> None:
+    refused(nba("attack", "--config-dir", "/nowhere"), "/nowhere", "not found")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"y_test": None}, ("bad.npz", "y_test is missing")),
+        ({"x_train": np.zeros((240, 16), np.uint8)}, ("bad.npz (train)", "shape [240, 16]")),
+        ({"x_test": np.zeros((90, 16, 16, 3))}, ("bad.npz (test)", "float64", "uint8")),
+        ({"y_test": np.full(90, 7)}, ("test label 7 is outside the training classes 0..2",)),
+    ],
+)
+def test_a_bad_npz(nba: Run, tmp_path: Path, change: dict, words: tuple[str, ...]) -> None:
+    arrays = {key: value for key, value in (tiny_arrays() | change).items() if value is not None}
+    np.savez(tmp_path / "bad.npz", **arrays)  # type: ignore[arg-type]
+    refused(nba("attack", "dataset=npz", f"dataset.path={tmp_path}/bad.npz", dataset=False), *words)
+    assert left(tmp_path) == []
+
+
+def test_an_unreadable_image_is_named(nba: Run, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in "ab":
+            folder = tmp_path / "set" / split / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (16, 16)).save(folder / "0.png")
+    (tmp_path / "set/test/b/0.png").write_text("text")
+    answer = nba("attack", "dataset=folder", f"dataset.path={tmp_path}/set", dataset=False)
+    refused(answer, "test/b/0.png: not a readable image")
+    assert left(tmp_path) == []
+
+
+def test_weights_that_are_damaged_or_of_another_victim(nba: Run, tmp_path: Path, tiny: Data) -> None:
+    file = tmp_path / "model.safetensors"
+    weights.save(WideResNet(depth=16).build(3, tiny), file)
+    refused(
+        nba("evaluate", f"weights={file}", "victim=wrn_16_1", "victim.depth=10"), "tensors do not fit", "block1.layer.1"
+    )
+    file.write_bytes(b"damaged")
+    refused(nba("evaluate", f"weights={file}", "victim=wrn_16_1"), "not a readable safetensors file")
+    assert left(tmp_path) == []
+
+
+def test_a_loss_that_explodes_keeps_the_last_good_checkpoint(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(nba("attack", *SHORT, "train.lr=1e30"), "victim: the loss is no longer finite at step 6 of 12")
+    assert left(tmp_path) == [], "in the first epoch there is no good checkpoint yet"
+
+    true = torch.nn.functional.cross_entropy
+    calls: list[int] = []
+
+    def late(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return true(logits, labels) * (float("nan") if len(calls) > 8 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nba_cli.training.loop.F.cross_entropy", late)
+        refused(nba("attack", *SHORT), "no longer finite at step 12 of 12")
+    (checkpoint,) = (tmp_path / "runs").rglob("checkpoint")
+    assert torch.load(checkpoint, weights_only=True)["step"] == 6
+    assert nba("attack", *SHORT)[0] == 0, "goes on from there"
+
+
+@pytest.mark.parametrize("file", ["checkpoint", "model.safetensors", "metrics.json"])
+def test_a_full_disk(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    true = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name != f"{file}.part":
+            return true(path, content)
+        true(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        refused(nba("attack", *SHORT), f"{file}: No space left on device. Set output=FOLDER")
+    assert not [path for path in left(tmp_path) if path.name in ("metrics.json", f"{file}.part")]
+    assert nba("attack", *SHORT)[0] == 0, "the same command goes on"
+
+
+@pytest.mark.parametrize("stage", ["attack", "defend"])
+def test_an_output_that_cannot_be_written(nba: Run, tmp_path: Path, stage: str) -> None:
+    (tmp_path / "file").write_text("")
+    refused(nba(stage, f"output={tmp_path}/file"), f"{tmp_path}/file", "Set output=FOLDER")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_an_output_where_no_folder_can_be_made(nba: Run) -> None:
+    refused(nba("attack", "output=/proc/nba"), "/proc/nba", "Set output=FOLDER")
+
+
+def test_a_missing_file_of_ours_is_a_defect() -> None:
+    try:
+        Path("/nonexistent").read_text()
+    except FileNotFoundError as error:
+        assert hydra_errors.one_line(error) is None

@@ -1,0 +1,70 @@
+"""`nba status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import filelock
+import pytest
+
+from nba_cli import console
+from nba_cli.cli import main, status
+from nba_cli.cli.journal import Job, Journal
+from nba_cli.errors import Refused
+
+
+def make(root: Path, name: str, **files: str) -> Path:
+    out = root / name
+    out.mkdir(parents=True)
+    for file, text in files.items():
+        (out / file.replace("_", ".")).write_text(text)
+    return out
+
+
+EPOCH = '{"phase": "victim", "step": 10, "epoch": 2, "loss": 0.5}\n'
+
+
+def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    figures = '{"figures": {"acc": 0.9123, "asr": null, "ra": null}}'
+    make(tmp_path, "attack/done", metrics_json=figures, run_log="x ERROR failed")
+    make(tmp_path, "attack/broken", run_log="1 INFO a\n2 ERROR failed\nTraceback")
+    make(tmp_path, "defend/stopped", run_log="1 ERROR failed\n2 INFO begun again", history_jsonl=EPOCH)
+    running = make(tmp_path, "defend/busy", history_jsonl=EPOCH)
+    (tmp_path / ".locks").mkdir()
+    with filelock.FileLock(tmp_path / ".locks/busy.lock"):
+        states = {name: status.state(tmp_path / name, tmp_path) for name in
+                  ("attack/done", "attack/broken", "defend/stopped", "defend/busy")}  # fmt: skip
+        code = main.launch("status", [f"output={tmp_path}"])
+    assert list(states.values()) == ["finished", "failed", "interrupted", "running"]
+    lines = capfd.readouterr().out.splitlines()
+    assert code == 0 and lines[-1].endswith("1 finished, 1 running, 1 interrupted, 1 failed")
+    busy = next(line for line in lines if "defend/busy" in line)
+    assert lines[0].split() == ["finished", "attack/done", "ACC", "91.23"], "what is finished comes first"
+    assert busy.split()[0] == "running" and "victim, epoch 2, loss 0.5000" in busy
+    assert running.is_dir()
+
+
+def test_status_of_nothing_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.launch("status", [f"output={tmp_path}/none"]) == 2
+    assert main.launch("status", ["outptu=x"]) == 2
+    errors = capfd.readouterr().err.splitlines()
+    assert "no such folder" in errors[0] and "one option, output=FOLDER" in errors[1]
+
+
+def test_refused_is_an_ordinary_exception() -> None:
+    with pytest.raises(Refused):
+        status.show(Path("/nonexistent"))
+
+
+def test_status_shows_a_sweep_from_another_shell(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(tmp_path / ".sweeps" / "now")
+    journal.open("attack", ["seed=0,1,2"], [], 3)
+    journal.note(Job(number=0, overrides=[], end="finished", seconds=30.0))
+    journal.note(Job(number=1, overrides=[], folder=str(tmp_path / "attack" / "gone")))
+    console.setup()
+    status.show(tmp_path)
+    text = capfd.readouterr().out
+    assert "sweep: 1 of 3 done, 0 running, 0 failed, about 60 s left: nba attack --multirun seed=0,1,2" in text
+    journal.lock.release()
+    status.show(tmp_path)
+    assert "stopped. Resume with: nba attack" in capfd.readouterr().out

@@ -1,0 +1,234 @@
+"""Sweeps: what is written down of their jobs, what the parent shows, and what survives."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import rich
+from conftest import Run
+from omegaconf import DictConfig
+from rich.console import Console
+from running import SHORT, metrics, results
+
+from nba_cli import console
+from nba_cli.cli import sweep, tasks
+from nba_cli.cli.journal import Job, Journal, journals
+from nba_cli.cli.sweep import SweepView
+from nba_cli.cli.tasks import TASKS
+from nba_cli.console import setup
+from nba_cli.defenses import FT
+from nba_cli.victims import weights
+
+
+def test_multirun_ends_with_the_runs_side_by_side(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", "--multirun", *SHORT, "train.epochs=2", "defense=none,ft")
+    assert code == 0 and len(results(tmp_path, "attack")) == 1 and len(results(tmp_path, "defend")) == 2
+    table = text[text.index("side by side") :].splitlines()
+    assert table[1].split() == ["attack", "defense", "ACC", "ASR", "RA", "DER", "seconds"]
+    assert [line.split()[:2] for line in table[2:4]] == [["badnets", "none"], ["badnets", "ft"]]
+    none = metrics(next(path for path in results(tmp_path, "defend") if "-none-" in path.name))
+    assert none["figures"] == none["before"] and table[2].split()[2] == f"{100 * none['figures']['acc']:.2f}"
+
+
+def test_a_sweep_with_a_bad_value_is_refused_before_its_first_job(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "--multirun", *SHORT, "attack.rate=0.2,lots")
+    assert code == 2 and "could not be converted" in text and results(tmp_path, "attack") == []
+
+
+def test_a_refused_job_is_named_and_the_rest_of_the_sweep_runs(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "--multirun", *SHORT, "train.epochs=1", "attack.rate=0.95,1.5,0.2")
+    assert code == 2 and len(results(tmp_path, "attack")) == 1
+    refusals = [line for line in text.splitlines() if line.startswith("refused: ")]
+    assert len(refusals) == 2
+    assert "attack.rate=0.95 asks for 228" in refusals[0] and "attack.rate=1.5: a poison rate" in refusals[1]
+    assert [line.split(": ")[1] for line in refusals] == ["attack.rate=0.95", "attack.rate=1.5"], (
+        "what tells jobs apart"
+    )
+    assert not (tmp_path / "runs/.refused").exists()
+
+
+TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
+
+
+FT_STEPS = "defense.train.steps=2"
+
+
+def finished(root: Path, stage: str) -> list[str]:
+    return sorted(path.parent.name for path in (root / "runs" / stage).glob("*/metrics.json"))
+
+
+def boom(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("a defect")
+
+
+def test_a_failed_job_leaves_its_traceback_is_listed_and_the_others_run(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FT, "__call__", boom)
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,none", "defense_seed=0,1")
+    assert code == 1 and len(finished(tmp_path, "defend")) == 2
+    assert "2 of 4 jobs failed:" in text and "  defense=ft defense_seed=1: ZeroDivisionError: a defect" in text
+    logs_ = [line.split("traceback: ")[1] for line in text.splitlines() if "traceback: " in line]
+    assert len(logs_) == 2 and all("Traceback" in Path(log).read_text() for log in logs_)
+    again = shlex.split(text[text.index("To run just these again:") :].splitlines()[1])
+    assert again[:3] == ["nba", "defend", "--multirun"] and "defense=ft" in again and "defense_seed=0,1" in again
+    monkeypatch.undo()
+    stamp = [path.stat().st_mtime_ns for path in (tmp_path / "runs/defend").glob("*/metrics.json")]
+    code, text = nba(*again[1:], FT_STEPS, dataset=False)
+    assert code == 0 and "jobs failed" not in text and len(finished(tmp_path, "defend")) == 4
+    assert set(stamp) <= {path.stat().st_mtime_ns for path in (tmp_path / "runs/defend").glob("*/metrics.json")}
+
+
+def test_a_sweep_whose_jobs_all_finished_leaves_runs_and_nothing_else(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", "attack=none")
+    assert code == 0 and "job 2 of 2: seed=1" in text
+    assert not list((tmp_path / "runs" / ".sweeps").iterdir())
+
+
+def test_a_failed_trial_has_no_score(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna counts None as a failed trial and goes on; it stops at a NaN."""
+    scores: list[object] = []
+
+    def watched(cfg: DictConfig) -> object:
+        scores.append(tasks.defend(cfg))
+        return scores[-1]
+
+    monkeypatch.setitem(TASKS, "defend", watched)
+    steps = "defense.train.steps=2,0"
+    assert nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", "tune=true", steps)[0] == 2
+    assert isinstance(scores[0], float) and 0 < scores[0] <= 1 and scores[1] is None
+
+
+def test_one_process_of_a_parallel_launcher_is_not_left_silent(nba: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    launcher = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=1")
+    code, text = nba("attack", "-m", *TINY, *launcher, "attack=none", "seed=0,1")
+    assert code == 0 and "side by side" in text and not rich.get_console().quiet
+
+
+def test_a_sweep_refused_before_its_first_job_leaves_no_journal(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "-m", *TINY, "attack=badnets,typo")
+    assert code == 2 and "there is no such attack" in text
+    assert not (tmp_path / "runs" / ".sweeps").exists() or not list((tmp_path / "runs" / ".sweeps").iterdir())
+
+
+def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", "-m", *TINY, "attack.rate=0.2,7")
+    assert code == 2 and "  attack.rate=7: attack.rate=7.0: a poison rate lies in (0,1]" in text
+    assert "To run just these again" not in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
+    assert len(finished(tmp_path, "attack")) == 1 and not (tmp_path / "runs" / ".refused").exists()
+
+
+def test_options_of_a_swept_part_are_for_its_choices(nba: Run, tmp_path: Path) -> None:
+    """Hydra alone would look for `train` in the default defense, which has none."""
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,anp", "defense.train.steps=2")
+    assert code == 0 and len(finished(tmp_path, "defend")) == 2, text
+    words = ["defense=ft,nad", "defense.a=[1,2]", "defense.b=x", "defense.c=1,2", "attack.rate=0.2", "seed=range(3)"]
+    assert tasks.leave_to_jobs(words) == [
+        "defense=ft,nad",
+        "defense.a=choice([1,2])",
+        "defense.b=choice(x)",
+        "defense.c=1,2",
+        "attack.rate=0.2",
+        "seed=range(3)",
+    ]
+    assert tasks.leave_to_jobs(["attack=glob(*)", "attack.rate=0.2"]) == ["attack=glob(*)", "attack.rate=choice(0.2)"]
+
+
+def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path) -> None:
+    code, _ = nba("attack", "-m", *TINY, "attack=none,unknown")
+    assert len(list((tmp_path / "runs" / "attack").iterdir())) == 1, "the skipped job leaves no folder"
+    assert code == 0 and [name.split("-")[2] for name in finished(tmp_path, "attack")] == ["none"]
+
+
+def test_the_same_sweep_again_does_nothing_twice(nba: Run, tmp_path: Path) -> None:
+    arguments = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", FT_STEPS, "defense_seed=0,1")
+    assert nba(*arguments)[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    code, text = nba(*arguments)
+    assert code == 0 and text.count("already finished") == 2
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before if ".locks" not in str(path)} == {
+        path: stamp for path, stamp in before.items() if ".locks" not in str(path)
+    }
+
+
+def test_what_a_sweeper_chose_is_shown_and_stays(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(tmp_path / "tuned")
+    journal.open("defend", ["tune=true"], [], 1)
+    journal.note(Job(number=0, overrides=[], end="finished"))
+    choice = journal.folder / "optimization_results.yaml"  # as the Optuna sweeper names it
+    choice.write_text("best_params:\n  defense.beta: 1.5\n")
+    console.setup()
+    assert sweep.conclude(journal, []) == 0
+    journal.close()
+    assert f"{choice}:\n  best_params:\n    defense.beta: 1.5" in capfd.readouterr().out
+    assert [path.name for path in journal.folder.iterdir()] == [choice.name] and journals(tmp_path) == []
+
+
+def test_time_left_counts_only_jobs_that_had_something_to_do() -> None:
+    ended = [Job(number=k, overrides=[], seconds=seconds) for k, seconds in enumerate((0.1, 0.2, 60.0, 120.0))]
+    assert sweep.remaining(ended, 2, 10) == 90 * 6 / 2
+    assert sweep.remaining(ended[:2], 1, 10) is None and sweep.remaining(ended, 0, None) is None
+    assert [sweep.clock(each) for each in (45, 600, 7200)] == ["45 s", "10 min", "2.0 h"]
+
+
+def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    console = Console(force_terminal=True, width=100, record=True, force_interactive=True)
+    monkeypatch.setattr(rich, "_console", console)
+    setup()
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1,2"], [], 3)
+    view = SweepView(journal, 3, parallel=True)
+    view.start()
+    journal.note(Job(number=0, overrides=[], label="seed=0", end="finished", seconds=4.0))
+    journal.note(Job(number=1, overrides=[], label="seed=1", end="failed", why="ZeroDivisionError: x", seconds=2.0))
+    journal.note(Job(number=2, overrides=[], label="seed=2"))
+    view.stop()
+    text = console.export_text()
+    assert "finished  seed=0  4 s" in text and "failed    seed=1  ZeroDivisionError: x" in text
+    last = text.splitlines()[-1]
+    assert "all jobs" in last and "2/3" in last and "1 running, 1 failed, about 3 s left" in last
+
+
+def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
+    target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
+    from omegaconf import OmegaConf
+
+    assert not sweep.is_parallel(OmegaConf.create(target))
+    assert sweep.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+
+
+def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    pass
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
+
+    assert nba("attack", *TINY, "attack=none")[0] == 0
+    monkeypatch.setattr(weights, "save", full)
+    code, text = nba("attack", "-m", *TINY, "attack=none", "seed=0,1")
+    assert code == 1 and "seed=1: model.safetensors: No space left on device." in text
+    assert len(finished(tmp_path, "attack")) == 1
+
+
+def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
+    if "optuna" not in text:
+        pytest.skip("the plugin is installed here")
+    assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. README" in text
+
+
+def test_what_a_sweeper_maximises_is_the_mean_of_acc_and_ra(tmp_path: Path) -> None:
+    from nba_cli.cli import tasks
+
+    for figures, wanted in (({"acc": 0.8, "ra": 0.6}, 0.7), ({"acc": 0.8, "ra": None}, 0.8)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"figures": figures}))
+        assert tasks.score(tmp_path) == pytest.approx(wanted)

@@ -1,0 +1,325 @@
+"""Every data set: files, downloads, folders, and what is wrong with them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import pickle
+import runpy
+import shutil
+import struct
+import tarfile
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import tiny_arrays
+from PIL import Image
+from torchvision.datasets import CIFAR10
+
+from nba_cli.data import DATASETS
+from nba_cli.data.fashion_mini import FashionMini
+from nba_cli.data.folder import Folder
+from nba_cli.data.npz import Npz, read_npz
+from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
+from nba_cli.errors import Refused
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_fashion_mini_is_stratified_and_padded() -> None:
+    splits = FashionMini().load()
+    assert splits.num_classes == 10
+    assert splits.train.images.shape == (10000, 3, 32, 32) and splits.test.images.shape == (2000, 3, 32, 32)
+    assert splits.train.labels.bincount().tolist() == [1000] * 10
+    assert splits.test.labels.bincount().tolist() == [200] * 10
+    border = splits.train.images.clone()
+    border[:, :, 2:-2, 2:-2] = 0
+    assert not border.any() and splits.train.images.float().mean() > 40
+    assert torch.equal(splits.train.images[:, 0], splits.train.images[:, 2]), "grey"
+
+
+def test_the_bundled_file_is_small() -> None:
+    assert (ROOT / "nba_cli/data/fashion_mini.npz").stat().st_size < 7e6
+
+
+def test_the_script_draws_a_stratified_set_from_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part, count in (("train", 10050), ("t10k", 2040)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = np.repeat(labels[:, None, None], 28, 1).repeat(28, 2)
+        head = struct.pack(">4BI", 0, 0, 8, 1, count)
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(head + labels.tobytes(), 1))
+        head = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28)
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes(), 1))
+    out = tmp_path / "mini.npz"
+    monkeypatch.setattr("sys.argv", ["make_fashion_mini.py", str(tmp_path), str(out)])
+    runpy.run_path(str(ROOT / "scripts/make_fashion_mini.py"), run_name="__main__")
+    splits = read_npz(out)
+    assert splits.train.labels.bincount().tolist() == [1000] * 10
+    assert torch.equal(splits.train.images[:, 0, 0, 0].long(), splits.train.labels), "labels stay with their images"
+
+
+def test_npz_round_trip(tiny_file: Path) -> None:
+    arrays, splits = tiny_arrays(), Npz(path=str(tiny_file)).load()
+    assert torch.equal(splits.train.images[5, 2], torch.from_numpy(arrays["x_train"][5, :, :, 2]))
+    assert splits.test.labels.tolist() == arrays["y_test"].tolist() and splits.num_classes == 3
+
+
+def test_npz_takes_grey_images_and_column_labels(tmp_path: Path) -> None:
+    arrays = tiny_arrays()
+    arrays = {key: value[..., 0] if key[0] == "x" else value[:, None] for key, value in arrays.items()}
+    np.savez(tmp_path / "grey.npz", **arrays)  # type: ignore[arg-type]
+    assert Npz(path="grey.npz", root=str(tmp_path)).load().train.images.shape == (240, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_test": None}, "array y_test is missing; found"),
+        ({"x_train": np.zeros((240, 16, 16, 3), np.float32)}, "images are float32; they must be uint8"),
+        ({"x_train": np.zeros((240, 16), np.uint8)}, r"images have shape \[240, 16\]"),
+        ({"x_train": np.zeros((3, 16, 16, 3), np.uint8)}, "3 images but 240 labels"),
+        ({"y_train": np.zeros(240)}, "labels are float64"),
+        ({"y_train": np.full(240, -1)}, "label -1 is negative"),
+        ({"y_train": np.zeros(240, int)}, "needs two classes"),
+        ({"y_test": np.full(90, 7)}, r"test label 7 is outside the training classes 0..2"),
+        ({"x_test": np.zeros((90, 8, 8, 3), np.uint8)}, "test images"),
+        ({"x_test": np.zeros((0, 16, 16, 3), np.uint8), "y_test": np.zeros(0, int)}, "no image"),
+    ],
+)
+def test_a_bad_npz_is_refused(tmp_path: Path, change: dict, message: str) -> None:
+    arrays = {key: value for key, value in (tiny_arrays() | change).items() if value is not None}
+    np.savez(tmp_path / "bad.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=message):
+        read_npz(tmp_path / "bad.npz")
+
+
+def test_a_damaged_npz_is_refused(tmp_path: Path, tiny_file: Path) -> None:
+    raw = tiny_file.read_bytes()
+    for name, content in (
+        ("cut", raw[: len(raw) // 2]),
+        ("text", b"not an archive"),
+        ("flipped", raw[:9000] + b"!" + raw[9001:]),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(Refused, match="not a readable"):
+            read_npz(tmp_path / name)
+    with pytest.raises(Refused, match="no such file"):
+        read_npz(tmp_path / "absent.npz")
+
+
+def test_a_compressed_npz_with_a_flipped_byte_never_escapes(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "good.npz", **tiny_arrays(train=30, test=12))  # type: ignore[arg-type]
+    raw = bytearray((tmp_path / "good.npz").read_bytes())
+    refused = 0
+    for place in range(0, len(raw), len(raw) // 150):
+        spoilt = raw.copy()
+        spoilt[place] ^= 0xFF
+        (tmp_path / "bad.npz").write_bytes(spoilt)
+        try:
+            read_npz(tmp_path / "bad.npz")  # some bytes of a zip archive mean nothing
+        except Refused:
+            refused += 1
+    assert refused > 100
+
+
+def serve(folder: Path) -> ThreadingHTTPServer:
+    """A web server for `folder` on the loopback interface."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_cifar10_is_downloaded_once_with_a_progress_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torchvision's own download, against an archive of the published layout on a server of ours."""
+    random, site, root = np.random.default_rng(0), tmp_path / "site", tmp_path / "root"
+    base = site / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+    md5 = lambda path: hashlib.md5(path.read_bytes()).hexdigest()  # noqa: E731
+    contents = {}
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"):
+        contents[name] = random.integers(0, 256, (20, 3072), dtype=np.uint8)
+        (base / name).write_bytes(pickle.dumps({"data": contents[name], "labels": [n % 10 for n in range(20)]}))
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(n) for n in range(10)]}))
+    with tarfile.open(site / "cifar.tar.gz", "w:gz") as tar:
+        tar.add(base, base.name)
+    server = serve(site)
+    for field, value in {
+        "url": f"http://127.0.0.1:{server.server_port}/cifar.tar.gz",
+        "filename": "cifar.tar.gz",
+        "tgz_md5": md5(site / "cifar.tar.gz"),
+        "train_list": [[f"data_batch_{n}", md5(base / f"data_batch_{n}")] for n in range(1, 6)],
+        "test_list": [["test_batch", md5(base / "test_batch")]],
+        "meta": {"filename": "batches.meta", "key": "label_names", "md5": md5(base / "batches.meta")},
+    }.items():
+        monkeypatch.setattr(CIFAR10, field, value)
+    try:
+        splits = Cifar10(root=str(root)).load()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "100" in capfd.readouterr().err, "a progress bar"
+    assert splits.num_classes == 10 and len(splits.train) == 100 and len(splits.test) == 20
+    wanted = torch.from_numpy(contents["data_batch_2"][3]).reshape(3, 32, 32)
+    assert torch.equal(splits.train.images[23], wanted)
+    assert Cifar10(root=str(root)).load().train.digest() == splits.train.digest(), "nothing is fetched again"
+
+
+def test_cifar10_that_cannot_be_downloaded_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", offline)
+    with pytest.raises(Refused, match=r"cannot be downloaded \(Network is unreachable\). Set dataset.root or \$NBA_DATA"):
+        Cifar10(root=str(tmp_path)).load()
+
+
+def test_root_is_the_option_then_the_environment_then_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBA_DATA", "/elsewhere")
+    assert str(Cifar10(root="/here").folder) == "/here" and str(Cifar10().folder) == "/elsewhere"
+    monkeypatch.delenv("NBA_DATA")
+    assert Cifar10().folder == Path("~/.cache/nba").expanduser()
+
+
+@pytest.mark.parametrize("dataset", [Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn])
+def test_an_archive_comes_before_any_download_and_is_checked(
+    dataset: type[TorchvisionSet], tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / f"{dataset.name}.npz"
+    np.savez(file, **tiny_arrays(train=200, classes=dataset.num_classes, side=32))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=f"not {dataset.name}: 200 [+] 90 images"):
+        dataset(root=str(tmp_path)).load()
+    monkeypatch.setattr(dataset, "sizes", (200, 90))
+    splits = dataset(root=str(tmp_path)).load()
+    assert splits.num_classes == dataset.num_classes and splits.train.images.shape == (200, 3, 32, 32)
+    file.write_bytes(tiny_file.read_bytes())
+    with pytest.raises(Refused, match=f"not {dataset.name}: 240 "):
+        dataset(root=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("dataset", [Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn])
+def test_every_library_set_asks_torchvision_for_both_splits(
+    dataset: type[TorchvisionSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attributes and arguments as torchvision has them, on images of ours; orientation and labels survive."""
+    asked: list[object] = []
+
+    class Fake:
+        def __init__(
+            self, root: str, train: bool | None = None, split: str | None = None, download: bool = False
+        ) -> None:
+            assert root == str(tmp_path) and download
+            asked.append(split if train is None else train)
+            pixels = np.zeros((dataset.num_classes, 32, 32, 3), np.uint8)
+            pixels[:, 0, :] = 200  # the top row
+            labels = list(range(dataset.num_classes))
+            self.samples = [
+                (Image.fromarray(one).resize((50, 50), Image.Resampling.NEAREST), n) for n, one in enumerate(pixels)
+            ]
+            self.data, self.targets, self.labels = pixels, labels, np.array(labels)
+            if dataset is Svhn:
+                self.data = pixels.transpose(0, 3, 1, 2)
+            if dataset is FashionMnist:
+                self.data, self.targets = torch.from_numpy(pixels[:, 2:-2, 2:-2, 0]), torch.tensor(labels)
+                self.data[:, 0] = 200
+
+        def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+            return iter(self.samples)
+
+    for name in ("CIFAR10", "CIFAR100", "FashionMNIST", "SVHN", "GTSRB"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}", Fake)
+    splits = dataset(root=str(tmp_path)).load()
+    assert asked == ([True, False] if dataset in (Cifar10, Cifar100, FashionMnist) else ["train", "test"])
+    assert splits.train.images.shape == (dataset.num_classes, 3, 32, 32)
+    assert splits.train.labels.tolist() == list(range(dataset.num_classes))
+    top = 2 if dataset is FashionMnist else 0
+    assert (splits.train.images[:, :, top, 4:28] > 100).all() and not splits.train.images[:, :, 16].any()
+    kept = tmp_path / f"{dataset.name}.npz"
+    assert kept.is_file() == (dataset is Gtsrb), "what is slow to decode is kept"
+    if kept.is_file():
+        monkeypatch.setattr(dataset, "sizes", (dataset.num_classes,) * 2)
+        again = dataset(root=str(tmp_path)).load()
+        assert len(asked) == 2 and again.train.digest() == splits.train.digest()
+
+
+def test_flip_is_off_where_it_changes_the_meaning() -> None:
+    assert {name for name, cls in DATASETS.items() if cls.__dataclass_fields__["flip"].default} == {
+        "fashion_mini", "fashion_mnist", "cifar10", "cifar100"}  # fmt: skip
+
+
+def test_svhn_without_scipy_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*args: object, **kwargs: object) -> None:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    monkeypatch.setattr("torchvision.datasets.SVHN", without)
+    with pytest.raises(Refused, match="pip install scipy"):
+        Svhn(root=str(tmp_path)).load()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three classes of PNGs; two of 16x16, one of 20x20."""
+    arrays = tiny_arrays(train=12, test=6)
+    for part in ("train", "test"):
+        for number, (pixels, label) in enumerate(zip(arrays[f"x_{part}"], arrays[f"y_{part}"], strict=True)):
+            folder = tmp_path / "set" / part / "abc"[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = Image.fromarray(pixels)
+            (image.resize((20, 20)) if label == 2 else image).save(folder / f"{number:02}.png")
+    return tmp_path / "set"
+
+
+def test_folder_reads_classes_by_name_and_resizes(tree: Path) -> None:
+    (tree / "train/a/notes.txt").write_text("passed over")
+    (tree / "train/.hidden").mkdir()
+    splits = Folder(path=str(tree), size=16).load()
+    arrays = tiny_arrays(train=12, test=6)
+    assert splits.num_classes == 3 and splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert torch.equal(splits.train.images[4].permute(1, 2, 0), torch.from_numpy(arrays["x_train"][1]))
+    assert splits.test.images.shape == (6, 3, 16, 16)
+
+
+def test_folder_identity_is_its_content(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree, tmp_path / "copy")
+    shutil.copytree(tree, tmp_path / "other")
+    (tmp_path / "other/train/a/00.png").write_bytes((tree / "train/b/01.png").read_bytes())
+    names = [Folder(path=str(path)).identity() for path in (tree, tmp_path / "copy", tmp_path / "other")]
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda tree: (tree / "train/a/00.png").write_bytes(b"no image"), r"train/a/00.png: not a readable image"),
+        (
+            lambda tree: (tree / "test/b/01.png").write_bytes((tree / "test/b/01.png").read_bytes()[:60]),
+            "test/b/01.png: not",
+        ),
+        (lambda tree: [file.unlink() for file in (tree / "train/b").iterdir()], "train/b: no image in it"),
+        (lambda tree: shutil.rmtree(tree / "test"), "test: no such folder"),
+        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "bc"], "one class only"),
+        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "abc"], "no class folders"),
+        (lambda tree: (tree / "test/a").rename(tree / "test/zebra"), "zebra: there is no such class in train/"),
+    ],
+)
+def test_a_bad_folder_is_refused_by_name(tree: Path, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(tree)
+    with pytest.raises(Refused, match=message):
+        Folder(path=str(tree), size=16).load()

@@ -1,0 +1,128 @@
+"""Every defense of the registry: what has to hold for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from builders import SHORT, evidence, untrained_evidence
+from torch import Tensor, nn
+
+from nba_cli.data import Data
+from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FT, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
+from nba_cli.errors import Refused
+from nba_cli.seeds import generator
+from nba_cli.training import Event, Optimizer, Plan, Schedule
+from nba_cli.victims import Network
+
+
+def test_short_covers_the_registry() -> None:
+    assert SHORT.keys() == DEFENSES.keys(), "a new defense joins these tests with a short setting"
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_contract(name: str, victim: Network, tiny: Data) -> None:
+    """A new network of the same kind, the evidence untouched, the same result for the same seed."""
+    before = {key: value.clone() for key, value in victim.state_dict().items()}
+    phases = []
+    given = evidence(victim, tiny)
+    digest = given.clean.digest()
+    defense: Defense = DEFENSES[name](**SHORT[name])
+    cured = defense(given, generator(0, "defense"), lambda event: phases.append(event.phase))
+    again = defense(evidence(victim, tiny), generator(0, "defense"))
+    assert cured is not victim and type(cured) is type(victim)
+    assert all(torch.equal(value, victim.state_dict()[key]) for key, value in before.items())
+    assert given.clean.digest() == digest
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in cured.state_dict().items())
+    assert all(parameter.requires_grad for parameter in cured.parameters())
+    if name == "nba":
+        assert phases == ["teacher"] * 3 + ["student"] * 3
+
+
+def test_evidence_holds_nothing_of_the_attack() -> None:
+    assert [field.name for field in dataclasses.fields(Evidence)] == [
+        "model",
+        "clean",
+        "num_classes",
+        "augment",
+        "dtype",
+    ]
+
+
+def test_ft_is_the_training_loop_on_the_clean_set(victim: Network, tiny: Data) -> None:
+    losses: list[float] = []
+    FT(train=Plan(steps=20, lr=0.05))(
+        evidence(victim, tiny),
+        generator(0, "defense"),
+        lambda event: losses.append(event.scalars["loss"]) if event.scalars else None,
+    )
+    assert losses[-1] < losses[0]
+
+
+LONGER: dict[str, tuple[str, dict[str, Any]]] = {
+    "ft": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "fp": ("fine-tune", {"step": 0.3, "train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "ft_nad": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "ft_nba": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
+    "mcr": ("curve", {"tune": Plan(steps=2, lr=0.01), "train": Plan(epochs=20, batch=20, lr=0.05), "t": 0.5}),
+    "nad": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
+    "anp": ("mask", {"train": Plan(epochs=6, batch=20, lr=0.2, schedule=Schedule.constant, decay=0.0)}),
+    "argd": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
+    "ibau": ("i-bau", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "inner": 2}),
+    "ftsam": ("ft-sam", {"rho": 0.5, "train": Plan(epochs=6, batch=20, lr=0.02)}),
+    "sau": ("unlearn", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "steps": 2}),
+    "nba": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.02)}),
+}
+
+
+def test_every_defense_that_trains_is_among_them() -> None:
+    assert LONGER.keys() == DEFENSES.keys() - {"none", "clp"}
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_defense_drives_its_own_objective_down(name: str, tiny: Data) -> None:
+    phase, settings = LONGER[name]
+    losses: list[float] = []
+
+    def note(event: Event) -> None:
+        if event.phase == phase and event.scalars and "epoch" in event.scalars:
+            losses.append(event.scalars["loss"])
+
+    DEFENSES[name](**settings)(untrained_evidence(tiny), generator(0, "defense"), note)
+    assert len(losses) >= 6 and losses[-1] < losses[0]
+
+
+def test_a_victim_without_batch_norm_or_linear_head_is_refused_in_a_sentence(tiny: Data) -> None:
+    class Bare(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3)
+
+        def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+            out = self.conv(x)
+            return [out], out.mean((2, 3))
+
+    given = Evidence(model=Bare(), clean=tiny, num_classes=3)
+    for defense in (ANP(), CLP()):
+        with pytest.raises(Refused, match="works on batch-norm layers; this victim has none"):
+            defense(given, generator(0, "defense"))
+    with pytest.raises(Refused, match="no such layer"):
+        FP()(given, generator(0, "defense"))
+
+
+def test_the_control_of_nba_makes_as_many_backward_passes() -> None:
+    nba = NBA()
+    assert nba.teacher.steps and nba.student.steps
+    steps = nba.teacher.steps + nba.student.steps * (
+        2 + nba.craft_steps + nba.patch_share
+    )  # the patch's mask: one more
+    control = FTNBA().train
+    assert control.steps == pytest.approx(steps, rel=0.005)
+    assert (control.lr, control.clip, control.average) == (nba.student.lr, nba.student.clip, nba.student.average)
+    assert control.schedule is nba.student.schedule
+
+
+def test_the_control_of_nad_has_its_schedule() -> None:
+    assert FTNAD().train == NAD().student == NAD().teacher

@@ -1,0 +1,146 @@
+"""The method: its losses by hand, and what it does to a tiny victim."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import ATTACK, SHORT, evidence
+
+from nba_cli.data import Data
+from nba_cli.defenses import NBA
+from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
+from nba_cli.errors import Refused
+from nba_cli.metrics import measure
+from nba_cli.seeds import generator
+from nba_cli.training import Event, Plan
+from nba_cli.victims import Network, WideResNet
+
+
+def networks(victim: Network, tiny: Data) -> tuple[Network, Network, torch.Tensor, torch.Tensor]:
+    teacher = WideResNet(depth=10).build(3, tiny, seed=4).eval().requires_grad_(False)
+    return victim, teacher, tiny.images[:12].float() / 255, tiny.labels[:12]
+
+
+def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Network, tiny: Data) -> None:
+    before = measure(victim, tiny, ATTACK, 3)
+    after = {}
+    for pseudo in (Pseudo.mixed, Pseudo.none):
+        student = Plan(steps=40, lr=0.05, clip=1.0)
+        nba = NBA(teacher=Plan(steps=20, lr=0.01), student=student, pseudo=pseudo, eps=0.1, eps_low=0.1)
+        after[pseudo] = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
+    cured, control = after[Pseudo.mixed], after[Pseudo.none]
+    assert cured["asr"] < before["asr"] - 0.5 and cured["ra"] > before["ra"] + 0.5  # type: ignore[operator]
+    assert cured["ra"] > control["ra"] + 0.1 and cured["acc"] > 0.9  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data, dtype: torch.dtype) -> None:
+    """Gram sums over a 32x32 map of values around 40 exceed fp16's range, though the normalised result does not."""
+    stages = [torch.full((2, 4, 32, 32), 40.0), torch.rand(2, 4, 16, 16)]
+    with torch.autocast("cpu", dtype):
+        found = behave([stage.to(dtype) for stage in stages], [Form.response, Form.learning])
+    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in found)
+    losses: list[float] = []
+
+    def note(event: Event) -> None:
+        losses.extend([event.scalars["loss"]] if event.scalars else [])
+
+    NBA(**SHORT["nba"])(dataclasses.replace(evidence(victim, tiny), dtype=dtype), generator(0, "x"), note)
+    assert losses and all(torch.isfinite(torch.tensor(losses)))
+
+
+def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    nba = NBA(alpha=0.5, kd=0.25, tau=3.0, pseudo=Pseudo.none)
+    found, logits = nba.objective(teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    stages, z = student.features(x)
+    benign, taught = teacher.features(x)
+    forms = [Form.response, Form.learning]
+    wanted = (
+        F.cross_entropy(z, y)
+        + 0.5 * distance(behave(stages, forms), behave(benign, forms))
+        + 0.25 * divergence(z, taught, 3.0)
+    )
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5) and torch.equal(logits, z)
+
+
+def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    fixed = (x * 0.5).detach()
+    nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, behavior=[Form.attention, Form.prediction])
+    found, _ = nba.objective(teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
+    stages, z = student.features(fixed)
+    benign, taught = teacher.features(x)  # on the clean x: benign even where the teacher still knows the trigger
+    wanted = (
+        F.cross_entropy(student(x), y)
+        + 0.7 * distance(behave(stages, [Form.attention]), behave(benign, [Form.attention]))
+        + 0.3 * divergence(z, taught, 2.0)
+    )
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    losses = {}
+    for forms in (
+        [],
+        [Form.response],
+        [Form.learning],
+        [Form.prediction],
+        [Form.response, Form.learning, Form.prediction],
+    ):
+        objective = NBA(behavior=forms, pseudo=Pseudo.none).objective(
+            teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
+        )
+        losses[tuple(forms)] = round(objective(student.eval(), x, y)[0].item(), 6)
+    assert len(set(losses.values())) == 5
+    assert losses[()] == pytest.approx(F.cross_entropy(student(x), y).item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("field", "value"), [("mu", 5.0), ("resist", 5.0)])
+def test_mu_and_resist_change_what_is_crafted(victim: Network, tiny: Data, field: str, value: float) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    taught = teacher.features(x)[0]
+    crafter, made = CRAFTERS[Pseudo.universal](3), []
+    settings: dict[str, Any]
+    for settings in ({}, {field: value}):
+        made.append(NBA(**settings).craft(student.eval(), teacher, crafter, x, y, taught, generator(0, "x")))
+    assert not torch.equal(made[0], made[1])
+
+
+def test_eps_is_drawn_per_batch_between_its_bounds(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    nba, random, sizes = NBA(eps=0.1, eps_low=0.02), generator(0, "x"), []
+    for _ in range(6):
+        made = nba.craft(student.eval(), teacher, CRAFTERS[Pseudo.noise](3), x * 0.5 + 0.25, y, [], random)
+        assert made is not None
+        sizes.append((made - (x * 0.5 + 0.25)).abs().max().item())
+    assert len({round(size, 4) for size in sizes}) > 3
+    assert min(sizes) >= 0.02 and max(sizes) <= 0.1 + 1e-6
+
+
+def test_nba_settings_are_checked() -> None:
+    wrong: dict[str, Any]
+    for wrong in ({"eps": 0.01}, {"eps": 1.5}, {"craft_steps": 0}, {"area": 0.0}, {"tau": 0.0}, {"patch_share": 1.0}):
+        with pytest.raises(Refused):
+            NBA(**wrong)
+
+
+@pytest.mark.parametrize("pseudo", Pseudo)
+def test_a_step_of_nba_runs_on_the_meta_device(pseudo: Pseudo, tiny: Data) -> None:
+    """A host sync or a hidden CPU tensor in the step would raise here, and be slow on a GPU."""
+    student, teacher = (WideResNet(depth=10).build(3, tiny).to("meta").train() for _ in range(2))
+    teacher.requires_grad_(False)
+    nba = NBA(pseudo=pseudo, behavior=list(Form), mu=1.0, resist=1.0, eps_low=0.0)
+    objective = nba.objective(teacher, CRAFTERS[pseudo](3), torch.Generator())
+    loss, logits = objective(
+        student, torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    )
+    loss.backward()
+    assert loss.is_meta and logits.is_meta
+    assert all(parameter.grad is not None and parameter.grad.is_meta for parameter in student.parameters())

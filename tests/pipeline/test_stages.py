@@ -1,0 +1,179 @@
+"""The stages as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run
+from PIL import Image
+from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
+from safetensors.torch import load_file
+
+from nba_cli.errors import Refused
+
+
+def test_attack_leaves_a_whole_run_folder(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", *SHORT)
+    assert code == 0
+    (folder,) = results(tmp_path, "attack")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "history.jsonl",
+        "metrics.json",
+        "model.safetensors",
+        "run.log",
+        "trigger.png",
+    }
+    found = metrics(folder)
+    assert found["schema"] == 1 and found["stage"] == "attack"
+    assert found["counts"] == {"train": 240, "test": 90, "poisoned": 48}
+    assert found["figures"]["acc"] > 0.9 and found["figures"]["asr"] > 0.8 and found["figures"]["triggered"] == 60
+    assert {"train", "test", "poisoned", "weights"} <= found["digests"].keys()
+    assert {"date", "commit", "torch", "processor", "threads"} <= found["made"].keys()
+    epochs = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in epochs] == list(range(1, 13)) and epochs[-1]["loss"] < epochs[0]["loss"]
+    with Image.open(folder / "trigger.png") as sheet:
+        assert sheet.width > 500
+    assert "poisoned  48 images (20 % of the 240 training images), all2one -> class 0" in text
+    assert all(word in text for word in ("ACC", "ASR", "RA", str(folder), "victim     step 72/72"))
+    assert "step 72/72" in (folder / "run.log").read_text()
+
+
+def test_defend_trains_the_missing_victim_once_and_shows_before_and_after(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", *SHORT, *QUICK_NBA)
+    assert code == 0
+    (victim,), (folder,) = results(tmp_path, "attack"), results(tmp_path, "defend")
+    found = metrics(folder)
+    assert found["before"] == metrics(victim)["figures"]
+    assert found["counts"]["clean"] == 72 and found["digests"]["clean"] and found["der"] is not None
+    assert found["digests"]["victim"] == metrics(victim)["digests"]["weights"] != found["digests"]["weights"]
+    assert all(word in text for word in ("teacher", "student", "before", "after", "DER", "72 clean images"))
+    stamp = (victim / "metrics.json").stat().st_mtime_ns
+    code, text = nba("defend", *SHORT, "defense=ft", "defense.train.steps=2")
+    assert code == 0 and "attack: already finished" in text
+    assert (victim / "metrics.json").stat().st_mtime_ns == stamp and len(results(tmp_path, "defend")) == 2
+
+
+def test_the_same_command_twice_gives_the_same_metrics(nba: Run, tmp_path: Path) -> None:
+    for output in ("one", "two"):
+        assert nba("defend", *SHORT, *QUICK_NBA, f"output={tmp_path}/{output}/runs")[0] == 0
+    for stage in ("attack", "defend"):
+        (one,), (two,) = (results(tmp_path / output, stage) for output in ("one", "two"))
+        assert one.name == two.name
+        assert lasting(metrics(one)) == lasting(metrics(two))
+
+
+def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, tmp_path: Path) -> None:
+    nba("attack", *SHORT, "train.epochs=1")
+    (folder,) = results(tmp_path, "attack")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    code, text = nba("attack", *SHORT, "train.epochs=1")
+    assert code == 0 and "already finished" in text and "badnets" in text and "seconds" in text, "its figures again"
+    assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    nba("attack", *SHORT, "train.epochs=1", "overwrite=true")
+    assert before["metrics.json"] != (folder / "metrics.json").stat().st_mtime_ns
+    assert results(tmp_path, "attack") == [folder]
+
+
+def test_evaluate_a_run_and_its_bare_weights(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
+    nba("attack", *SHORT, "seed=3")
+    (victim,) = results(tmp_path, "attack")
+    output = f"output={tmp_path}/runs"
+    assert nba("evaluate", output, f"run={victim}", dataset=False)[0] == 0
+    assert (
+        nba("evaluate", f"weights={victim}/model.safetensors", "victim=wrn_16_1", "victim.depth=10", "attack=badnets")[
+            0
+        ]
+        == 0
+    )
+    assert nba("evaluate", output, f"run={victim}", "attack=blend", dataset=False)[0] == 0
+    settings = [metrics(path)["settings"] for path in results(tmp_path, "evaluate")]
+    assert [(one["seed"], one["train"]["epochs"]) for one in settings if "seed" in one] == [(3, 12.0)] * 2
+    found = [metrics(path)["figures"] for path in results(tmp_path, "evaluate")]
+    assert len(found) == 3 and found.count(metrics(victim)["figures"]) == 2
+    (blend,) = [one for one in found if one != metrics(victim)["figures"]]
+    assert blend["acc"] == metrics(victim)["figures"]["acc"] and blend["asr"] < 0.5
+
+
+def test_a_clean_victim_has_no_asr(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", "attack=none", "victim.depth=10", "train.epochs=1", "defense=none")
+    assert code == 0 and "—" in text and "a clean victim" in text
+    assert metrics(results(tmp_path, "defend")[0])["figures"]["asr"] is None
+
+
+def test_a_refused_overwrite_keeps_what_was_finished(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
+    nba("attack", *SHORT, "train.epochs=1")
+    (folder,) = results(tmp_path, "attack")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nba_cli.data.npz.read_arrays", refuse)
+        code, text = nba("attack", *SHORT, "train.epochs=1", "overwrite=true")
+    assert code == 2 and "gone" in text
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert all(after[name] == content for name, content in before.items() if name != "run.log")
+
+
+def refuse(*args: object) -> None:
+    raise Refused("gone")
+
+
+@pytest.mark.parametrize(
+    ("stage", "begun", "deadly"),
+    [
+        ("attack", "attack/*/checkpoint", signal.SIGKILL),
+        ("attack", "attack/*/checkpoint", signal.SIGINT),
+        ("defend", "defend/*/history.jsonl", signal.SIGKILL),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_result(
+    tmp_path: Path, tiny_file: Path, stage: str, begun: str, deadly: signal.Signals
+) -> None:
+    common = [*NBA, stage, "dataset=npz", f"dataset.path={tiny_file}", *SHORT, "train.epochs=120", "reference=false"]
+    if stage == "defend":
+        common += ["train.epochs=4", "defense.teacher.steps=30", "defense.student.steps=30"]
+    environment = os.environ | {"COLUMNS": "120"}
+    subprocess.run([*common, f"output={tmp_path}/whole/runs"], env=environment, check=True, capture_output=True)
+    broken = [*common, f"output={tmp_path}/broken/runs"]
+    process = subprocess.Popen(broken, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((tmp_path / "broken/runs").glob(begun)):
+        time.sleep(0.02)
+    process.send_signal(deadly)
+    _, errors = process.communicate()
+    assert process.returncode == (130 if deadly is signal.SIGINT else -9)
+    assert ("Run the same command to resume" in errors) == (deadly is signal.SIGINT)
+    assert results(tmp_path / "broken", stage) == [], "killed before it was finished"
+    subprocess.run(broken, env=environment, check=True, capture_output=True)
+    (whole,), (again,) = results(tmp_path / "whole", stage), results(tmp_path / "broken", stage)
+    assert lasting(metrics(whole)) == lasting(metrics(again))
+    weights = [load_file(folder / "model.safetensors") for folder in (whole, again)]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+    histories = [(folder / "history.jsonl").read_text().splitlines() for folder in (whole, again)]
+    losses = [[json.loads(line)["loss"] for line in lines] for lines in histories]
+    assert losses[0] == losses[1] and len(losses[0]) > 1
+    assert not (again / "checkpoint").exists()
+
+
+TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
+
+
+def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path) -> None:
+    quick = ("defend", *TINY, "defense=ft", "defense.train.steps=6")
+    assert nba(*quick, "tune=true")[0] == 0
+    (file,) = (tmp_path / "runs" / "defend").glob("*/metrics.json")
+    found = json.loads(file.read_text())
+    assert found["counts"]["clean"] == 51 and found["figures"]["triggered"] == 14, "72 clean: 51 to see, 21 held out"
+    assert found["counts"]["test"] == 21 and found["reference"] is None
+    assert nba(*quick)[0] == 0
+    assert len(list((tmp_path / "runs" / "defend").iterdir())) == 2, "a run of its own"
+
+
+def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:
+    code, text = nba("defend", *TINY, "weights=model.pt", "tune=true")
+    assert code == 2 and "tune=true needs a victim with a known trigger" in text

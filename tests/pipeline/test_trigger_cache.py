@@ -1,0 +1,144 @@
+"""Learned triggers as a user meets them: made once, kept, found again, measured on other models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from safetensors.torch import load_file
+
+from attacks import ATTACKS
+
+SHORT = ("victim.depth=10", "train.epochs=1", "train.batch=40")
+
+
+QUICK = {
+    "trojan": ("attack.steps=3", "attack.batch=8"),
+    "cl": ("attack.steps=2",),
+    "inputaware": ("attack.width=4", "attack.mask_epochs=0.2"),
+}
+
+
+def folders(tmp_path: Path, stage: str) -> list[Path]:
+    return sorted(path.parent for path in (tmp_path / "runs" / stage).glob("*/metrics.json"))
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if name not in ("none", "unknown")])
+def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path: Path, attack: str) -> None:
+    code, text = nba("attack", f"attack={attack}", *SHORT, *QUICK.get(attack, ()), "reference=true")
+    assert code == 0, text
+    found = {metrics(folder)["settings"]["attack"]["kind"]: metrics(folder) for folder in folders(tmp_path, "attack")}
+    assert set(found) == {"none", attack}, "the clean victim is the reference"
+    mine = found[attack]
+    assert set(mine["trigger"]) == {"l2", "linf", "psnr", "ssim"} and mine["trigger"]["l2"] > 0
+    assert mine["reference"]["acc"] == found["none"]["figures"]["acc"] and mine["reference"]["asr"] is not None
+    by_class = mine["figures"]["asr_by_class"]
+    assert by_class[0] is None and sum(by_class[1:]) / 2 == pytest.approx(mine["figures"]["asr"])
+    assert set(mine["seconds"]) == {"craft", "train"}
+    assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "inputaware"))
+    assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "wanet", "inputaware"))
+    assert "clean victim" in text and ("of every batch" in text) == (attack == "inputaware")
+    assert next(tmp_path.rglob("*/trigger.png"))
+
+
+def test_a_crafted_trigger_is_made_once_for_all_runs_that_need_it(nba: Run, tmp_path: Path) -> None:
+    command = ("attack=trojan", *SHORT, *QUICK["trojan"])
+    assert nba("attack", *command)[0] == 0
+    (record,) = (tmp_path / "runs/trigger").glob("*/record.json")
+    stamp = record.stat().st_mtime_ns
+    assert nba("attack", *command, "attack.rate=0.2")[0] == 0
+    assert nba("defend", *command, "defense=none")[0] == 0
+    assert record.stat().st_mtime_ns == stamp and len(list((tmp_path / "runs/trigger").iterdir())) == 1
+    runs = [folder for stage in ("attack", "defend") for folder in folders(tmp_path, stage) if "trojan" in folder.name]
+    assert len(runs) == 3 and len({metrics(folder)["digests"]["trigger"] for folder in runs}) == 1
+    assert len({metrics(folder)["seconds"]["craft"] for folder in runs}) == 1
+    assert nba("attack", *command, "attack.target=1")[0] == 0
+    assert len(list((tmp_path / "runs/trigger").iterdir())) == 2, "another target, another patch"
+
+
+def test_what_serves_the_poisoning_alone_stays_in_the_cache(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack=cl", *SHORT, *QUICK["cl"])[0] == 0
+    (cached,) = (tmp_path / "runs/trigger").glob("*/trigger.safetensors")
+    (kept,) = (tmp_path / "runs/attack").glob("*-cl-*/trigger.safetensors")
+    tensors = load_file(cached)
+    assert tensors["train.delta"].shape == (64, 3, 16, 16) and len(tensors["train.index"]) == 64
+    assert load_file(kept) == {}
+
+
+def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) -> None:
+    assert nba("defend", "attack=cl", *SHORT, *QUICK["cl"], "defense=none")[0] == 0
+    attacked = next(folder for folder in folders(tmp_path, "attack") if "-cl-" in folder.name)
+    (defended,) = folders(tmp_path, "defend")
+    assert metrics(attacked)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
+
+
+def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack=none", *SHORT)[0] == 0
+    (clean,) = folders(tmp_path, "attack")
+    assert nba("evaluate", f"output={tmp_path}/runs", f"run={clean}", "attack=cl", dataset=False)[0] == 0
+    weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
+    assert nba("evaluate", *weights, "attack=cl")[0] == 0
+    assert not (tmp_path / "runs/trigger").exists()
+
+
+def test_a_reference_that_was_left_out_is_measured_when_it_is_asked_for(nba: Run, tmp_path: Path) -> None:
+    command = ("attack", "attack=blend", *SHORT)
+    assert nba(*command)[0] == 0
+    (victim,) = folders(tmp_path, "attack")
+    before = metrics(victim)
+    assert before["reference"] is None
+    (victim / "metrics.json").write_text(
+        json.dumps({k: v for k, v in before.items() if k not in ("reference", "trigger")})
+    )
+    assert nba("defend", *command[1:], "defense=none")[0] == 0, "an older record, without these keys"
+    code, text = nba(*command, "reference=true")
+    assert code == 0 and "clean victim" in text
+    assert "clean victim" in nba("defend", *command[1:], "defense=none", "defense_seed=1")[1]
+    after = metrics(victim)
+    assert after["reference"]["asr"] is not None and after["trigger"] == before["trigger"]
+    assert {k: v for k, v in after.items() if k != "reference"} == {k: v for k, v in before.items() if k != "reference"}
+
+
+@pytest.mark.parametrize(("attack", "more"), [("trojan", ()), ("inputaware", ("attack.width=8",)), ("badnets", ())])
+def test_a_trigger_file_that_does_not_fit_is_refused(nba: Run, tmp_path: Path, attack: str, more: tuple) -> None:
+    assert nba("attack", "attack=wanet", *SHORT)[0] == 0
+    (victim,) = folders(tmp_path, "attack")
+    given = (f"run={victim}", f"trigger={victim}/trigger.safetensors", f"attack={attack}", *more)
+    code, text = nba("evaluate", f"output={tmp_path}/runs", *given, dataset=False)
+    assert code == 2 and "trigger.safetensors: " in text.splitlines()[-1] and "Traceback" not in text
+
+
+def test_measuring_a_model_under_a_learned_trigger(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack=none", *SHORT)[0] == 0
+    (clean,) = folders(tmp_path, "attack")
+    output = f"output={tmp_path}/runs"
+    code, text = nba("evaluate", output, f"run={clean}", "attack=inputaware", *QUICK["inputaware"], dataset=False)
+    assert code == 2 and "trained together with a victim" in text and "nba attack attack=inputaware" in text
+    assert nba("attack", "attack=inputaware", *QUICK["inputaware"], *SHORT)[0] == 0
+    victim = next(folder for folder in folders(tmp_path, "attack") if "inputaware" in folder.name)
+    assert nba("evaluate", output, f"run={clean}", "attack=inputaware", *QUICK["inputaware"], dataset=False)[0] == 0
+    given = (f"trigger={victim}/trigger.safetensors", "attack=inputaware", *QUICK["inputaware"])
+    weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
+    assert nba("evaluate", *weights, *given)[0] == 0
+    one, two = (metrics(folder)["figures"] for folder in folders(tmp_path, "evaluate"))
+    assert one == two
+    code, text = nba("evaluate", *weights, "attack=inputaware", *QUICK["inputaware"])
+    assert code == 2 and "trigger=FILE" in text, "bare weights do not say where the trigger is"
+    assert nba("evaluate", output, f"run={victim}", dataset=False)[0] == 0
+    again = [metrics(folder)["figures"] for folder in folders(tmp_path, "evaluate")]
+    assert metrics(victim)["figures"] in again, "a victim brings its trigger along"
+
+
+def test_a_defended_joint_attack_is_measured_with_its_victims_trigger(nba: Run, tmp_path: Path) -> None:
+    command = ("attack=inputaware", *QUICK["inputaware"], *SHORT)
+    assert nba("defend", *command, "defense=none")[0] == 0
+    victim = next(folder for folder in folders(tmp_path, "attack") if "inputaware" in folder.name)
+    (defended,) = folders(tmp_path, "defend")
+    assert metrics(victim)["figures"] == metrics(defended)["figures"]
+    assert metrics(victim)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]

@@ -1,0 +1,53 @@
+"""Experiments: their jobs, and the table of what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from nba_cli.files import conf_dir
+from nba_cli.reports import experiments, pivot
+from nba_cli.reports.composition import compose as compose_table
+from nba_cli.reports.request import Request
+from nba_cli.runs import compose, naming
+
+
+def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
+    request = Request(output=str(tmp_path), experiment="six_attacks")
+    made, layout = compose_table(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["0"]})
+    assert [each.label for section in made.sections for each in section.lines] == ["ft", "nba"]
+    assert layout.missing == [
+        f"nba defend --multirun attack=sig defense=ft,nba seed=0 +experiment=six_attacks output={tmp_path}"
+    ]
+
+
+@pytest.mark.parametrize("name", ["six_attacks", "clean_ratio", "demo/poison_rate"])
+def test_every_victim_has_a_clean_set_and_a_stream_of_its_own(name: str, tmp_path: Path) -> None:
+    jobs = experiments.load(name, str(tmp_path)).jobs
+    seeds = {(job.settings["seed"], job.settings["defense_seed"], job.settings["dataset.clean_seed"]) for job in jobs}
+    assert all(len(set(found)) == 1 for found in seeds)
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_experiment_lists_its_jobs(name: str, tmp_path: Path) -> None:
+    found = experiments.load(name, str(tmp_path))
+    assert found.command.split() == ["nba", "defend", f"+experiment={name}"] and len(found.question) > 20
+    assert len({job.folders for job in found.jobs}) == len(found.jobs) >= 3, "no job twice"
+    rows, cols = found.axes()
+    empty = pivot.build([], pivot.Shape(rows=rows, cols=cols, figures=["acc"], planned=found.planned))
+    assert empty.sections and all(section.lines for section in empty.sections)
+
+
+@pytest.mark.parametrize(
+    "name", ["six_attacks", "poison_rate", "architectures", "demo/knowledge_form", "demo/datasets"]
+)
+def test_an_experiment_names_the_folders_that_its_runs_get(name: str, tmp_path: Path) -> None:
+    found = experiments.load(name, str(tmp_path))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for job in (found.jobs[0], found.jobs[len(found.jobs) // 2], found.jobs[-1]):
+            run = compose.typed_run(hydra_compose("defend", list(job.overrides)), "defend")
+            run.output = str(tmp_path)
+            assert naming.folder_of("defend", run) in job.folders, "as Hydra composes it, in full"

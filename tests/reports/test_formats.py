@@ -1,0 +1,87 @@
+"""The formats of a table: text, page, LaTeX, CSV."""
+
+from __future__ import annotations
+
+import csv as reader
+import html.parser
+import io
+from pathlib import Path
+
+import pytest
+
+from nba_cli.reports import table
+from nba_cli.reports.composition import compose as compose_table
+from nba_cli.reports.formats import FORMATS
+from nba_cli.reports.formats.layout import Layout, number
+from nba_cli.reports.formats.scatter import COLOURS, SHAPES, mark, ticks
+from nba_cli.reports.request import Request
+
+
+def test_every_form_says_the_same(root: Path) -> None:
+    made, layout = compose_table(Request(output=str(root), against="ft"), {})
+    for form in FORMATS.values():
+        text = form(made, layout)
+        assert "badnets" in text and ("missing" in text or "MISSING" in text or form is FORMATS["csv"])
+    assert "| blend | nba | 3 | 87.50 ± 0.50 | 2.00 ± 0.00 * |" in FORMATS["markdown"](made, layout)
+    assert r"nba & 3 & 87.50 $\pm$ 0.50 & \textbf{2.00 $\pm$ 0.00}" in FORMATS["latex"](made, layout)
+    rows = list(reader.DictReader(io.StringIO(FORMATS["csv"](made, layout))))
+    (own,) = [row for row in rows if (row["col attack"], row["row defense"], row["figure"]) == ("blend", "nba", "asr")]
+    assert float(own["mean"]) == pytest.approx(0.02) and own["best"] == "True" and own["runs"] == "b0 b1 b2"
+
+
+def test_latex_balances_and_escapes() -> None:
+    from nba_cli.reports.formats.text import escape
+
+    assert escape("50 % of a_b & #1 *") == r"\textbf{50 \% of a\_b \& \#1}"
+    assert escape("[learning]").startswith("{["), "not the length behind a row"
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would load, and whether the tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.count: dict[str, int] = {}
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.loaded += [value for name, value in attrs if name in ("src", "href") and not value.startswith("data:")]
+
+
+def test_the_page_is_self_contained_escaped_and_has_pictures_and_plots(root: Path) -> None:
+    (root / "defend" / "b0" / "trigger.png").write_bytes(b"\x89PNG")
+    made, layout = compose_table(Request(output=str(root), title="<b>bold</b> & co"), {})
+    page = Page()
+    text = FORMATS["html"](made, layout)
+    page.feed(text)
+    assert not page.loaded and "@import" not in text and "url(" not in text
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; co" in text and "<b>bold" not in text
+    assert page.count["img"] == 1 and "data:image/png;base64,iVBORw==" in text
+    assert text.count("<title>nba: ACC 87.50, ASR 2.00</title>") == 1
+    assert page.count["svg"] >= 4, "a panel a section, for ASR and RA"
+
+
+def test_ticks_are_round_and_cover() -> None:
+    assert ticks(81.2, 88.9) == [80, 82, 84, 86, 88, 90]
+    assert ticks(0.0, 100.0) == [0, 20, 40, 60, 80, 100]
+
+
+def test_a_file_is_written_in_the_form_that_its_ending_says(root: Path, tmp_path: Path) -> None:
+    for ending, start in (("md", "# "), ("csv", "col attack,"), ("tex", "%"), ("html", "<!doctype html>")):
+        table.main([f"output={root}", f"file={tmp_path}/new/table.{ending}"])
+        assert (tmp_path / "new" / f"table.{ending}").read_text().startswith(start)
+
+
+def test_counts_are_no_shares() -> None:
+    assert number("figures.triggered", 9000) == number("reference.triggered", 9000) == "9,000"
+    assert number("before.asr", 0.5) == number("asr", 0.5) == "50.00"
+
+
+def test_layout_defaults_say_what_the_star_means() -> None:
+    assert "95 % interval that excludes 0" in Layout().legend
+
+
+def test_marks_of_a_page_differ() -> None:
+    every = [mark(kind, 0, 0) for kind in range(len(COLOURS) * len(SHAPES))]
+    assert len(set(every)) == len(every)

@@ -1,0 +1,95 @@
+"""`nba plot`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from PIL import Image
+
+from nba_cli.errors import Refused
+from nba_cli.reports import curves, plot
+from nba_cli.runs.record import read_one
+
+TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
+
+
+@pytest.fixture
+def runs(nba: Run, tmp_path: Path) -> Path:
+    sweep = ("-m", *TINY, "defense=ft", "defense.train.steps=3,6", "defense_seed=0,1", "snapshots=true")
+    assert nba("defend", *sweep)[0] == 0
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["kind=training"], ["training loss", "epoch", "badnets ft defense.train.steps=3 defense_seed=0"]),
+        (["kind=defense"], ["ASR, %", "epoch of the defense"]),
+        (["x=defense.train.steps"], ["defense.train.steps", "ft", "ASR, %"]),
+    ],
+)
+def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[str], said: list[str]) -> None:
+    pytest.importorskip("matplotlib")
+    plot.main([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
+    with Image.open(tmp_path / "figures" / "one.png") as picture:
+        assert picture.width > 800
+    svg = (tmp_path / "figures" / "one.svg").read_text()
+    assert all(f">{word}<" in svg for word in said)
+    first = (tmp_path / "figures" / "one.svg").read_bytes()
+    plot.main([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
+    assert (tmp_path / "figures" / "one.svg").read_bytes() == first
+
+
+def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:
+    found = []
+    for number, (attack, more) in enumerate(
+        [("blend", {"alpha": 0.1}), ("blend", {"alpha": 0.2}), ("sig", {"delta": 9})]
+    ):
+        folder = tmp_path / "attack" / str(number)
+        folder.mkdir(parents=True)
+        record = {"stage": "attack", "settings": {"attack": {"kind": attack, **more}, "seed": 0}}
+        (folder / "metrics.json").write_text(json.dumps(record))
+        found.append(read_one(folder))
+    assert [curves.name_of(each, found) for each in found] == [
+        "blend attack.alpha=0.1",
+        "blend attack.alpha=0.2",
+        "sig",
+    ]
+
+
+def test_lines_differ_in_colour_dash_and_mark() -> None:
+    styles = [curves.style(number) for number in range(7)]
+    for one, two in itertools.pairwise(styles):
+        assert all(one[key] != two[key] for key in ("color", "linestyle", "marker"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["kind=pie"], "there is no such plot"),
+        (["x"], "option=value"),
+        (["attack=wanet"], "no finished run that fits"),
+        (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
+        (["kind=sweep"], "needs x=SETTING"),
+        (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
+        (["x=defense_seed", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
+        (["x=defense.bta"], "none of these runs has this setting"),
+    ],
+)
+def test_bad_words_are_refused(runs: Path, words: list[str], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        plot.main([f"output={runs}", *words])
+
+
+def test_runs_without_a_history_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "defend" / "run"
+    folder.mkdir(parents=True)
+    settings = {"attack": {"kind": "blend"}, "defense": {"kind": "ft"}}
+    (folder / "metrics.json").write_text(json.dumps({"stage": "defend", "settings": settings, "figures": {}}))
+    with pytest.raises(Refused, match="none of these runs has a history"):
+        plot.main([f"output={tmp_path}"])
+    assert not list(Path().glob("training.*"))

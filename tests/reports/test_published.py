@@ -1,0 +1,47 @@
+"""Published numbers beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nba_cli.errors import Refused
+from nba_cli.reports import published
+from nba_cli.reports.composition import compose as compose_table
+from nba_cli.reports.formats import FORMATS
+from nba_cli.reports.published import COLUMNS
+from nba_cli.reports.request import Request
+
+
+def test_published_numbers_stand_beside_ours(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "published.csv"
+    file.write_text(
+        "source,dataset,victim,attack,defense,poison_rate,acc,asr,ra\n"
+        "Board,cifar10,resnet18,blended,ft,0.01,90,50,\n"
+        "Board,cifar10,resnet18,blended,ft,0.1,91.5,60,20\n"
+        "Board,gtsrb,resnet18,blended,ft,0.1,1,1,1\n"
+        "Paper,cifar10,vgg16,blended,ft,,80,70,\n"
+    )
+    made, layout = compose_table(Request(output=str(root), compare=str(file)), {})
+    text = FORMATS["markdown"](made, layout)
+    assert "| blend | (ft) Board: resnet18, 10 % | — | 91.50 | 60.00 | 20.00 | — | — |" in text
+    assert "| blend | (ft) Paper: vgg16 | — | 80.00 | 70.00 | — | — | — |" in text
+    assert "gtsrb" not in text and "50.00 | —" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("source,dataset\nx,y\n", "lacks the columns victim"),
+        ("", "lacks the columns"),
+        (None, "cannot be read"),
+        (",".join(COLUMNS) + "\na,b,c,d,e,10,1,1,1\n", "line 2: poison_rate=10 is a share"),
+    ],
+)
+def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "published.csv"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(Refused, match=said):
+        published.read_csv(file)

@@ -1,0 +1,178 @@
+"""`nba table`: what it groups, compares, marks, misses and says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from records import put
+
+from nba_cli.errors import Refused
+from nba_cli.reports import table
+from nba_cli.reports.composition import compose as compose_table
+from nba_cli.reports.formats import FORMATS
+from nba_cli.reports.report import Line, Report
+from nba_cli.reports.request import Request
+
+
+def report(root: Path, **changes: str) -> Report:
+    return compose_table(Request(output=str(root), **changes), {})[0]
+
+
+def line(report: Report, section: str, label: str) -> Line:
+    return next(each for s in report.sections if s.label == section for each in s.lines if each.label == label)
+
+
+def test_groups_by_attack_and_defense_with_mean_and_deviation_over_seeds(root: Path) -> None:
+    made = report(root)
+    assert [section.label for section in made.sections] == ["badnets", "blend"], "in the order of the registry"
+    assert [each.label for each in made.sections[1].lines] == ["none", "ft", "nba"]
+    found = line(made, "blend", "ft")
+    assert found.n == 3 and found.cells["acc"].summary.mean == pytest.approx(0.87)
+    assert found.cells["acc"].summary.std == pytest.approx(0.01)
+    assert found.cells["seconds"].summary.mean == 7.0
+
+
+def test_only_what_is_better_beyond_doubt_is_marked(root: Path) -> None:
+    made = report(root)
+    best = {(each.label, figure) for each in made.sections[1].lines for figure in each.cells if each.cells[figure].best}
+    assert best == {("nba", "asr"), ("nba", "ra")}, "ACC is a tie, and no defense is no candidate"
+    assert not any(cell.best for each in made.sections[0].lines for cell in each.cells.values()), "alone is not better"
+
+
+def test_differences_are_paired_by_seed(root: Path) -> None:
+    gap = line(report(root, against="ft"), "blend", "nba").cells["asr"].difference
+    assert gap is not None and gap.n == 3 and gap.mean == pytest.approx(-0.29)
+    assert gap.low is not None and gap.low == pytest.approx(-0.29 - 4.30265 * 0.01 / 3**0.5, abs=1e-6)
+
+
+def test_repetitions_on_one_victim_count_once(root: Path) -> None:
+    for seed in range(3):
+        put(root, f"r{seed}", "blend", "nba", seed, (0.98, 0.02, 0.8), defense_seed=1, dataset__clean_seed=7)
+    found = line(report(root, against="ft"), "blend", "nba")
+    assert found.n == 3 and found.values["acc"][0] == pytest.approx((0.88 + 0.98) / 2)
+    gap = found.cells["acc"].difference
+    assert gap is not None and gap.n == 3
+
+
+def test_one_victim_marks_nothing_however_often_it_is_cleaned(tmp_path: Path) -> None:
+    for seed in range(5):
+        put(tmp_path, f"f{seed}", "blend", "ft", 0, (0.86, 0.5 + 0.001 * seed, 0.4), defense_seed=seed)
+        put(tmp_path, f"n{seed}", "blend", "nba", 0, (0.86, 0.1 + 0.001 * seed, 0.8), defense_seed=seed)
+    made = report(tmp_path)
+    assert [each.n for each in made.sections[0].lines] == [1, 1]
+    assert not any(cell.best for each in made.sections[0].lines for cell in each.cells.values())
+
+
+def test_average_takes_rows_that_all_sections_have(root: Path) -> None:
+    averages = report(root).averages
+    assert averages is not None
+    found = {each.label: each.cells["acc"].summary.mean for each in averages.lines if each.cells}
+    assert found == {"ft": pytest.approx((0.87 + 0.85) / 2)}
+
+
+def test_a_missing_cell_of_an_ad_hoc_table_is_shown_as_missing(root: Path) -> None:
+    made, layout = compose_table(Request(output=str(root)), {})
+    text = FORMATS["markdown"](made, layout)
+    assert "| badnets | nba | 0 | missing | missing |" in text
+    assert layout.missing == [], "experiments know their jobs; here nobody knows which command was meant"
+
+
+def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None:
+    put(root, "other", "blend", "nba", 0, (0.5, 0.5, 0.5), defense__beta=3.0)
+    put(root, "usual", "blend", "nba", 1, (0.6, 0.5, 0.5), defense__beta=1.0)
+    labels = [each.label for each in report(root).sections[1].lines]
+    assert labels[2:] == [f"nba defense.beta={beta}" for beta in ("1.0", "2.0", "3.0")], "2.0 is the default"
+
+
+def test_what_differs_between_cells_is_said(root: Path) -> None:
+    assert not report(root).notes
+    put(root, "other", "sig", "ft", 0, (0.5, 0.5, 0.5), dataset__clean_ratio=0.2, commit="def")
+    put(root, "rate", "badnets", "anp", 0, (0.5, 0.5, 0.5), attack__rate=0.2)
+    notes = report(root).notes
+    assert "dataset.clean_ratio differs among these runs: 0.05, 0.2" in notes
+    assert "attack.rate differs among these runs: 0.1, 0.2" in notes, "within the section of badnets"
+    assert "commits differ: abc, def" in notes and len(notes) == 3
+
+
+def test_runs_with_the_same_seeds_are_never_averaged_nor_lost(root: Path) -> None:
+    one, two = put(root, "p1", "sig", "ft", 0, (0.5, 0.5, 0.5)), put(root, "p2", "sig", "ft", 0, (0.7, 0.5, 0.5))
+    for folder, precision in ((one, "bf16"), (two, "fp32")):
+        file = folder / "metrics.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"precision": precision}))
+    found = next(section for section in report(root).sections if section.label == "sig")
+    assert {each.label: each.cells["acc"].summary.mean for each in found.lines if each.cells} == {
+        "ft precision=bf16": 0.5,
+        "ft precision=fp32": 0.7,
+    }
+    two.rename(root / "defend" / "twin")
+    file = root / "defend" / "twin" / "metrics.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"precision": "bf16"}))
+    found = next(section for section in report(root).sections if section.label == "sig")
+    assert {each.label for each in found.lines if each.cells} == {"ft p1", "ft twin"}, "nothing but the folder differs"
+
+
+def test_an_older_record_had_what_is_now_the_default(root: Path) -> None:
+    put(root, "tuned", "blend", "ft", 7, (0.1, 0.1, 0.1), tune=True)
+    labels = [each.label for each in report(root).sections[1].lines]
+    assert "ft tune=false" in labels and "ft tune=true" in labels
+
+
+def test_with_two_row_settings_a_row_is_compared_under_the_same_rest(root: Path) -> None:
+    for rate, asr in ((0.1, 0.5), (0.2, 0.9)):
+        for defense, gain in (("ft", 0.0), ("anp", 0.1)):
+            put(root, f"{rate}{defense}", "wanet", defense, 0, (0.5, asr - gain, 0.5), attack__rate=rate)
+    request = Request(output=str(root), rows="defense,attack.rate", against="ft")
+    made, _ = compose_table(request, {"attack": ["wanet"]})
+    gaps = {each.label: each.cells["asr"].difference for each in made.sections[0].lines}
+    assert all(gaps[f"anp {rate}"].mean == pytest.approx(-0.1) for rate in (0.1, 0.2))  # type: ignore[union-attr]
+    assert gaps["ft 0.1"] is None and gaps["ft 0.2"] is None
+
+
+def test_no_defense_is_left_out_of_the_comparison_and_an_option_called_none_is_not(root: Path) -> None:
+    for pseudo, asr in (("none", 0.5), ("mixed", 0.1)):
+        for seed in range(3):
+            put(root, f"{pseudo}{seed}", "wanet", "nba", seed, (0.5, asr, 0.5), defense__pseudo=pseudo)
+    made, _ = compose_table(Request(output=str(root), rows="defense.pseudo"), {"attack": ["wanet"]})
+    assert {each.label: each.cells["asr"].best for each in made.sections[0].lines} == {"none": False, "mixed": True}
+
+
+def test_only_defenses_compete(root: Path) -> None:
+    made, _ = compose_table(Request(output=str(root), rows="attack", cols="defense"), {})
+    assert {section.label for section in made.sections} >= {"ft"}
+    assert not any(cell.best for s in made.sections for each in s.lines for cell in each.cells.values())
+
+
+def test_rows_and_columns_are_any_settings(root: Path) -> None:
+    for rate in (0.1, 0.02):
+        put(root, f"r{rate}", "blend", "anp", 0, (rate, 0.5, 0.5), attack__rate=rate)
+    found, _ = compose_table(Request(output=str(root), rows="attack.rate", cols="defense"), {"defense": ["anp"]})
+    assert [section.label for section in found.sections] == ["anp"]
+    assert [each.label for each in found.sections[0].lines] == ["0.02", "0.1"], "numbers by size"
+    for asked in ("1e-1", "0.10"):
+        found, _ = compose_table(Request(output=str(root)), {"attack.rate": [asked], "defense": ["anp"]})
+        assert [each.n for section in found.sections for each in section.lines] == [1], "a number, however written"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rows"], "options are written option=value"),
+        (["format=word"], "there is no such format. Choose from"),
+        (["file=x.doc"], "its ending says no format"),
+        (["datset=cifar10"], "Did you mean 'dataset'?"),
+        (["dataset=mnist"], "no finished run that fits"),
+        (["against=nab"], "no row of that name. Did you mean 'nba'?"),
+        (["experiment=six"], "there is no such experiment"),
+        (["experiment=demo/datasets", "defense=nbaa"], "no job of it has defense=nbaa"),
+        (["stage=defence"], "Did you mean 'defend'?"),
+        (["rows=defence"], "Did you mean 'defense'?"),
+        (["cols=atack"], "Did you mean 'attack'?"),
+        (["figures=acc,arr"], "Did you mean"),
+        (["format=csv", "compare=x.csv"], "no place in CSV"),
+    ],
+)
+def test_bad_words_are_refused(root: Path, words: list[str], said: str) -> None:
+    with pytest.raises(Refused, match=said.replace("?", r"\?")):
+        table.main([f"output={root}", *words])

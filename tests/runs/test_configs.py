@@ -1,0 +1,91 @@
+"""Every file in conf/ composes, every class has a file, every option is explained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from nba_cli.cli.help import field_texts
+from nba_cli.files import conf_dir
+from nba_cli.runs import compose
+from nba_cli.runs.registry import GROUPS, KINDS
+from nba_cli.runs.settings import RUNS
+from nba_cli.training import Plan
+
+CHOICES = [(path.parent.name, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
+
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    compose.install()
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_to_a_live_object(group: str, choice: str, tiny_file: Path) -> None:
+    needed = {
+        "npz": [f"dataset.path={tiny_file}"],
+        "folder": ["dataset.path=x"],
+        "torchvision": ["victim.name=resnet18"],
+    }
+    given = [f"{group}={choice}", *needed.get(choice, [])]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        run = compose.typed_run(hydra_compose("defend", given), "defend")
+    part = getattr(run, group)
+    assert type(part) in KINDS
+    label = part.label if group == "victim" else KINDS[type(part)]
+    assert label.removesuffix("_resnet18" if choice == "torchvision" else "") == choice, "named after what it makes"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_opens_with_its_command(experiment: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        compose.typed_run(hydra_compose("defend", [f"+experiment={experiment}"]), "defend")
+    first = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text()
+    assert f"+experiment={experiment}" in first.split("defaults:")[0]
+
+
+def test_every_class_of_a_registry_has_a_file() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        made = set()
+        for group, choice in CHOICES:
+            made.add(OmegaConf.get_type(hydra_compose("defend", [f"{group}={choice}"])[group]))
+    assert made == set(KINDS)
+
+
+def test_yaml_files_do_not_repeat_defaults() -> None:
+    """A default lives in the dataclass; a file overrides or says nothing. wrn_16_1 spells its name out."""
+    for group, choice in CHOICES:
+        plain = OmegaConf.load(conf_dir() / group / f"{choice}.yaml")
+        assert set(plain) - {"defaults"} <= ({"depth", "width"} if group == "victim" else set()), choice
+
+
+@pytest.mark.parametrize("cls", [*KINDS, *RUNS.values(), Plan])
+def test_every_option_is_explained(cls: type) -> None:
+    missing = {field.name for field in dataclasses.fields(cls)} - field_texts(cls).keys()
+    assert not missing, f"{cls.__name__}: no line under 'Fields:' for {missing}"
+
+
+def test_field_texts_join_lines_and_inherit() -> None:
+    class Base:
+        """Base.
+
+        Fields:
+            one: first
+                line and second
+            two: plain
+        """
+
+    class Derived(Base):
+        """Fields:
+        two: overridden
+        """
+
+    assert field_texts(Derived) == {"one": "first line and second", "two": "overridden"}

@@ -1,0 +1,62 @@
+"""The life of a run folder: settings, locks, refusals."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_naming import attack_run, defend_run
+
+from attacks import Blend
+from nba_cli import console
+from nba_cli.data.fashion_mini import FashionMini
+from nba_cli.defenses import NBA
+from nba_cli.defenses.nba.behavior import Form
+from nba_cli.errors import Refused
+from nba_cli.pipeline import perform
+from nba_cli.runs import folder
+from nba_cli.training import Plan
+
+
+def test_a_run_survives_its_config_file(tmp_path: Path) -> None:
+    defense = NBA(behavior=[Form.attention], student=Plan(steps=9, clip=None))
+    run = defend_run(defense=defense, attack=Blend(alpha=0.2), dataset=FashionMini(clean_ratio=0.2))
+    folder.begin(tmp_path, "defend", run)
+    (tmp_path / "metrics.json").write_text("{}")
+    assert folder.read_run(tmp_path) == run
+
+
+def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="not the folder of a finished run"):
+        folder.read_run(tmp_path)
+    folder.begin(tmp_path, "evaluate", attack_run())
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(Refused, match="holds no model"):
+        folder.read_run(tmp_path)
+
+
+def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match=r"output=.*file: cannot be written \(.*\)\. Set output=FOLDER"):
+        perform.perform("attack", attack_run(output=str(tmp_path / "file")))
+
+
+def test_whoever_needs_a_locked_run_says_so_and_waits(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    console.setup()
+    out, order, until = tmp_path / "attack/one", [], time.monotonic() + 30
+
+    def second() -> None:
+        with folder.locked(out, tmp_path):
+            order.append("second")
+
+    with folder.locked(out, tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while "waiting: another process works on" not in capfd.readouterr().out and time.monotonic() < until:
+            time.sleep(0.01)
+        assert time.monotonic() < until, "it says that it waits"
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]

@@ -1,0 +1,170 @@
+"""The names of run folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from attacks import BadNets, Blend
+from nba_cli import options
+from nba_cli.data.fashion_mini import FashionMini
+from nba_cli.data.npz import Npz
+from nba_cli.defenses import FT, NBA
+from nba_cli.devices import Precision
+from nba_cli.runs import naming, settings
+from nba_cli.runs.registry import GROUPS, KINDS
+from nba_cli.runs.settings import AttackRun, DefendRun
+from nba_cli.training import Plan
+from nba_cli.victims import WideResNet
+
+
+def attack_run(**changes: object) -> AttackRun:
+    settings = {"attack": BadNets(), "victim": WideResNet(), "dataset": FashionMini(), "precision": Precision.fp32}
+    return AttackRun(**(settings | changes))  # type: ignore[arg-type]
+
+
+def defend_run(**changes: object) -> DefendRun:
+    settings = {
+        "attack": BadNets(),
+        "victim": WideResNet(),
+        "dataset": FashionMini(),
+        "precision": Precision.fp32,
+        "defense": FT(),
+    }
+    return DefendRun(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_a_name_is_readable_and_stable() -> None:
+    """Written down: a change of this name orphans every finished run, so it has to be meant."""
+    assert naming.name("attack", attack_run()) == "attack/fashion_mini-wrn_16_1-badnets-s0-4998aa569b"
+    assert naming.name("defend", defend_run()).startswith("defend/fashion_mini-wrn_16_1-badnets-s0-ft-d0-")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attack": BadNets(rate=0.05)},
+        {"attack": Blend()},
+        {"victim": WideResNet(depth=22)},
+        {"seed": 1},
+        {"dataset": FashionMini(flip=False)},
+        {"train": Plan(epochs=20, lr=0.05)},
+        {"train": Plan(steps=15)},
+        {"precision": Precision.bf16},
+    ],
+)
+def test_what_shapes_the_victim_changes_its_name(change: dict) -> None:
+    assert naming.name("attack", attack_run(**change)) != naming.name("attack", attack_run())
+    assert naming.name("defend", defend_run(**change)) != naming.name("defend", defend_run())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": FashionMini(clean_ratio=0.1)},
+        {"dataset": FashionMini(clean_seed=1)},
+        {"defense_seed": 1},
+        {"defense": FT(train=Plan(steps=5))},
+        {"defense": NBA()},
+    ],
+)
+def test_what_shapes_the_defense_keeps_its_victim(change: dict) -> None:
+    changed = defend_run(**change)
+    assert naming.name("defend", changed) != naming.name("defend", defend_run())
+    assert naming.name("attack", changed) == naming.name("attack", attack_run())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "cpu"},
+        {"output": "elsewhere"},
+        {"overwrite": True},
+        {"dataset": FashionMini(root="/data")},
+        {"train": Plan(epochs=20.0)},
+    ],
+)
+def test_what_shapes_no_result_changes_no_name(change: dict) -> None:
+    assert naming.name("defend", defend_run(**change)) == naming.name("defend", defend_run())
+
+
+def test_a_raised_version_changes_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = naming.name("attack", attack_run())
+    monkeypatch.setattr(BadNets, "version", BadNets.version + 1)
+    assert naming.name("attack", attack_run()) != before
+
+
+def test_the_content_of_a_data_file_is_in_the_name_and_its_place_is_not(tmp_path: Path, tiny_file: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / name).write_bytes(tiny_file.read_bytes())
+    names = [naming.name("attack", attack_run(dataset=Npz(path=str(tmp_path / name)))) for name in ("a.npz", "b.npz")]
+    assert names[0] == names[1]
+    (tmp_path / "a.npz").write_bytes(tiny_file.read_bytes() + b"\0")
+    assert naming.name("attack", attack_run(dataset=Npz(path=str(tmp_path / "a.npz")))) != names[0]
+
+
+def test_auto_precision_is_named_by_what_it_resolves_to() -> None:
+    auto = attack_run(precision=Precision.auto)
+    assert naming.name("attack", auto) == naming.name("attack", attack_run(precision=auto.resolved_precision()))
+
+
+PINNED: dict[str, tuple[int, str]] = {
+    "attack/none": (1, "01b5"),
+    "attack/badnets": (1, "0512"),
+    "attack/trojan": (1, "ed22"),
+    "attack/blend": (1, "0dbe"),
+    "attack/cl": (2, "cd16"),
+    "attack/sig": (1, "8c2b"),
+    "attack/refool": (2, "3dd9"),
+    "attack/wanet": (2, "fc05"),
+    "attack/inputaware": (2, "6b0f"),
+    "attack/unknown": (1, "01b5"),
+    "victim/wrn": (1, "dff8"),
+    "victim/preact_resnet18": (1, "9577"),
+    "victim/resnet": (1, "0e76"),
+    "victim/vgg": (1, "407e"),
+    "victim/mobilenet_v2": (1, "9577"),
+    "victim/torchvision": (1, "a235"),
+    "dataset/fashion_mini": (1, "7925"),
+    "dataset/cifar10": (1, "7925"),
+    "dataset/cifar100": (1, "7925"),
+    "dataset/fashion_mnist": (1, "7925"),
+    "dataset/gtsrb": (1, "c0b4"),
+    "dataset/svhn": (1, "c0b4"),
+    "dataset/npz": (1, "c0b4"),
+    "dataset/folder": (1, "4f8b"),
+    "defense/none": (1, "4413"),
+    "defense/ft": (2, "a080"),
+    "defense/ft_nad": (1, "3c24"),
+    "defense/ft_nba": (1, "812f"),
+    "defense/fp": (2, "ddc8"),
+    "defense/mcr": (2, "74d5"),
+    "defense/nad": (3, "bcf0"),
+    "defense/anp": (2, "c14a"),
+    "defense/argd": (3, "7b26"),
+    "defense/ibau": (4, "aa99"),
+    "defense/ftsam": (3, "e484"),
+    "defense/sau": (2, "27c1"),
+    "defense/clp": (2, "e3ec"),
+    "defense/nba": (2, "14f3"),
+}
+
+
+@pytest.mark.parametrize("cls", KINDS)
+def test_a_changed_default_raises_the_version(cls: type) -> None:
+    """Defaults are left out of names, so that a changed one has to raise `version`: else old runs pass for new ones.
+
+    When this fails: raise the class's version, then write the new pair down here.
+    """
+    group = next(name for name, registry in GROUPS.items() if cls in registry.values())
+    defaults = {}
+    for field in dataclasses.fields(cls):
+        if options.names_any_run(field):
+            default = settings.default_of(field)
+            defaults[field.name] = None if default is dataclasses.MISSING else settings.to_plain(default)
+    digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:4]
+    assert PINNED.get(f"{group}/{KINDS[cls]}") == (cls.version, digest)  # type: ignore[attr-defined]

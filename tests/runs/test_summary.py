@@ -1,0 +1,60 @@
+"""The tables that a stage and a sweep end with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from nba_cli.runs import record, summary
+
+FIGURES = {"acc": 0.8642, "asr": 0.9997, "ra": 0.0003, "triggered": 9000}
+
+
+def text_of(table: object) -> list[list[str]]:
+    console = Console(width=200, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table)
+    console.file.close()
+    return [line.split() for line in console.export_text().splitlines()]
+
+
+def test_before_and_after_in_percent() -> None:
+    lines = text_of(summary.figures([("before", FIGURES, None), ("after", FIGURES | {"asr": 0.02}, 12.34)], 0.9898))
+    assert lines[0] == ["ACC", "ASR", "RA", "DER", "seconds"]
+    assert lines[1] == ["before", "86.42", "99.97", "0.03"]
+    assert lines[2] == ["after", "86.42", "2.00", "0.03", "98.98", "12.3"]
+
+
+def finished(folder: Path, defense: str | None, **changes: object) -> Path:
+    parts = {"dataset": {"kind": "cifar10"}, "attack": {"kind": "blend"}, "seed": 0}
+    found = {
+        "stage": "defend" if defense else "attack",
+        "settings": parts | ({"defense": {"kind": defense}} if defense else {}),
+        "victim_label": "wrn_16_1",
+        "figures": FIGURES,
+        "der": 0.5 if defense else None,
+        "seconds": {"train": 100.0, **({"defense": 7.0} if defense else {})},
+        "precision": "bf16",
+        "made": {"date": "2026-01-02T03:04", "commit": "abc", "processor": "CPU X", "threads": 2, "torch": "2"},
+    }
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(found | changes))
+    return folder
+
+
+def test_side_by_side_leaves_out_what_is_the_same_everywhere(tmp_path: Path) -> None:
+    folders = [finished(tmp_path / name, name) for name in ("none", "nba")]
+    lines = text_of(summary.side_by_side(folders))
+    assert lines[1] == ["attack", "defense", "ACC", "ASR", "RA", "DER", "seconds"]
+    assert lines[2] == ["blend", "none", "86.42", "99.97", "0.03", "50.00", "7.0"]
+    for folder, beta in zip(folders, (1.0, 2.0), strict=True):
+        record = json.loads((folder / "metrics.json").read_text())
+        record["settings"]["defense"] = {"kind": "nba", "beta": beta}
+        (folder / "metrics.json").write_text(json.dumps(record))
+    lines = text_of(summary.side_by_side(folders))
+    assert lines[1][-1] == "varied" and [line[-1] for line in lines[2:]] == ["defense.beta=1.0", "defense.beta=2.0"]
+
+
+def test_settings_as_one_writes_them() -> None:
+    assert [record.to_text(value) for value in (None, True, [1, "a"], 0.5)] == ["null", "true", "[1,a]", "0.5"]

@@ -1,0 +1,64 @@
+"""The ground: seeds, devices, the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from nba_cli import console, devices
+from nba_cli.console import LOG
+from nba_cli.devices import Precision
+from nba_cli.errors import Refused
+from nba_cli.seeds import derive, generator
+
+
+def test_streams_are_independent() -> None:
+    assert derive(0, "poison") != derive(0, "train") != derive(1, "train")
+    assert torch.equal(torch.rand(3, generator=generator(3, "a")), torch.rand(3, generator=generator(3, "a")))
+
+
+def test_cpu_is_always_there() -> None:
+    assert devices.resolve("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "cpu:"])
+def test_unknown_devices_are_refused(name: str) -> None:
+    with pytest.raises(Refused, match=f"device={name}"):
+        devices.resolve(name)
+
+
+def test_precision_resolves_to_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for has, wanted in ((True, Precision.bf16), (False, Precision.fp32)):
+        monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda has=has: has)
+        assert devices.resolve_precision(Precision.auto, cpu) is wanted
+    assert devices.resolve_precision(Precision.fp16, cpu) is Precision.fp16
+
+
+def test_parallel_jobs_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [devices.spread(number) for number in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices.spread(3) == "auto"
+
+
+def test_header_is_a_panel_on_a_terminal(terminal: Console) -> None:
+    console.header("nba attack", {"device": "cpu [2 threads]"})
+    text = terminal.export_text()
+    assert "╭─ nba attack" in text and "cpu [2 threads]" in text
+
+
+def test_recording_keeps_the_log_and_the_traceback_but_not_a_refusals(tmp_path: Path) -> None:
+    console.setup()
+    with pytest.raises(ZeroDivisionError), console.recording(tmp_path / "run.log"):
+        LOG.info("before")
+        raise ZeroDivisionError("ours")
+    text = (tmp_path / "run.log").read_text()
+    assert "INFO before" in text and "Traceback" in text and "ZeroDivisionError: ours" in text
+    with pytest.raises(Refused), console.recording(tmp_path / "other.log"):
+        raise Refused("theirs")
+    assert "ERROR theirs" in (tmp_path / "other.log").read_text()
+    assert "Traceback" not in (tmp_path / "other.log").read_text()

@@ -1,0 +1,183 @@
+"""Interrupted trainings end as if they had not been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nba_cli.data import Augment, Data
+from nba_cli.errors import Refused
+from nba_cli.seeds import generator
+from nba_cli.training import Event, Partner, Plan, fit
+from nba_cli.victims import WideResNet
+
+PLAIN = Augment(crop=0, flip=False)
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.linspace(-1, 1, 24).reshape(2, 12))
+            self.fc.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.flatten(1))
+
+
+def tiny_linear() -> Data:
+    images = torch.randint(0, 256, (6, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Data(images, torch.tensor([0, 1, 0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_killed_run_continues_to_the_same_weights(tiny: Data, tmp_path: Path, average: float | None) -> None:
+    plan = Plan(epochs=4, batch=60, lr=0.05, average=average)
+    kwargs = {"augment": Augment(), "dtype": torch.bfloat16}
+    whole = fit(WideResNet(depth=10).build(3, tiny), tiny, plan, generator=generator(0, "train"), **kwargs)
+
+    class Killed(Exception):
+        pass
+
+    def kill(event: Event) -> None:
+        if event.step == 10:  # in the middle of the third epoch
+            raise Killed
+
+    file = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        fit(
+            WideResNet(depth=10).build(3, tiny),
+            tiny,
+            plan,
+            generator=generator(0, "train"),
+            progress=kill,
+            checkpoint=file,
+            **kwargs,
+        )
+    steps = []
+    resumed = fit(
+        WideResNet(depth=10).build(3, tiny, seed=9),
+        tiny,
+        plan,
+        generator=generator(5, "other"),
+        checkpoint=file,
+        progress=lambda event: steps.append(event.step),
+        **kwargs,
+    )
+    assert steps[0] == 9, "goes on after the last finished epoch"
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+class Dropping(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(F.dropout(x.flatten(1), 0.5, self.training))
+
+
+def test_dropout_is_seeded_resumed_and_leaves_the_global_state_alone(tmp_path: Path) -> None:
+    data, plan = tiny_linear(), Plan(epochs=6, batch=4, lr=0.1)
+    file = tmp_path / "checkpoint"
+
+    class Killed(Exception):
+        pass
+
+    def kill(event: Event) -> None:
+        if event.step == 7:
+            raise Killed
+
+    fresh = Dropping()
+    state = torch.get_rng_state()
+    whole = fit(fresh, data, plan, augment=PLAIN, generator=generator(0, "train"))
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(99)
+    with pytest.raises(Killed):
+        fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), progress=kill, checkpoint=file)
+    resumed = fit(Dropping(), data, plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    assert torch.equal(whole.fc.weight, resumed.fc.weight)
+
+
+def test_a_partner_learns_from_the_same_loss_with_its_own_optimizer_and_is_resumed(tmp_path: Path) -> None:
+    data, plan, file = tiny_linear(), Plan(epochs=4, batch=4, lr=0.1, clip=0.01), tmp_path / "checkpoint"
+
+    class Killed(Exception):
+        pass
+
+    def train(at: int | None, checkpoint: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+        partner = nn.Linear(2, 2)
+        with torch.no_grad():
+            partner.weight.copy_(torch.eye(2))
+            partner.bias.zero_()
+        optimizer = torch.optim.Adam(partner.parameters(), 0.05)
+
+        def objective(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = partner(model(x))
+            return F.cross_entropy(logits, y), logits
+
+        def kill(event: Event) -> None:
+            if event.step == at:
+                raise Killed
+
+        model = fit(Linear(), data, plan, objective, augment=PLAIN, generator=generator(0, "train"), progress=kill,
+                    checkpoint=checkpoint, partner=Partner(partner, optimizer))  # fmt: skip
+        return model.fc.weight.detach(), partner.weight.detach()
+
+    whole = train(None, None)
+    # Adam's first steps are as long as its rate, whatever the model's gradient is clipped to
+    assert (whole[1] - torch.eye(2)).abs().min() > 0.05
+    with pytest.raises(Killed):
+        train(4, file)
+    resumed = train(None, file)
+    assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
+
+
+def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint"
+    fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    payload = torch.load(file, weights_only=True)
+    torch.save(payload | {"device": "cuda"}, file)
+    with pytest.raises(Refused, match=r"made on cuda and cannot be resumed on cpu. Set device=cuda, or overwrite=true"):
+        fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+
+
+def test_seconds_go_on_after_an_interruption(tmp_path: Path) -> None:
+    file, seen = tmp_path / "checkpoint", []
+    fit(Linear(), tiny_linear(), Plan(steps=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    payload = torch.load(file, weights_only=True)
+    torch.save(payload | {"seconds": 1000.0}, file)
+    fit(
+        Linear(),
+        tiny_linear(),
+        Plan(steps=2),
+        augment=PLAIN,
+        generator=generator(0, "train"),
+        checkpoint=file,
+        progress=lambda event: seen.append(event.scalars["seconds"]) if event.scalars else None,
+    )
+    assert 1000 <= seen[0] < 1010
+
+
+def test_a_loss_that_is_no_longer_finite_is_refused_and_keeps_the_checkpoint(tiny: Data, tmp_path: Path) -> None:
+    def explode(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = model(x)
+        calls.append(1)
+        return F.cross_entropy(logits, y) * (float("nan") if len(calls) > 6 else 1), logits
+
+    calls: list[int] = []
+    file = tmp_path / "checkpoint"
+    with pytest.raises(Refused, match=r"victim: the loss is no longer finite at step 8 of 12. Lower the learning rate"):
+        fit(
+            WideResNet(depth=10).build(3, tiny),
+            tiny,
+            Plan(epochs=3, batch=60),
+            explode,
+            augment=Augment(),
+            generator=generator(0, "train"),
+            phase="victim",
+            checkpoint=file,
+        )
+    assert torch.load(file, weights_only=True)["step"] == 4

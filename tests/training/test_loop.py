@@ -1,0 +1,170 @@
+"""The training loop: golden losses, batches, clipping, averaging, partners, failure."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nba_cli.data import Augment, Data
+from nba_cli.seeds import generator
+from nba_cli.training import Event, Plan, Schedule, fit
+from nba_cli.victims import WideResNet
+
+PLAIN = Augment(crop=0, flip=False)
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.linspace(-1, 1, 24).reshape(2, 12))
+            self.fc.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.flatten(1))
+
+
+def tiny_linear() -> Data:
+    images = torch.randint(0, 256, (6, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Data(images, torch.tensor([0, 1, 0, 1, 0, 1]))
+
+
+def test_losses_match_sgd_written_out() -> None:
+    """Full batches: the order of images does not matter, so nesterov SGD can be followed by hand."""
+    data, losses = tiny_linear(), []
+    plan = Plan(steps=4, batch=6, lr=0.5, schedule=Schedule.constant, decay=0.01)
+    fit(
+        Linear(),
+        data,
+        plan,
+        augment=PLAIN,
+        generator=torch.Generator(),
+        progress=lambda event: losses.append(event.scalars["loss"]) if event.scalars else None,
+    )
+
+    model, wanted, velocity = Linear(), [], {}
+    x = data.images.float() / 255
+    for step in range(4):
+        loss = F.cross_entropy(model(x), data.labels)
+        wanted.append(loss.item())
+        slopes = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for number, (weight, slope) in enumerate(zip(model.parameters(), slopes, strict=True)):
+                slope = slope + 0.01 * weight
+                velocity[number] = slope if step == 0 else 0.9 * velocity[number] + slope
+                weight -= 0.5 * (slope + 0.9 * velocity[number])
+    assert losses == pytest.approx(wanted, rel=1e-5)
+    assert wanted[-1] < wanted[0]
+
+
+def test_every_image_is_seen_once_an_epoch() -> None:
+    seen: list[int] = []
+    data = Data(
+        torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1).expand(10, 3, 2, 2).contiguous(),
+        torch.zeros(10).long(),
+    )
+
+    def watch(images: torch.Tensor, _: torch.Generator) -> torch.Tensor:
+        seen.extend(images[:, 0, 0, 0].tolist())
+        return images.float() / 255
+
+    fit(Linear(), data, Plan(epochs=2, batch=4), augment=watch, generator=torch.Generator().manual_seed(0))
+    assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:], "a new order every epoch"
+
+
+def test_a_last_image_joins_the_batch_before() -> None:
+    """Batch norm on maps of one pixel refuses a batch of one image."""
+    for count, wanted in ((9, [4, 5]), (8, [4, 4]), (10, [4, 4, 2]), (1, [1])):
+        sizes: list[int] = []
+        data = Data(torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.zeros(count).long())
+
+        def watch(images: torch.Tensor, _: torch.Generator, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(len(images))
+            return images.float() / 255
+
+        fit(Linear(), data, Plan(epochs=2, batch=4), augment=watch, generator=torch.Generator())
+        assert sizes == wanted * 2
+
+
+def test_clip_bounds_the_step() -> None:
+    model, plan = (
+        Linear(),
+        Plan(steps=1, batch=6, lr=1.0, momentum=0.0, decay=0.0, clip=1e-3, schedule=Schedule.constant),
+    )
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    fit(model, tiny_linear(), plan, augment=PLAIN, generator=torch.Generator())
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_average_is_the_exponential_mean_of_the_weights() -> None:
+    path, plan = [], Plan(steps=3, batch=6, lr=0.5, schedule=Schedule.constant)
+    model = Linear()
+    fit(model, tiny_linear(), plan, augment=PLAIN, generator=torch.Generator())
+    for steps in (1, 2, 3):
+        other = Linear()
+        fit(
+            other,
+            tiny_linear(),
+            Plan(steps=steps, batch=6, lr=0.5, schedule=Schedule.constant),
+            augment=PLAIN,
+            generator=torch.Generator(),
+        )
+        path.append(other.fc.weight.detach().clone())
+    averaged = Linear()
+    plan.average = 0.75
+    fit(averaged, tiny_linear(), plan, augment=PLAIN, generator=torch.Generator())
+    wanted = 0.75 * (0.75 * path[0] + 0.25 * path[1]) + 0.25 * path[2]
+    assert torch.allclose(averaged.fc.weight, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_trains(tiny: Data, dtype: torch.dtype) -> None:
+    history: list[dict] = []
+    network = fit(
+        WideResNet(depth=10).build(3, tiny),
+        tiny,
+        Plan(epochs=3, batch=60, lr=0.1, clip=5.0),
+        augment=Augment(),
+        generator=generator(0, "train"),
+        dtype=dtype,
+        progress=lambda event: history.append(dict(event.scalars)) if event.scalars else None,
+    )
+    assert json.loads(json.dumps(history))[-1]["loss"] < history[0]["loss"]
+    assert all(value.dtype in (torch.float32, torch.int64) for value in network.state_dict().values())
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 16 * 16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.flatten(1))
+
+
+def test_fit_gives_a_snapshot_at_each_epoch_of_what_it_would_return(tiny: Data) -> None:
+    seen: list[dict] = []
+
+    def note(event: Event) -> None:
+        if event.snapshot is not None:
+            seen.append({name: value.clone() for name, value in event.snapshot().items()})
+
+    for average in (None, 0.5):
+        seen.clear()
+        model = fit(
+            Line(),
+            tiny,
+            Plan(epochs=3, batch=80, lr=0.1, average=average),
+            augment=lambda images, generator: images.float() / 255,
+            generator=torch.Generator().manual_seed(0),
+            progress=note,
+        )
+        assert len(seen) == 3 and not torch.equal(seen[0]["layer.weight"], seen[2]["layer.weight"])
+        assert torch.equal(seen[2]["layer.weight"], model.layer.weight), "of the average where one is kept"

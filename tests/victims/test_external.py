@@ -1,0 +1,77 @@
+"""Weights from elsewhere: read safely, and written back as they came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import tiny_data
+from torch import nn
+
+from nba_cli.errors import Refused
+from nba_cli.victims import WideResNet, external
+
+
+@pytest.mark.parametrize(
+    ("nest", "prefix"),
+    [
+        (None, ""),
+        (None, "module."),
+        ("state_dict", ""),
+        ("model", "module."),
+        ("net", "model."),
+        (None, "module.model."),
+    ],
+)
+def test_wrappings_are_taken_off_and_put_back(
+    tmp_path: Path, public_state: dict[str, torch.Tensor], nest: str | None, prefix: str
+) -> None:
+    wrapped: Any = {prefix + name: value for name, value in public_state.items()}
+    payload = wrapped if nest is None else {"epoch": 7, nest: wrapped}
+    torch.save(payload, tmp_path / "in.pt")
+    source = external.read(tmp_path / "in.pt")
+    assert (source.nest, source.prefix) == (nest, prefix) and source.tensors.keys() == public_state.keys()
+    network = WideResNet(depth=10).build(3, tiny_data())
+    network.load_state_dict(public_state, strict=False)
+    external.save(network, source, tmp_path / "out.pt")
+    again = torch.load(tmp_path / "out.pt", weights_only=True)
+    inner = again if nest is None else again[nest]
+    assert inner.keys() == wrapped.keys() and all(torch.equal(inner[name], wrapped[name]) for name in wrapped)
+    assert nest is None or again["epoch"] == 7
+
+
+def test_arrays_of_the_older_numpy_are_read_too(tmp_path: Path, public_state: dict[str, torch.Tensor]) -> None:
+    torch.save({"model": public_state, "extra": np.arange(3)}, tmp_path / "new.pt")
+    content = (tmp_path / "new.pt").read_bytes()
+    assert b"numpy._core.multiarray" in content or b"numpy.core.multiarray" in content
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "new.pt") as old, zipfile.ZipFile(tmp_path / "old.pt", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert external.read(tmp_path / "old.pt").tensors.keys() == public_state.keys()
+
+
+def test_whole_modules_and_other_things_are_refused_with_the_way_to_convert_them(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(Refused, match=r"torch.save\(model.state_dict\(\)"):
+        external.read(tmp_path / "module.pt")
+    torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "none.pt")
+    with pytest.raises(Refused, match=r"no state dict in it \(a dict with optimizer, epoch\)"):
+        external.read(tmp_path / "none.pt")
+    torch.save({"a": torch.ones(9)}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for content in (b"PK\x03\x04 damaged", whole[:-30], b"a text, not weights", b""):
+        (tmp_path / "damaged.pt").write_bytes(content)
+        with pytest.raises(Refused, match="not a PyTorch file"):
+            external.read(tmp_path / "damaged.pt")
+    (tmp_path / "damaged.pt").write_bytes(whole.replace(b"data.pkl", b"data.pkm"))
+    with pytest.raises(Refused, match="not a readable PyTorch file"):
+        external.read(tmp_path / "damaged.pt")
+    torch.save({"a": torch.ones(9)}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    assert external.read(tmp_path / "legacy.pt").tensors["a"].shape == (9,)
+    with pytest.raises(Refused, match="no such file"):
+        external.read(tmp_path / "absent.pt")
