@@ -1,4 +1,4 @@
-"""What an option means to a run, said once beside its field: run names, tables and repetitions read it from there."""
+"""What an option means to a run, declared once beside its field and read by run names, tables and command lines."""
 
 from __future__ import annotations
 

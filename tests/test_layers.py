@@ -26,7 +26,8 @@ def imported(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{file}: imports are absolute, else a circle could hide in them"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -51,6 +52,25 @@ def order(root: Path) -> list[str]:
 
 def test_no_circle_of_files() -> None:
     assert len(order(ROOT)) > 100
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    """Which is why `graph` leaves it out."""
+    assert not list(imported(ROOT / "nba_cli" / "__init__.py"))
+
+
+def test_a_relative_import_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from . import b")
+    with pytest.raises(AssertionError, match="absolute"):
+        list(imported(tmp_path / "a.py"))
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_documents_show_every_folder(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    folders = {f"{file.parent.relative_to(ROOT)}/" for file in (ROOT / "nba_cli").glob("*/__init__.py")}
+    missing = [name for name in sorted({*folders, "attacks/", "conf/", "tests/", "scripts/"}) if name not in text]
+    assert len(folders) == 9 and not missing
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ class Command:
     module: what is imported when the command is called; its `main` runs it
     about: what `nba COMMAND --help` says first
     examples: command lines
-    stage: Hydra composes the settings of a run, and `main` takes the name of the stage, too
+    composed: Hydra composes its settings, and `main` takes the name of the command before its arguments
     """
 
     summary: str
     module: str
     about: str = ""
     examples: tuple[str, ...] = ()
-    stage: bool = False
+    composed: bool = False
 
     def load(self) -> Callable[..., int]:
         """The function that runs the command and returns its exit code."""
@@ -40,7 +40,7 @@ COMMANDS = {
             "nba preview attack=blend attack.alpha=0.2 dataset=cifar10",
             "nba preview 'images=[3,17,42]'",
         ),
-        stage=True,
+        composed=True,
     ),
     "attack": Command(
         summary="poison a training set and train a victim on it",
@@ -53,7 +53,7 @@ COMMANDS = {
             "nba attack attack=badnets attack.rate=0.05 dataset=cifar10 seed=1",
             "nba attack --multirun 'attack=glob(*)' 'seed=range(3)'",
         ),
-        stage=True,
+        composed=True,
     ),
     "defend": Command(
         summary="clean a victim of its backdoor and measure before and after",
@@ -66,7 +66,7 @@ COMMANDS = {
             "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
             "nba defend --multirun attack=badnets,blend defense=none,ft,nba",
         ),
-        stage=True,
+        composed=True,
     ),
     "evaluate": Command(
         summary="measure a finished run, or weights of your own, under a trigger",
@@ -79,14 +79,14 @@ COMMANDS = {
             "nba evaluate run=runs/attack/NAME attack=blend",
             "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets",
         ),
-        stage=True,
+        composed=True,
     ),
     "table": Command(
         summary="finished runs as a table: nba table [option=value | setting=value ...]; nba table --help",
         module="nba_cli.reports.table",
         about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
         "marked as the best where it is better than every other row: the paired difference has a 95 % interval that "
-        "excludes 0. What an experiment lacks comes with the commands that fill it.",
+        "excludes 0. With experiment=…, runs that are missing are listed with the commands that make them.",
         examples=(
             "nba table dataset=cifar10",
             "nba table experiment=six_attacks file=six_attacks.html",

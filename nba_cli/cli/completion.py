@@ -30,7 +30,7 @@ def words(line: str) -> list[str]:
     if len(parts) < 2:
         return [f"{command} " for command in COMMANDS if command.startswith(typed)]
     command = parts[1]
-    if command not in COMMANDS or not COMMANDS[command].stage:
+    if command not in COMMANDS or not COMMANDS[command].composed:
         return []
     return hydra_words(command, [part for part in parts[2:] if "=" in part], typed)
 

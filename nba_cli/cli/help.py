@@ -25,7 +25,7 @@ from nba_cli.runs.settings import RUNS
 def main(name: str, overrides: list[str]) -> int:
     """Print the help of a command for the choices made so far: `nba defend defense=ft --help` explains ft."""
     command, console = COMMANDS[name], rich.get_console()
-    if command.stage:
+    if command.composed:
         install()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose(name, overrides, return_hydra_config=True)

@@ -30,7 +30,7 @@ class Job:
     number: its place in the sweep, from 0
     overrides: its settings as on the command line
     label: those of them in which the jobs differ
-    folder: its run folder, once it is known
+    folder: its run folder, as soon as that is known
     end: finished, failed (a defect, or the machine's), refused (bad input) or skipped; None: not ended
     why: the line to show where it did not finish
     trace: the traceback of a defect
@@ -123,7 +123,11 @@ class Journal:
     @property
     def about(self) -> dict[str, Any]:
         """stage, command, total, swept (the options that differ among the jobs) and started; empty when it is gone."""
-        return next(iter(self.entries()), {})
+        try:
+            with (self.folder / FILE).open(encoding="utf-8") as lines:
+                return _entry(lines.readline()) or {}
+        except FileNotFoundError:
+            return {}
 
     def job(self, number: int, overrides: list[str]) -> Job:
         """A new job of this sweep."""

@@ -79,6 +79,6 @@ def run(command: str, arguments: list[str]) -> int:
         from nba_cli.cli import help
 
         return help.main(command, [word for word in arguments if not word.startswith("-")])
-    if COMMANDS[command].stage:
+    if COMMANDS[command].composed:
         return COMMANDS[command].load()(command, arguments)
     return COMMANDS[command].load()(arguments)

@@ -83,7 +83,7 @@ def show(root: Path) -> None:
 
 
 def sweep_line(journal: Journal, root: Path) -> str:
-    """What the bar of a sweep shows to whoever started it; how to go on where nobody does any more."""
+    """The progress of a sweep, as its own bar shows it; for one that has stopped, the command that resumes it."""
     about, jobs = journal.about, journal.jobs()
     ended = [job for job in jobs if job.end is not None]
     begun = [Path(job.folder) for job in jobs if job.end is None and job.folder]

@@ -51,7 +51,7 @@ class Sweep(Callback):
         Sweep.current = self
 
     def conclude(self) -> int:
-        """Called when the sweep has ended or was broken off: shows how; returns the exit code."""
+        """Show how the sweep ended, finished or interrupted; returns the exit code."""
         Sweep.current = None
         rich.get_console().quiet = False  # a launcher with one process may have run the jobs in this one
         self.view.stop()
@@ -123,7 +123,7 @@ def progress_words(ended: list[Job], running: int, total: int | None) -> str:
 
 
 def remaining(ended: list[Job], running: int, total: int | None) -> float | None:
-    """Seconds until a sweep is through, if its other jobs take what those took that had something to do."""
+    """Seconds left, if each job to come takes as long as the average job that had something to do."""
     took = [job.seconds for job in ended if job.seconds >= IDLE_SECONDS]
     if not took or total is None:
         return None
@@ -138,7 +138,7 @@ def clock(seconds: float) -> str:
 
 
 def conclude(journal: Journal, options: list[str]) -> int:
-    """Print the runs beside each other, what failed and how to run just that again.
+    """Print the finished runs side by side, the jobs that failed, and the commands that repeat only these.
 
     Returns the exit code: 0, 2 when all that failed was bad input, else 1.
     """

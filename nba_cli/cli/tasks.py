@@ -128,11 +128,11 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
 
 
 def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
-    """One job of a sweep: whatever becomes of it is written down, and the other jobs run."""
+    """One job of a sweep: its end is noted in the journal, and a failure does not stop the other jobs."""
     journal = Journal(Path(config.sweep.dir))
     job = journal.job(config.job.num, list(config.overrides.task))
     parallel = is_parallel(config)
-    rich.get_console().quiet = parallel  # the parent tells; several processes would garble each other
+    rich.get_console().quiet = parallel  # the parent reports; several processes would garble each other's lines
     if not parallel:
         LOG.info(f"job {job.number + 1} of {journal.about.get('total') or 'many'}: {job.label}")
     journal.note(job)

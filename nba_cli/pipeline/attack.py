@@ -25,7 +25,7 @@ from nba_cli.victims import Network, weights
 
 
 def victim(run: AttackRun, again: Callable[[Path], None] | None = None) -> Path:
-    """The folder of a run's finished victim. It is trained where it is missing; `again` is called where it is not."""
+    """The folder of a run's finished victim. Trains it if it is missing, else calls `again`."""
     run = as_attack(run, overwrite=run.overwrite)
     out = folder_of("attack", run)
 
@@ -120,7 +120,7 @@ def clean_victim(bench: Workbench) -> Callable[[], Network]:
     def network() -> Network:
         run = as_clean(bench.run)
         if not folder.finished(folder_of("attack", run)):
-            LOG.info("next, the clean victim of the same settings, for reference (reference=false does without)")
+            LOG.info("next: the clean victim with the same settings, for reference (skip it with reference=false)")
         return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)
 
     return network

@@ -64,7 +64,7 @@ class Bars:
 
 
 def worth_a_line(event: Event) -> bool:
-    """Whether plain output tells of it: the end of an epoch, or whatever is measured where nothing is trained."""
+    """Whether plain output has a line for it: the end of an epoch, or any measurement outside training."""
     return bool(event.scalars) and ("epoch" in event.scalars or "loss" not in event.scalars)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from attacks import Attack
@@ -23,65 +23,87 @@ from nba_cli.training import Progress
 from nba_cli.victims import Network, weights
 
 
-def clean_and_record(
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What a defense made of a model.
+
+    Fields:
+        network: the cleaned network
+        figures: its ACC, ASR and RA
+        spent: what the defense cost
+        images: digest of the clean images that the defense saw, and their number
+    """
+
+    network: Network
+    figures: dict[str, Any]
+    spent: cost.Cost
+    images: tuple[str, int]
+
+
+def clean(bench: Workbench, attack: Attack, network: Network, images: Data, before: dict[str, Any]) -> Cleaned:
+    """Let the run's defense clean `network`, whose figures are `before`, and measure what comes back.
+
+    Writes weights, history and, if the run asks for them, snapshots to the run's folder.
+    """
+    run, out = defend_run(bench), bench.out
+    history: Progress = History(out / folder.HISTORY, resume=False)
+    snapshots = Snapshots(out / folder.SNAPSHOTS, out / folder.CURVE, network, history) if run.snapshots else None
+    cleaned, spent = run_defense(bench, network, images, snapshots or history)
+    weights.save(cleaned, out / folder.WEIGHTS)
+    figures = bench.measure(cleaned, attack)
+    if snapshots is not None:
+        snapshots.measure(network, lambda: bench.measure(network, attack), before, figures)
+    return Cleaned(network=cleaned, figures=figures, spent=spent, images=(images.digest(), len(images)))
+
+
+def record(
     bench: Workbench,
     attack: Attack,
-    network: Network,
-    clean: Data,
+    cleaned: Cleaned,
     *,
     before: dict[str, Any],
     reference: dict[str, Any] | None,
     known: dict[str, Any],
-    more: Callable[[Network], dict[str, Any]] = lambda cleaned: {},
 ) -> None:
-    """Let the run's defense clean `network` with the images of `clean`; measure what comes back and write the record.
+    """Write the record of a finished defense and show its figures.
 
-    `before` and `reference` are the figures of `network` and of a clean victim. `known` are fields of the record, of
-    which `counts`, `seconds` and `digests` are added to; `more` gives further ones, from the cleaned network.
+    `before` and `reference` are the figures of the suspect model and of a clean victim. `known` are fields of the
+    record; what is known of every defense is added to its `counts`, `seconds` and `digests`.
     """
-    run, out = bench.run, bench.out
-    assert isinstance(run, DefendRun)
-    history: Progress = History(out / folder.HISTORY, resume=False)
-    snapshots = Snapshots(out / folder.SNAPSHOTS, out / folder.CURVE, network, history) if run.snapshots else None
-    cleaned, spent = run_defense(bench, run, network, clean, snapshots or history)
-    weights.save(cleaned, out / folder.WEIGHTS)
-    figures = bench.measure(cleaned, attack)
-    der = backdoor.der(before, figures)
-    fields = more(cleaned)
-    if snapshots is not None:
-        snapshots.measure(network, lambda: bench.measure(network, attack), before, figures)
-    own = {
-        "clean": clean.digest(),
-        "test": bench.splits.test.digest(),
-        "weights": file_digest(out / folder.WEIGHTS),
-    }
+    out, der, spent = bench.out, backdoor.der(before, cleaned.figures), cleaned.spent
+    digest, count = cleaned.images
+    own = {"clean": digest, "test": bench.splits.test.digest(), "weights": file_digest(out / folder.WEIGHTS)}
     bench.finish(
-        figures=figures,
+        figures=cleaned.figures,
         before=before,
         reference=reference,
         der=der,
         trigger=bench.trigger_figures(attack),
-        **fields,
         passes=spent.passes,
         memory=spent.memory,
         **known
         | {
-            "counts": known["counts"] | {"test": len(bench.splits.test), "clean": len(clean)},
+            "counts": known["counts"] | {"test": len(bench.splits.test), "clean": count},
             "seconds": known["seconds"] | {"defense": spent.seconds},
             "digests": trigger_cache.save(attack, out) | known["digests"] | own,
         },
     )
-    rows = [("before", before, None), ("after", figures, spent.seconds)]
+    rows = [("before", before, None), ("after", cleaned.figures, spent.seconds)]
     console.closing(summary.figures([("clean victim", reference, None), *rows] if reference else rows, der), out)
 
 
-def run_defense(
-    bench: Workbench, run: DefendRun, network: Network, clean: Data, onward: Progress
-) -> tuple[Network, cost.Cost]:
+def defend_run(bench: Workbench) -> DefendRun:
+    """The workbench's run, which is one of `nba defend`."""
+    assert isinstance(bench.run, DefendRun)
+    return bench.run
+
+
+def run_defense(bench: Workbench, network: Network, images: Data, onward: Progress) -> tuple[Network, cost.Cost]:
     """Hand the evidence to the run's defense: the cleaned network, and what it cost."""
+    run = defend_run(bench)
     evidence = Evidence(
         model=network.to(bench.device),
-        clean=run.dataset.place(clean, bench.device),
+        clean=run.dataset.place(images, bench.device),
         num_classes=bench.splits.num_classes,
         augment=run.dataset.augment,
         dtype=bench.dtype,

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from nba_cli import seeds
 from nba_cli.data import clean_share, hold_out
-from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
-from nba_cli.pipeline.cleaning import clean_and_record
 from nba_cli.pipeline.defend_external import defend_external
 from nba_cli.pipeline.workbench import open_workbench, poison_note
 from nba_cli.runs import folder
@@ -20,7 +19,7 @@ from nba_cli.runs.settings import DefendRun, as_attack
 
 
 def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Path:
-    """The folder of a finished defense. It is run where it is missing; `again` is called where it is not."""
+    """The folder of a finished defense. Runs it if it is missing, else calls `again`."""
     out = folder_of("defend", run)
     do = defend if run.weights is None else defend_external
     found = None if again is None else lambda: again(out)
@@ -55,4 +54,5 @@ def defend(run: DefendRun, out: Path) -> None:
         "victim": str(source),
         "victim_commit": made["made"]["commit"],
     }
-    clean_and_record(bench, attack, network, clean, before=before, reference=reference, known=known)
+    cleaned = cleaning.clean(bench, attack, network, clean, before)
+    cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)

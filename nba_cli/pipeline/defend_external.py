@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import rich
 from rich.table import Table
@@ -14,14 +13,13 @@ from nba_cli.console import LOG
 from nba_cli.data import clean_share
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
-from nba_cli.pipeline import trigger_cache
-from nba_cli.pipeline.cleaning import clean_and_record
+from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import DefendRun
 from nba_cli.training import predict
-from nba_cli.victims import Network, external, weights
+from nba_cli.victims import external, weights
 
 SHOWN = 8  # kinds of changed predictions that the terminal lists
 
@@ -52,23 +50,19 @@ def defend_external(run: DefendRun, out: Path) -> None:
     )
     bench.begin()
     network = network.to(bench.device)
-    said = predict(network, splits.test.images, bench.dtype)
+    said, before = predict(network, splits.test.images, bench.dtype), bench.measure(network, attack)
+    cleaned = cleaning.clean(bench, attack, network, clean, before)
     cleaned_file = out / f"{folder.CLEANED}{path.suffix}"
-    changed: list[dict[str, int]] = []
-
-    def more(cleaned: Network) -> dict[str, Any]:
-        external.save(cleaned, source, cleaned_file)
-        changed.extend(changed_predictions(said, predict(cleaned, splits.test.images, bench.dtype)))
-        return {"changed": changed}
-
+    external.save(cleaned.network, source, cleaned_file)
+    changed = changed_predictions(said, predict(cleaned.network, splits.test.images, bench.dtype))
     known = {
+        "changed": changed,
         "counts": {"train": len(splits.train)},
         "seconds": {},
         "digests": {"victim": file_digest(path)},
         "victim": str(path),
     }
-    before = bench.measure(network, attack)
-    clean_and_record(bench, attack, network, clean, before=before, reference=None, known=known, more=more)
+    cleaning.record(bench, attack, cleaned, before=before, reference=None, known=known)
     rich.print(changes_table(changed, len(splits.test)))
     LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
 

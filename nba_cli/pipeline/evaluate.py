@@ -18,7 +18,7 @@ from nba_cli.victims import external, weights
 
 
 def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> Path:
-    """The folder of a finished evaluation. It is done where it is missing; `again` is called where it is not."""
+    """The folder of a finished evaluation. Does it if it is missing, else calls `again`."""
     out = folder_of("evaluate", run)
     found = None if again is None else lambda: again(out)
     return folder.once(out, run.output, lambda: evaluate(run, out), found, overwrite=run.overwrite)

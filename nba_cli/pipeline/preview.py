@@ -13,9 +13,9 @@ from nba_cli.console import LOG
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
-from nba_cli.pipeline import sheet, trigger_cache
+from nba_cli.pipeline import preview_sheet, trigger_cache
 from nba_cli.pipeline.pictures import amplified
-from nba_cli.pipeline.sheet import View
+from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.registry import GROUPS, kind
@@ -25,7 +25,7 @@ COLUMNS = 6  # images, where the user names none
 
 
 def previewed(run: PreviewRun, again: Callable[[Path], None] | None = None) -> Path:
-    """The folder of a preview, which is drawn anew each time."""
+    """Draw a preview, even if there already is one; returns its folder."""
     out = folder_of("preview", run)
     return folder.once(out, run.output, lambda: preview(run, out), overwrite=True)
 
@@ -40,8 +40,8 @@ def preview(run: PreviewRun, out: Path) -> None:
     ready = [trigger_cache.reuse(as_attack(run, attack=attack), splits) for attack in attacks]
     views = [view_of(kind(attack), attack, clean, index) for attack in ready]
     folder.begin(out, "preview", run)
-    sheet.save(clean, views, out / folder.PREVIEW)
-    sheet.show(clean, views)
+    preview_sheet.save(clean, views, out / folder.PREVIEW)
+    preview_sheet.show(clean, views)
     LOG.info(f"picture: {out / folder.PREVIEW}")
 
 

@@ -88,7 +88,7 @@ def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Netw
     Its trigger is the one given, the model's own, or learned as for its run.
 
     Raises:
-        Refused: nothing says which trigger is meant, or it comes into being with a victim that is not there.
+        Refused: nothing says which trigger is meant, or the trigger is learned together with a victim that is missing.
     """
     attack = bench.run.attack
     if run.trigger is not None or run.run is None:

@@ -68,7 +68,7 @@ def training(found: list[Record], given: dict[str, str]) -> None:
     """Loss and accuracy on training batches over epochs; the phases of a defense one after the other."""
     histories = with_lines(found, folder.HISTORY)
     if not histories:
-        raise Refused("kind=training: none of these runs has a history.jsonl with epochs in it.")
+        raise Refused(f"kind=training: none of these runs has a {folder.HISTORY} with epochs in it.")
     loss, accuracy = panels(["training loss", "accuracy on training batches, %"])
     drawn = [run for run, _ in histories]
     for number, (run, history) in enumerate(histories):

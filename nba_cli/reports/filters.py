@@ -48,14 +48,14 @@ def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -
 def select(
     command: str, found: list[Record], filters: Mapping[str, Sequence[str]], options: Iterable[str]
 ) -> list[Record]:
-    """The results whose settings have one of the values that are asked for, as text.
+    """The records whose settings match the filters.
 
     Raises:
         Refused: a filter that is a setting of none of them; `options` of the command are suggested too.
     """
-    known = {name for result in found for name in result.settings}
+    known = {name for each in found for name in each.settings}
     for name in filters:
         if found and name not in known:
             near = did_you_mean(name, known | set(options))
             raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
-    return [result for result in found if matches(result.settings, filters)]
+    return [each for each in found if matches(each.settings, filters)]

@@ -1,4 +1,4 @@
-"""What an experiment lacks, and the command lines that fill it."""
+"""The runs that an experiment lacks, and the command lines that make them."""
 
 from __future__ import annotations
 

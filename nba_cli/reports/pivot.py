@@ -75,7 +75,7 @@ def splitting_settings(records: Sequence[Record], shape: Shape) -> list[str]:
 
 
 def grouped(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> Lines:
-    """The runs of each line, which is also told by the settings that `split` a cell.
+    """The runs of each line; the settings in `split` divide a cell into lines of its own.
 
     Runs of one line with the same seeds are not repetitions of one another: each gets a line, named by its folder.
     """

@@ -39,7 +39,7 @@ def killed(error: BaseException) -> str | None:
     """The line to show when a process of a parallel launcher was killed from outside."""
     if type(error).__name__ not in KILLED:
         return None
-    return "a worker process was killed, often out of memory; the same command does what is left"
+    return "a worker process was killed, often out of memory; run the same command to do what is left"
 
 
 def one_line(error: BaseException) -> str | None:
@@ -57,7 +57,9 @@ def one_line(error: BaseException) -> str | None:
         return f"{missing} has no value. Add {missing}=…"
     text = str(error)
     if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
-        return f"hydra/{found[1]}: the plugin {found[2]} is not installed. README, Sweeps, says how to get it."
+        return (
+            f"hydra/{found[1]}: the plugin {found[2]} is not installed. See Sweeps in the README."
+        )
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)

@@ -62,7 +62,7 @@ def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
 
 
 def side_by_side(folders: Iterable[Path]) -> Table:
-    """The runs of a sweep beside each other, for the terminal. Columns that say the same everywhere are left out.
+    """The runs of a sweep side by side, for the terminal. Columns with one value throughout are left out.
 
     What else was varied stands in the last one.
     """

@@ -31,7 +31,7 @@ class Tally:
 
 
 class Books:
-    """Notes every step of a training, tells its progress, and saves a checkpoint at the end of each epoch.
+    """Counts the steps of a training, reports its progress, and saves a checkpoint at the end of each epoch.
 
     `lr` is the peak learning rate. `seconds` were spent before an interruption. `save(step, seconds)` writes the
     checkpoint; None: there is none.

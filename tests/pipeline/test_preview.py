@@ -14,8 +14,8 @@ from rich.console import Console
 
 from attacks import ATTACKS, BadNets
 from nba_cli.data import Data
-from nba_cli.pipeline import preview, sheet
-from nba_cli.pipeline.sheet import GAP, LABEL, PAD
+from nba_cli.pipeline import preview, preview_sheet
+from nba_cli.pipeline.preview_sheet import GAP, LABEL, PAD
 
 
 def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_sheet_holds_the_triggered_images_pixel_by_pixel(tiny: Data, tmp_pat
     index = preview.choose_images(tiny, [4, 7])
     clean = tiny.images[index]
     view = preview.view_of("badnets", BadNets(), clean, index)
-    sheet.save(clean, [view], tmp_path / "preview.png")
+    preview_sheet.save(clean, [view], tmp_path / "preview.png")
     with Image.open(tmp_path / "preview.png") as image:
         pixels = np.asarray(image)
     side, left = 16 * 6, PAD + LABEL
@@ -70,13 +70,13 @@ def test_a_terminal_shows_half_blocks_in_true_colour(tiny: Data, monkeypatch: py
     console = Console(force_terminal=True, color_system="truecolor", width=100, record=True)
     monkeypatch.setattr(rich, "_console", console)
     index = torch.tensor([1])
-    sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
+    preview_sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
     text = console.export_text(styles=True)
     assert text.count("▀") == 8 * 3 * (16 + 2), "two pixels a character"
     red, green, blue = tiny.images[1, :, 0, 0].tolist()
     assert f"38;2;{red};{green};{blue};" in text
     plain = Console(width=100, record=True)
     monkeypatch.setattr(rich, "_console", plain)
-    sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
+    preview_sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
     text = plain.export_text()
     assert "▀" not in text and "badnets" in text

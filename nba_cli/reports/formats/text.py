@@ -36,7 +36,7 @@ def csv(report: Report, layout: Layout) -> str:
             for figure, cell in line.cells.items():
                 found, gap = cell.summary, cell.difference
                 interval = [gap.n, gap.mean, gap.low, gap.high] if gap else [""] * 4
-                folders = " ".join(result.folder.name for result in line.records)
+                folders = " ".join(each.folder.name for each in line.records)
                 spread = "" if found.std is None else found.std
                 out.writerow([*section.key, *own, figure, found.n, found.mean, spread, cell.best, *interval, folders])
     return text.getvalue()
