@@ -5,7 +5,7 @@ from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
-from attacks.learned import Learned
+from attacks.learned import PARTNER, TRAIN_ONLY, Learned, Lesson, Tensors
 from attacks.none import NoAttack, Unknown
 from attacks.poisoning import poison, poisoned_index, stamped
 from attacks.refool import Refool
@@ -28,16 +28,20 @@ ATTACKS: dict[str, type[Attack]] = {
 
 __all__ = [
     "ATTACKS",
+    "PARTNER",
+    "TRAIN_ONLY",
     "Attack",
     "BadNets",
     "Blend",
     "CleanLabel",
     "InputAware",
     "Learned",
+    "Lesson",
     "Mode",
     "NoAttack",
     "Refool",
     "Sig",
+    "Tensors",
     "Trojan",
     "Unknown",
     "WaNet",

@@ -12,8 +12,7 @@ import torch
 
 from nba_cli import devices
 from nba_cli.console import LOG
-from nba_cli.data import DATASETS, Augment, Data
-from nba_cli.data.torchvision import TorchvisionSet
+from nba_cli.data import DATASETS, Augment, Data, TorchvisionSet
 from nba_cli.devices import DTYPES, Precision
 from nba_cli.errors import Refused
 from nba_cli.runs import provenance

@@ -7,7 +7,7 @@ from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
 from nba_cli.data.images import Data, Splits
 from nba_cli.data.npz import Npz
-from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn
+from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
 
 DATASETS: dict[str, type[Dataset]] = {
     "fashion_mini": FashionMini,
@@ -34,6 +34,7 @@ __all__ = [
     "Npz",
     "Splits",
     "Svhn",
+    "TorchvisionSet",
     "clean_share",
     "hold_out",
     "to_float",

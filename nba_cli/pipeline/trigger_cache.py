@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as serialize
 
-from attacks import Attack, Learned, poisoned_index
-from attacks.learned import PARTNER, TRAIN_ONLY, Lesson, Tensors
+from attacks import PARTNER, TRAIN_ONLY, Attack, Learned, Lesson, Tensors, poisoned_index
 from nba_cli import files
 from nba_cli.data import Splits
 from nba_cli.errors import Refused

@@ -29,8 +29,8 @@ AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"])
 """Stage -> (rows, cols) where nothing else is asked for."""
 
 
-def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, Layout]:
-    """The table that is asked for."""
+def compose(request: Request, filters: dict[str, list[str]], typed: str = "") -> tuple[Report, Layout]:
+    """The table that is asked for. `typed` is the command line that asks for it."""
     whole = experiments.load(request.experiment, request.output) if request.experiment else None
     records = select("table", candidates(request, whole), filters, OPTIONS)
     if not records and whole is None:
@@ -45,11 +45,10 @@ def compose(request: Request, filters: dict[str, list[str]]) -> tuple[Report, La
         origin=origin(records),
         published=published_beside(request.compare, report),
         pictures=trigger_pictures(records) if "attack" in shape.axes else {},
+        title=request.title or (f"{experiment.name}: {experiment.question}" if experiment else "Results"),
+        command=request.command or (experiment.command if experiment else typed),
+        missing=missing_jobs(experiment, request.root) if experiment else [],
     )
-    if experiment:
-        layout.title, layout.command = f"{experiment.name}: {experiment.question}", experiment.command
-        layout.missing = missing_jobs(experiment, request.root)
-    layout.title = request.title or layout.title
     return report, layout
 
 

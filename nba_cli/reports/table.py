@@ -26,8 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     given, filters = parse_words("table", arguments, OPTIONS)
     request = Request(**given)
     form = format_of(request)
-    report, layout = compose(request, filters)
-    layout.command = request.command or layout.command or shlex.join(["nba", "table", *arguments])
+    report, layout = compose(request, filters, shlex.join(["nba", "table", *arguments]))
     missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
     if form == "terminal":
         rich.get_console().print(terminal.table(report, layout))

@@ -57,9 +57,7 @@ def one_line(error: BaseException) -> str | None:
         return f"{missing} has no value. Add {missing}=…"
     text = str(error)
     if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
-        return (
-            f"hydra/{found[1]}: the plugin {found[2]} is not installed. See Sweeps in the README."
-        )
+        return f"hydra/{found[1]}: the plugin {found[2]} is not installed. See Sweeps in the README."
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)

@@ -34,7 +34,7 @@ LEGEND = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Layout:
     """What a report does not know itself.
 
