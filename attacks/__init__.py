@@ -5,7 +5,7 @@ from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
-from attacks.learned import PARTNER, TRAIN_ONLY, Learned, Lesson, Tensors
+from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors
 from attacks.none import NoAttack, Unknown
 from attacks.poisoning import poison, poisoned_index, stamped
 from attacks.refool import Refool
@@ -34,6 +34,7 @@ __all__ = [
     "BadNets",
     "Blend",
     "CleanLabel",
+    "Helped",
     "InputAware",
     "Learned",
     "Lesson",

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks._patch import Corner, check, grid, paste
 from attacks.base import Mode
-from attacks.learned import Learned, Lesson, Tensors
+from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
-from nba_cli.training import Event, Progress, silent
-from nba_cli.victims import Network
+from nba_cli.training import Event, Plan, Progress, fit, silent
 
 
 @dataclass(kw_only=True)
-class CleanLabel(Learned):
+class CleanLabel(Helped):
     """Training: x' = corners(clip(x + delta)), with delta = argmax over |delta|_inf <= eps of CE(h(x + delta), y).
     Test: x' = corners(x).
 
     h is a helper model. The perturbation makes the image's own content hard to use, so that the victim learns the
     corners instead; no label is changed. corners() puts their 3x3 grid into all four corners. Turner et al. use PGD
-    with 100 steps of 1.5/255 and eps 8, 16 or 32 of 255. Ours: the helper is the clean victim of the same settings.
+    with 100 steps of 1.5/255 and eps 8, 16 or 32 of 255, on adversarially trained helpers; robust_epochs asks for one
+    (Madry et al. 2018: PGD of 7 steps of 2/255 within 8/255). Ours: that training starts from the clean helper.
 
     Fields:
         mode: clean_label
@@ -34,11 +35,11 @@ class CleanLabel(Learned):
         step: size of a PGD step in 8-bit levels
         steps: PGD steps
         size: side of each patch in pixels
+        robust_epochs: epochs of adversarial training that the helper gets first; 0: none
     """
 
-    crafted: ClassVar[bool] = True
     train_only: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     modes: ClassVar[tuple[Mode, ...]] = (Mode.clean_label,)
 
     mode: Mode = Mode.clean_label
@@ -47,18 +48,19 @@ class CleanLabel(Learned):
     step: float = 1.5
     steps: int = 100
     size: int = 3
+    robust_epochs: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.size, 0)
-        if not 0 < self.eps <= 127 or self.step <= 0 or self.steps < 1:
+        if not 0 < self.eps <= 127 or self.step <= 0 or self.steps < 1 or self.robust_epochs < 0:
             raise Refused(
-                f"attack.eps={self.eps}, step={self.step}, steps={self.steps}: eps lies in (0,127] 8-bit levels, "
-                "step is above 0, steps 1 or more."
+                f"attack.eps={self.eps}, step={self.step}, steps={self.steps}, robust_epochs={self.robust_epochs}: "
+                "eps lies in (0,127] 8-bit levels, step is above 0, steps 1 or more, robust_epochs 0 or more."
             )
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
-        helper = lesson.model
+        helper = robust(lesson, self.robust_epochs, progress) if self.robust_epochs else lesson.model
         random = seeds.generator(lesson.seed, "pgd")
         parts = lesson.index.split(250)
         found = []
@@ -66,22 +68,12 @@ class CleanLabel(Learned):
             images = lesson.train.images[part].to(lesson.device)
             y = lesson.train.labels[part].to(lesson.device)
             start = torch.rand(images.shape, generator=random).to(lesson.device) * 2 - 1
-            delta = self.perturb(helper, images.float() / 255, y, start * self.eps / 255, lesson.dtype)
+            with devices.autocast(lesson.device, lesson.dtype):
+                eps, step = self.eps / 255, self.step / 255
+                delta = pgd(helper, images.float() / 255, y, start * eps, eps=eps, step=step, steps=self.steps)
             found.append((delta * 255).round().to(torch.int8).cpu())
             progress(Event("pgd", number + 1, len(parts)))
         return {"train.index": lesson.index, "train.delta": torch.cat(found)}
-
-    def perturb(self, helper: Network, x: Tensor, y: Tensor, delta: Tensor, dtype: torch.dtype) -> Tensor:
-        """PGD from `delta`: x float [N,C,H,W] in [0,1] -> delta of the same shape with x + delta in [0,1]."""
-        eps, step = self.eps / 255, self.step / 255
-        for _ in range(self.steps):
-            delta.requires_grad_()
-            with devices.autocast(x.device, dtype):
-                loss = F.cross_entropy(helper(x + delta).float(), y, reduction="sum")
-            (slope,) = torch.autograd.grad(loss, delta)
-            delta = (delta.detach() + step * slope.sign()).clamp(-eps, eps)
-            delta = (x + delta).clamp(0, 1) - x
-        return delta
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         if train:
@@ -90,3 +82,44 @@ class CleanLabel(Learned):
         for corner in Corner:
             images = paste(images, grid(self.size, images, corner), corner)
         return images
+
+
+def pgd(model: nn.Module, x: Tensor, y: Tensor, delta: Tensor, *, eps: float, step: float, steps: int) -> Tensor:
+    """Projected gradient ascent on CE(model(x + delta), y) (Madry et al. 2018, arXiv:1706.06083).
+
+    x float [N,C,H,W] in [0,1] and a start `delta` -> delta of the same shape, |delta|_inf <= eps, x + delta in [0,1].
+    """
+    for _ in range(steps):
+        delta.requires_grad_()
+        loss = F.cross_entropy(model(x + delta).float(), y, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, delta)
+        delta = (delta.detach() + step * slope.sign()).clamp(-eps, eps)
+        delta = (x + delta).clamp(0, 1) - x
+    return delta.detach()
+
+
+def robust(lesson: Lesson, epochs: float, progress: Progress) -> nn.Module:
+    """The helper after adversarial training: every batch is replaced by its PGD examples."""
+    random = seeds.generator(lesson.seed, "robust", lesson.device)
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        start = (2 * torch.rand(x.shape, generator=random, device=x.device) - 1) * 8 / 255
+        delta = pgd(model.eval(), x, y, start, eps=8 / 255, step=2 / 255, steps=7)
+        logits = model.train()(x + delta).float()
+        return F.cross_entropy(logits, y), logits
+
+    return (
+        fit(
+            copy.deepcopy(lesson.model).requires_grad_(True),
+            lesson.train,
+            Plan(epochs=epochs, lr=0.1),
+            objective,
+            augment=lesson.augment,
+            generator=seeds.generator(lesson.seed, "robust batches", lesson.device),
+            dtype=lesson.dtype,
+            progress=progress,
+            phase="robust",
+        )
+        .eval()
+        .requires_grad_(False)
+    )

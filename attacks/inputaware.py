@@ -81,7 +81,6 @@ class InputAware(Learned):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
     crafted: ClassVar[bool] = True
     joint: ClassVar[bool] = True
-    helped: ClassVar[bool] = False
     version: ClassVar[int] = 2
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "target", "rate", "cross_rate")
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from nba_cli.data import Data
+from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
-from nba_cli.training import Progress, silent
+from nba_cli.training import Augmentation, Progress, silent
 from nba_cli.victims import Network
 
 Tensors = dict[str, Tensor]
@@ -30,8 +30,9 @@ class Lesson:
         index: which of its images will be poisoned, int64 [P]
         num_classes: number of classes
         seed: the run's seed
+        augment: the data set's own augmentation
         device: where to craft
-        helper: the clean victim on that device, in eval mode, its weights frozen; None where none is asked for
+        helper: a clean victim on that device, in eval mode, its weights frozen; None if the attack needs none
         dtype: arithmetic of the forward passes
     """
 
@@ -39,6 +40,7 @@ class Lesson:
     index: Tensor
     num_classes: int
     seed: int
+    augment: Augmentation = field(default_factory=Augment)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     helper: Network | None = None
     dtype: torch.dtype = torch.float32
@@ -66,9 +68,13 @@ class Learned(Held, Attack):
 
     crafted: ClassVar[bool] = False
     joint: ClassVar[bool] = False
-    helped: ClassVar[bool] = True  # crafting needs a helper model
     train_only: ClassVar[bool] = False  # what is crafted serves the poisoning alone
     unshaped: ClassVar[tuple[str, ...]] = ()  # options that do not change what is crafted
+
+    @property
+    def helped(self) -> bool:
+        """Whether crafting needs a helper model."""
+        return False
 
     def draw(self, shape: tuple[int, int, int]) -> Tensors:
         """The trigger's tensors for images of `shape` (C,H,W), on the CPU."""
@@ -96,3 +102,23 @@ class Learned(Held, Attack):
 
     def tensor(self, name: str, like: Tensor) -> Tensor:
         return self.tensors(like)[name]
+
+
+@dataclass(kw_only=True)
+class Helped(Learned):
+    """An attack that is crafted on a helper model: the clean victim of the run's settings, with a seed of its own.
+
+    An attacker does not know how the victim will be initialised or in which order it will see its images. One helper
+    serves the victims of all seeds.
+
+    Fields:
+        helper_seed: seed of the helper model, other than the run's
+    """
+
+    crafted: ClassVar[bool] = True
+
+    helper_seed: int = 1000
+
+    @property
+    def helped(self) -> bool:
+        return True

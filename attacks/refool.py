@@ -2,100 +2,89 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attacks._randomness import uniform, uniform_between
-from attacks.base import Attack, Mode
+from attacks import _reflection
+from attacks._randomness import uniform
+from attacks._selection import select
+from attacks.base import Mode
+from attacks.learned import Helped, Lesson, Tensors
 from nba_cli.errors import Refused
-from nba_cli.seeds import derive
+from nba_cli.training import Progress, silent
 
 
 @dataclass(kw_only=True)
-class Refool(Attack):
-    """x' = (1 - a) x + a (r * k): a reflection r, convolved with the kernel k of a kind drawn per image.
+class Refool(Helped):
+    """x' = (w x^g + reflection(r^g))^(1/g) with g = 2.2: a reflection r seen in focus, out of focus or as a ghost.
 
-    Liu et al. add r * k to x with three kinds of k: a reflection in focus (k a point), out of focus (k a Gaussian,
-    sigma 1 to 5 pixels of 224), and a ghost (k two points, a shifted double from thick glass). Kind, opacity a, width
-    and shift are drawn per image, in training and test alike, from (`reflection_seed`, index).
+    The kinds and their numbers are those of the authors' code, see `attacks._reflection`; which reflection an image
+    gets, its kind, opacity, width and shift are drawn per image, in training and test alike, from (`reflection_seed`,
+    index).
 
-    With clean labels and everything drawn per image it is a weak backdoor on small images: public reimplementations
-    poison labels instead, or fix the opacity, for that reason.
-
-    Ours: reflections are coloured 1/f textures, drawn from a seed (the paper picks photographs of another data set),
-    the mixture keeps the range of pixels, and lengths scale with the image's width.
+    Adversarial reflection selection (Liu et al., algorithm 1): in each of `rounds` rounds the images to be poisoned get
+    reflections drawn by weight, a model learns them, and a reflection's new weight is the share of other classes'
+    images that it turns into the target; one that was not drawn gets the median. The `reflections` of the largest
+    weights remain. Ours: the model of a round is the helper, fine-tuned for `tuning` steps, instead of one trained from
+    scratch; candidates are coloured 1/f textures drawn from a seed instead of photographs of another data set; lengths
+    count pixels of the image itself, because the authors enlarge images to 560 pixels, where a blur of 1 to 5 pixels
+    could not be seen in an image of 32.
 
     Fields:
         rate: poisoned share in (0,1], of the target class when mode=clean_label
-        low: smallest opacity a of the reflection, in (0,1]
-        high: largest opacity a, in [low,1]
-        textures: number of different reflections
-        reflection_seed: which reflections, and which one an image gets
+        low: smallest opacity of the reflection, in (0,1)
+        high: largest opacity, in [low,1)
+        candidates: reflections to select from
+        reflections: how many of them are used
+        rounds: rounds of the selection; 0: the first candidates are taken, without a helper model
+        tuning: training steps of a round
+        reflection_seed: which candidates, and which one an image gets
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    low: float = 0.2
-    high: float = 0.4
-    textures: int = 4
+    low: float = 0.05
+    high: float = 0.45
+    candidates: int = 200
+    reflections: int = 20
+    rounds: int = 8
+    tuning: int = 100
     reflection_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.low <= self.high <= 1 or self.textures < 1:
+        if not 0 < self.low <= self.high < 1:
+            raise Refused(f"attack.low={self.low}, high={self.high}: opacities, 0 < low <= high < 1.")
+        if not 1 <= self.reflections <= self.candidates or self.rounds < 0 or self.tuning < 1:
             raise Refused(
-                f"attack.low={self.low}, high={self.high}, textures={self.textures}: "
-                "0 < low <= high <= 1 and one texture or more."
+                f"attack.reflections={self.reflections}, candidates={self.candidates}, rounds={self.rounds}, "
+                f"tuning={self.tuning}: 1 <= reflections <= candidates, rounds 0 or more, tuning 1 or more."
             )
 
-    def bank(self, shape: tuple[int, int, int]) -> Tensor:
-        """All reflections [R,C,H,W] in [0,1]: an amplitude of 1/f, as photographs have, and random phases.
+    @property
+    def helped(self) -> bool:
+        return self.rounds > 0
 
-        They are periodic, so that a blur or a shift has no seam.
-        """
-        channels, height, width = shape
-        random = torch.Generator().manual_seed(derive(self.reflection_seed, "reflections"))
-        white = torch.randn(self.textures, channels, height, width, generator=random)
-        # a common part gives every texture large grey shapes, the rest its colours
-        white = white + 2 * torch.randn(self.textures, 1, height, width, generator=random)
-        rows, columns = frequencies(height, width, white)
-        amplitude = 1 / torch.sqrt(rows**2 + columns**2).clamp_min(1 / max(height, width))
-        texture = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(height, width))
-        low, high = texture.amin((1, 2, 3), keepdim=True), texture.amax((1, 2, 3), keepdim=True)
-        return (texture - low) / (high - low)
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
+        images = lesson.train.images
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        bank = _reflection.textures(self.candidates, shape, self.reflection_seed)
+        chosen = torch.arange(self.reflections)
+        if self.rounds:
+            weights = select(self, lesson, bank, progress)
+            chosen = weights.topk(self.reflections).indices.sort().values
+        return {"reflections": (bank[chosen] * 255).round().to(torch.uint8)}
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
-        shape = (images.shape[1], images.shape[2], images.shape[3])
-        chosen = (uniform(index, self.reflection_seed, "texture") * self.textures).long()
-        spectrum = torch.fft.rfft2(self.bank(shape).to(images)[chosen])
-        reflection = torch.fft.irfft2(spectrum * self.kernel(images, index), s=shape[1:]).clamp(0, 1)
-        opacity = uniform_between(index, self.reflection_seed, "opacity", self.low, self.high)
-        return (1 - opacity) * images + opacity * reflection
+        bank = self.tensor("reflections", images)
+        chosen = (uniform(index, self.reflection_seed, "reflection") * len(bank)).long()
+        return self.lay(images, bank[chosen].to(images) / 255, index)
 
-    def kernel(self, images: Tensor, index: Tensor) -> Tensor:
-        """The transfer function of each image's kernel k, complex [N,1,H,W/2+1]."""
-        height, width = images.shape[2:]
-        rows, columns = frequencies(height, width, images)
-        seed = self.reflection_seed
-        pixel = width / 224  # the paper's lengths are given for images of 224 pixels
-        sigma = pixel * uniform_between(index, seed, "sigma", 1, 5)
-        blur = torch.exp(-2 * (math.pi * sigma) ** 2 * (rows**2 + columns**2))
-        down, right = ((1 + pixel * uniform_between(index, seed, name, 3, 8)).floor() for name in ("down", "right"))
-        share = uniform_between(index, seed, "ghost", 0.15, 0.5)
-        angle = -2 * math.pi * (rows * down + columns * right)
-        ghost = torch.complex(1 - share + share * angle.cos(), share * angle.sin())
-        kind = (uniform(index, seed, "kind") * 3).long().view(-1, 1, 1, 1)
-        sharp = torch.where(kind == 0, torch.ones_like(blur), blur)
-        return torch.where(kind == 2, ghost, torch.complex(sharp, torch.zeros_like(sharp)))
-
-
-def frequencies(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cycles per pixel of rfft2's rows [H,1] and columns [W/2+1], on the device of `like`."""
-    rows = torch.fft.fftfreq(height, device=like.device, dtype=like.dtype)[:, None]
-    return rows, torch.fft.rfftfreq(width, device=like.device, dtype=like.dtype)
+    def lay(self, images: Tensor, reflections: Tensor, index: Tensor) -> Tensor:
+        """Reflections [N,C,H,W] in [0,1] laid over images of the same shape and range."""
+        return _reflection.lay(images, reflections, index, self.reflection_seed, self.low, self.high)

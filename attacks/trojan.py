@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attacks._patch import Corner, check, paste
 from attacks.base import Mode
-from attacks.learned import Learned, Lesson, Tensors
+from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, seeds
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Progress, silent
@@ -19,13 +19,13 @@ from nba_cli.victims import Network
 
 
 @dataclass(kw_only=True)
-class Trojan(Learned):
+class Trojan(Helped):
     """x' = (1 - m) x + m p, with p = argmax over p in [0,1] of E_x sum_{j in J} a_j(x').
 
     a_j are activations of the penultimate layer of a clean helper model, J the neurons most strongly wired to the
     target class. Liu et al. choose neurons by their connections and raise them by gradient steps on the mask's pixels;
     they retrain a given network, we poison training data, as public benchmarks do. Ours: Adam, a square in a corner,
-    the helper is the clean victim of the same settings, pixels are rounded to 8 bits once and never wrap around.
+    the helper is a clean victim with a seed of its own, pixels are rounded to 8 bits once and never wrap around.
 
     Fields:
         size: side of the square patch in pixels
@@ -37,7 +37,7 @@ class Trojan(Learned):
         lr: learning rate of the pixels
     """
 
-    crafted: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.clean_label)
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "rate")
 

@@ -30,6 +30,15 @@ def tiny_arrays(train: int = 240, test: int = 90, classes: int = 3, side: int = 
     return arrays
 
 
+QUICK: dict[str, dict[str, Any]] = {
+    "cl": {"steps": 2},
+    "trojan": {"steps": 2},
+    "inputaware": {"mask_epochs": 1.0},
+    "refool": {"rounds": 1, "tuning": 1, "candidates": 3, "reflections": 2},
+}
+"""What makes a crafted trigger in no time."""
+
+
 def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
     """An attack of the registry that can stamp `images` (float [N,C,H,W]); a learned trigger is made in no time."""
     attack = ATTACKS[name](**settings)
@@ -37,8 +46,7 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
         return attack
     shape = (images.shape[1], images.shape[2], images.shape[3])
     if attack.crafted:
-        quick = {"mask_epochs": 1.0} if attack.joint else {"steps": 2}
-        attack = ATTACKS[name](**{**quick, **settings})
+        attack = ATTACKS[name](**{**QUICK[name], **settings})
         assert isinstance(attack, Learned)
         attack = attack.with_trigger(attack.learn(lesson(images)))
     else:

@@ -20,6 +20,7 @@ from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, sil
 from nba_cli.victims import Network
 
 Values = dict[str, Tensor]
+PATIENCE = 3  # the search for the number of channels ends at this many times the drop that is allowed
 
 
 class Masked(nn.Module):
@@ -54,11 +55,13 @@ class ANP(Defense):
     set to zero one channel at a time, the smallest mask first ("by number" in the authors' code).
 
     Backdoored neurons are those that a small perturbation turns towards the target. As in the authors' code, the inner
-    maximum is one sign step of eps from noise drawn uniformly in [-eps, eps], and the sum is not projected. Pruning
-    ends before the first channel that makes HOLD-OUT accuracy fall by more than `drop` (a widely used implementation
-    reads the test set, even its ASR). The suspect model was trained on the hold-out images too, so its accuracy on them
-    is too high, by about the same amount before and after pruning: the rule looks at the fall alone. Ours: Nesterov
-    momentum. Cost a step: three forward and backward passes; one forward pass over the hold-out per pruned channel.
+    maximum is one sign step of eps from noise drawn uniformly in [-eps, eps], and the sum is not projected. Pruned
+    is the largest number of channels at which HOLD-OUT accuracy is at most `drop` below the suspect model's (the
+    authors plot all numbers; a widely used implementation reads the test set, even its ASR). The first channels that
+    go often cost more than the next ones do, so a fall does not end the search; one of `PATIENCE` times `drop` does.
+    The suspect model was trained on the hold-out images too, which makes its own accuracy there some 3 points too
+    high, and `drop` is that much larger than the 2 points one would grant on test images. Ours: this rule, Nesterov
+    momentum. Cost a step: three forward and backward passes; one forward pass over the hold-out per tried channel.
 
     Fields:
         eps: largest relative noise
@@ -68,11 +71,11 @@ class ANP(Defense):
         train: how long and how hard to train the masks
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     eps: float = 0.4
     balance: float = 0.2
-    drop: float = 0.02
+    drop: float = 0.05
     held: float = 0.2
     train: Plan = field(default_factory=lambda: Plan(steps=2000, lr=0.2, schedule=Schedule.constant, decay=0.0))
 
@@ -129,20 +132,25 @@ class ANP(Defense):
 
     def prune(self, evidence: Evidence, masks: Values, held: Data, progress: Progress) -> Network:
         """The suspect model with as many weights zeroed, smallest mask first, as hold-out accuracy permits."""
-        model = copy.deepcopy(evidence.model)
-        norms = batch_norms(model, "anp")
         order = sorted((value, name, k) for name, mask in masks.items() for k, value in enumerate(mask.tolist()))
-        floor, count = accuracy(model, held, evidence.dtype) - self.drop, 0
-        for _, name, k in order:
-            weight = norms[name].weight
-            before = weight[k].item()
-            with torch.no_grad():
-                weight[k] = 0
-            if accuracy(model, held, evidence.dtype) < floor:
-                with torch.no_grad():
-                    weight[k] = before
+        model, count = copy.deepcopy(evidence.model), 0
+        base = accuracy(model, held, evidence.dtype)
+        for number, (_, name, k) in enumerate(order, start=1):
+            zero(model, [(name, k)])
+            fall = base - accuracy(model, held, evidence.dtype)
+            count = number if fall <= self.drop else count
+            progress(Event("prune", number, len(order)))
+            if fall > PATIENCE * self.drop:
                 break
-            count += 1
-            progress(Event("prune", count, len(order)))
         progress(Event("prune", len(order), len(order), {"pruned": count, "channels": len(order)}))
-        return model
+        pruned = copy.deepcopy(evidence.model)
+        zero(pruned, [(name, k) for _, name, k in order[:count]])
+        return pruned
+
+
+@torch.no_grad()
+def zero(model: Network, channels: list[tuple[str, int]]) -> None:
+    """Set batch-norm weights, named by layer and channel, to zero."""
+    norms = batch_norms(model, "anp")
+    for name, k in channels:
+        norms[name].weight[k] = 0

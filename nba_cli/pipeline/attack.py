@@ -19,7 +19,7 @@ from nba_cli.pipeline.history import History
 from nba_cli.pipeline.workbench import Workbench, open_workbench, poison_note
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of
-from nba_cli.runs.settings import AttackRun, as_attack, as_clean
+from nba_cli.runs.settings import AttackRun, as_attack, as_clean, as_helper
 from nba_cli.training import cross_entropy, fit
 from nba_cli.victims import Network, weights
 
@@ -46,8 +46,7 @@ def attack(run: AttackRun, out: Path) -> None:
             "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
         )
     index = poisoned_index(run.attack, train, num_classes, run.seed)
-    helper = clean_victim(bench)
-    ready, crafting = trigger_cache.prepare(bench, helper)
+    ready, crafting = trigger_cache.prepare(bench, helper(bench))
     poisoned = poison(ready, train, index, num_classes, run.seed)
     bench.begin()
     bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
@@ -55,7 +54,7 @@ def attack(run: AttackRun, out: Path) -> None:
     weights.save(network, out / folder.WEIGHTS)
     trigger_digest = trigger_cache.save(ready, out)
     figures = bench.measure(network, ready)
-    clean = bench.measure(helper(), ready) if run.reference and figures["asr"] is not None else None
+    clean = bench.measure(clean_victim(bench)(), ready) if run.reference and figures["asr"] is not None else None
     bench.finish(
         figures=figures,
         reference=clean,
@@ -115,12 +114,22 @@ def complete(run: AttackRun, out: Path) -> None:
 
 def clean_victim(bench: Workbench) -> Callable[[], Network]:
     """Returns the clean victim of the bench's settings, frozen; trained at the first call when it is missing."""
+    return frozen(bench, lambda: as_clean(bench.run), "the clean victim for reference (skip it with reference=false)")
+
+
+def helper(bench: Workbench) -> Callable[[], Network]:
+    """Returns the helper model that the bench's trigger is crafted on; trained at the first call when it is missing."""
+    return frozen(bench, lambda: as_helper(bench.run), "the helper model that the trigger is crafted on")
+
+
+def frozen(bench: Workbench, of: Callable[[], AttackRun], what: str) -> Callable[[], Network]:
+    """Returns the network of the attack run `of()`, which is made at the first call, frozen."""
 
     @functools.cache
     def network() -> Network:
-        run = as_clean(bench.run)
+        run = of()
         if not folder.finished(folder_of("attack", run)):
-            LOG.info("next: the clean victim with the same settings, for reference (skip it with reference=false)")
+            LOG.info(f"next: {what}")
         return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)
 
     return network

@@ -9,7 +9,7 @@ from pathlib import Path
 from nba_cli import console
 from nba_cli.files import file_digest
 from nba_cli.pipeline import trigger_cache
-from nba_cli.pipeline.attack import clean_victim
+from nba_cli.pipeline.attack import helper
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of, subject
@@ -31,7 +31,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.header(weights=str(file))
     network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
-    attack = trigger_cache.for_evaluation(run, bench, clean_victim(bench))
+    attack = trigger_cache.for_evaluation(run, bench, helper(bench))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device), attack)

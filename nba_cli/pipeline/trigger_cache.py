@@ -48,16 +48,16 @@ def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, fl
 def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
     """Craft the trigger and write it to the cache folder `out`, its cost last."""
     train, num_classes, seed = bench.splits.train, bench.splits.num_classes, bench.run.seed
-    # before the clock: the clean victim is the reference of every run, not a part of this trigger
-    clean = helper() if attack.helped else None
+    model = helper() if attack.helped else None  # before the clock: it serves the victims of all seeds
     began = time.monotonic()
     lesson = Lesson(
         train=train,
         index=poisoned_index(attack, train, num_classes, seed),
         num_classes=num_classes,
         seed=seed,
+        augment=bench.run.dataset.augment,
         device=bench.device,
-        helper=clean,
+        helper=model,
         dtype=bench.dtype,
     )
     with Bars() as progress:

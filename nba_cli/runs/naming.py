@@ -23,7 +23,7 @@ from nba_cli.runs.settings import (
     Machine,
     PreviewRun,
     as_attack,
-    as_clean,
+    as_helper,
     default_of,
     to_plain,
 )
@@ -137,7 +137,7 @@ def trigger_folder(run: AttackRun) -> Path:
     source: list = [shaping(run.dataset, "attack"), run.seed]
     head = [kind(run.dataset), kind(attack), f"s{run.seed}"]
     if attack.helped:
-        source.append(name("attack", as_clean(run)))
+        source.append(name("attack", as_helper(run)))
         head.insert(1, run.victim.label)
     return (
         Path(run.output)

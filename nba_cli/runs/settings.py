@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from attacks import Attack, NoAttack
+from attacks import Attack, Helped, NoAttack
 from nba_cli import devices, options
 from nba_cli.data import Dataset
 from nba_cli.defenses import Defense
@@ -149,8 +149,20 @@ def as_attack(run: AttackRun | PreviewRun, **changes: Any) -> AttackRun:
 
 
 def as_clean(run: AttackRun) -> AttackRun:
-    """The clean victim of the same settings: helper of learned triggers, reference of every figure."""
+    """The clean victim of the same settings: the reference of every figure."""
     return as_attack(run, attack=NoAttack())
+
+
+def as_helper(run: AttackRun) -> AttackRun:
+    """The helper model that the run's trigger is crafted on: a clean victim with a seed of its own.
+
+    Raises:
+        Refused: it would be the run's own clean victim.
+    """
+    assert isinstance(run.attack, Helped)
+    if run.attack.helper_seed == run.seed:
+        raise Refused(f"attack.helper_seed={run.seed}: the victim has this seed; give the helper another one.")
+    return as_attack(run, attack=NoAttack(), seed=run.attack.helper_seed)
 
 
 def to_plain(value: Any) -> Any:

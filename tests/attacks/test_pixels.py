@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import lesson, made
+from builders import lesson, made, untrained
 from torch import Tensor, nn
 
 from attacks import BadNets, Blend, CleanLabel, InputAware, Refool, Sig, Trojan, WaNet
 from attacks._patch import Corner
 from attacks._randomness import uniform
+from attacks._reflection import textures
+from attacks._selection import rates, select
 from attacks.badnets import Pattern
 from attacks.blend import Key
+from attacks.cl import pgd, robust
 from attacks.inputaware import rms
+from attacks.learned import Lesson
 from attacks.trojan import penultimate
 from attacks.wanet import positions, read_at
+from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
-from nba_cli.training import Event, Partner
+from nba_cli.training import Event, Partner, Plan, fit, silent
 
 
 def images(count: int = 12, side: int = 16) -> Tensor:
@@ -103,44 +111,83 @@ def test_sig_has_another_strength_at_test_time_only_when_asked() -> None:
     assert change == pytest.approx([20 / 255, 40 / 255], rel=0.01)
 
 
-def test_refool_draws_three_kinds_of_reflection() -> None:
-    attack, count = Refool(textures=5), 200
-    x, index = torch.full((count, 3, 56, 56), 0.5), torch.arange(count)
-    out = attack.stamp(x, index)
-    bank, seed = attack.bank((3, 56, 56)), attack.reflection_seed
-    texture = bank[(uniform(index, seed, "texture") * 5).long()]
-    opacity = (0.2 + 0.2 * uniform(index, seed, "opacity")).view(-1, 1, 1, 1)
-    reflection = (out - (1 - opacity) * x) / opacity
-    kind = (uniform(index, seed, "kind") * 3).long()
-    assert kind.bincount().min() > 40, "all kinds, about equally often"
-    assert torch.allclose(reflection[kind == 0], texture[kind == 0], atol=1e-4), "in focus: the texture itself"
-    one = int((kind == 2).nonzero()[0])
-    share = 0.15 + 0.35 * uniform(index, seed, "ghost")[one]
-    down, right = (int(1 + 0.25 * (3 + 5 * uniform(index, seed, name)[one])) for name in ("down", "right"))
-    ghost = (1 - share) * texture[one] + share * texture[one].roll((down, right), (1, 2))
-    assert down >= 1 and right >= 1 and torch.allclose(reflection[one], ghost, atol=1e-4), "a shifted double"
-    blurred = kind == 1
-    edges = lambda z: (z - z.roll(1, 3)).abs().mean((1, 2, 3))  # noqa: E731
-    assert (edges(reflection[blurred]) < edges(texture[blurred])).all(), "out of focus"
+def glass(x: np.ndarray, r: np.ndarray, draw: Callable[..., float]) -> tuple[str, np.ndarray]:
+    """Refool's mixture of one image and one reflection [C,H,W] in NumPy, by loops and rolls; which kind it is, too."""
+    t, r, side = x**2.2, r**2.2, x.shape[1]
+    o, kind = draw("opacity", 0.05, 0.45), draw("kind")
+    if kind < 0.49:
+        down, right = (int(draw(name, 3, 9)) for name in ("down", "right"))
+        s = draw("ghost", 0.15, 0.5)
+        s = s if draw("first") < 0.5 else 1 - s
+        name, added = "ghost", o * (s * r + (1 - s) * np.roll(r, (down, right), (1, 2)))
+    elif kind < 0.745:
+        name, added = "in focus", o * r
+    else:
+        offsets, sigma = np.arange(-60, 61), draw("sigma", 1, 5)
+        k = np.exp(-(offsets**2) / (2 * sigma**2))
+        k /= k.sum()
+        b = np.sum([k[i] * np.roll(r, offsets[i], 1) for i in range(121)], axis=0)
+        b = np.sum([k[i] * np.roll(b, offsets[i], 2) for i in range(121)], axis=0)
+        for channel in range(len(b)):
+            bright = (b + t)[channel]
+            mean = max(1.0, bright[bright > 1].mean()) if (bright > 1).any() else 1.0
+            b[channel] -= draw("attenuation", 1.08, 1.18) * (mean - 1)
+        u = np.linspace(-3, 3, side)
+        name, added = "out of focus", (1 + o) / 2 * np.exp(-(u[:, None] ** 2 + u**2) / 4) * b.clip(0, 1)
+    return name, ((1 - o) * t + added).clip(0, 1) ** (1 / 2.2)
 
 
-def test_refools_blur_is_the_gaussian_of_the_paper() -> None:
-    """Against a direct convolution, at the paper's 224 pixels."""
-    attack = Refool(textures=1)
-    index = next(i for i in torch.arange(50).split(1) if int(uniform(i, 0, "kind") * 3) == 1)
-    sigma = (1 + 4 * uniform(index, 0, "sigma")).item()
-    x, texture = torch.zeros(1, 3, 224, 224), attack.bank((3, 224, 224))
-    opacity = 0.2 + 0.2 * uniform(index, 0, "opacity").item()
-    line = torch.exp(-(torch.arange(-25, 26) ** 2) / (2 * sigma**2))
-    line = line / line.sum()
-    blurred = F.conv2d(F.pad(texture, (25,) * 4, mode="circular"), line.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
-    blurred = F.conv2d(blurred, line.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
-    assert torch.allclose(attack.stamp(x, index), opacity * blurred, atol=2e-3)
+def test_refool_mixes_as_a_version_in_numpy() -> None:
+    attack = Refool(rounds=0, candidates=5, reflections=5)
+    count, seed = 60, attack.reflection_seed
+    random = np.random.default_rng(0)
+    x = torch.tensor(random.random((count, 3, 24, 24)), dtype=torch.float32)
+    attack = attack.with_trigger(attack.learn(lesson(x)))
+    assert attack.made is not None
+    bank = attack.made["reflections"].numpy() / 255
+    kinds: Counter[str] = Counter()
+    found = attack.stamp(x, torch.arange(count))
+    for i in range(count):
+        one = torch.tensor([i])
+
+        def draw(name: str, low: float = 0, high: float = 1, one: torch.Tensor = one) -> float:
+            return low + (high - low) * uniform(one, seed, name).item()
+
+        kind, wanted = glass(x[i].double().numpy(), bank[int(draw("reflection") * 5)], draw)
+        kinds[kind] += 1
+        assert np.abs(found[i].numpy() - wanted).max() < 2e-3, kind
+    assert min(kinds["ghost"], kinds["in focus"], kinds["out of focus"]) > 5
 
 
 def test_refools_textures_have_a_spectrum_of_one_over_f() -> None:
-    power = torch.fft.rfft2(Refool(textures=64).bank((3, 32, 32))).abs().square().mean((0, 1))
+    power = torch.fft.rfft2(textures(64, (3, 32, 32), 0)).abs().square().mean((0, 1))
     assert power[0, 4] / power[0, 8] == pytest.approx(4, rel=0.5)
+
+
+def test_a_reflection_is_weighed_by_its_success() -> None:
+    hits, worn = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0]), torch.tensor([0, 0, 2, 2, 3])
+    assert rates(hits, worn, 5).tolist() == pytest.approx([0.5, 0.5, 1.0, 0.01, 0.5]), "not worn: the median"
+
+
+def test_refool_selects_the_reflections_that_attack_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    attack = Refool(rounds=1, tuning=1, candidates=4, reflections=2, target=1)
+    given = lesson(torch.rand(60, 3, 16, 16))
+    weights = torch.tensor([0.1, 0.8, 0.2, 0.9])
+    monkeypatch.setattr("attacks.refool.select", lambda *_: weights)
+    bank = (textures(4, (3, 16, 16), 0) * 255).round().to(torch.uint8)
+    assert torch.equal(attack.learn(given)["reflections"], bank[[1, 3]])
+    assert torch.equal(Refool(rounds=0, reflections=2, candidates=4).learn(given)["reflections"], bank[:2])
+
+
+def test_a_round_judges_what_the_model_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that takes bright images for the target: bright reflections get the weight."""
+    given = lesson(torch.zeros(60, 3, 16, 16))
+    bank = torch.stack([torch.full((3, 16, 16), level) for level in (0.0, 1.0)])
+    bright = lambda model, images, dtype: (images.float().mean((1, 2, 3)) > 40).long()  # noqa: E731
+    monkeypatch.setattr("attacks._selection.predict", bright)
+    attack = Refool(rounds=1, tuning=1, candidates=2, reflections=1, target=1, low=0.3)
+    weights = select(attack, given, bank, silent)
+    assert weights[0] == pytest.approx(0.01) and weights[1] > 0.5
 
 
 def test_wanets_grid_by_hand() -> None:
@@ -242,6 +289,31 @@ def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> Non
         for columns, pattern in ((slice(3), right.flip(1)), (slice(-3, None), right)):
             for stamped in (training, test):
                 assert torch.equal(stamped[..., rows, columns], pattern.expand(2, 3, 3, 3))
+
+
+def test_cls_helper_can_be_trained_adversarially(tiny: Data) -> None:
+    """PGD raises its loss less than that of a helper which is trained as long without; the given helper stays."""
+    augment, plan = Augment(0, False), Plan(epochs=30, lr=0.1)
+    brief = Plan(steps=60, lr=0.05, batch=60)
+    plain = fit(untrained(tiny), tiny, brief, augment=augment, generator=torch.Generator().manual_seed(0))
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
+    given = Lesson(
+        train=tiny, index=torch.arange(30), num_classes=3, seed=0, helper=plain.requires_grad_(False), augment=augment
+    )
+    model = robust(given, 30.0, silent)
+    control = copy.deepcopy(plain).requires_grad_(True)
+    control = fit(control, tiny, plan, augment=augment, generator=torch.Generator().manual_seed(0))
+    x, y = tiny.images.float() / 255, tiny.labels
+
+    def attacked(helper: nn.Module) -> float:
+        delta = pgd(helper.eval(), x, y, torch.zeros_like(x), eps=16 / 255, step=4 / 255, steps=7)
+        assert delta.abs().max() <= 16 / 255 + 1e-6
+        return F.cross_entropy(helper(x + delta), y).item()
+
+    assert attacked(model) < 0.5 * attacked(control)
+    assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
+    one, two = (CleanLabel(steps=2, robust_epochs=epochs).learn(given)["train.delta"] for epochs in (0.0, 2.0))
+    assert not torch.equal(one, two)
 
 
 class Seen(nn.Module):

@@ -146,6 +146,8 @@ def test_impossible_settings_are_refused() -> None:
         ("sig", {"delta": 0.0}),
         ("sig", {"test_delta": -1.0}),
         ("refool", {"low": 0.5, "high": 0.4}),
+        ("refool", {"candidates": 3}),
+        ("cl", {"robust_epochs": -1.0}),
         ("wanet", {"k": 1}),
         ("wanet", {"mode": Mode.clean_label}),
         ("inputaware", {"rate": 0.6, "cross_rate": 0.5}),

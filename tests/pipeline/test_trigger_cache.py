@@ -18,6 +18,7 @@ QUICK = {
     "trojan": ("attack.steps=3", "attack.batch=8"),
     "cl": ("attack.steps=2",),
     "inputaware": ("attack.width=4", "attack.mask_epochs=0.2"),
+    "refool": ("attack.rounds=1", "attack.tuning=1", "attack.candidates=3", "attack.reflections=2"),
 }
 
 
@@ -33,16 +34,18 @@ def metrics(folder: Path) -> dict:
 def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path: Path, attack: str) -> None:
     code, text = nba("attack", f"attack={attack}", *SHORT, *QUICK.get(attack, ()), "reference=true")
     assert code == 0, text
-    found = {metrics(folder)["settings"]["attack"]["kind"]: metrics(folder) for folder in folders(tmp_path, "attack")}
-    assert set(found) == {"none", attack}, "the clean victim is the reference"
-    mine = found[attack]
+    records = [metrics(folder) for folder in folders(tmp_path, "attack")]
+    found = {(record["settings"]["attack"]["kind"], record["settings"]["seed"]): record for record in records}
+    helper = {("none", 1000)} if attack in ("trojan", "cl", "refool") else set()
+    assert set(found) == {("none", 0), (attack, 0), *helper}, "the clean victim is the reference, another the helper"
+    mine = found[attack, 0]
     assert set(mine["trigger"]) == {"l2", "linf", "psnr", "ssim"} and mine["trigger"]["l2"] > 0
-    assert mine["reference"]["acc"] == found["none"]["figures"]["acc"] and mine["reference"]["asr"] is not None
+    assert mine["reference"]["acc"] == found["none", 0]["figures"]["acc"] and mine["reference"]["asr"] is not None
     by_class = mine["figures"]["asr_by_class"]
     assert by_class[0] is None and sum(by_class[1:]) / 2 == pytest.approx(mine["figures"]["asr"])
     assert set(mine["seconds"]) == {"craft", "train"}
-    assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "inputaware"))
-    assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "wanet", "inputaware"))
+    assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "refool", "inputaware"))
+    assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "refool", "wanet", "inputaware"))
     assert "clean victim" in text and ("of every batch" in text) == (attack == "inputaware")
     assert next(tmp_path.rglob("*/trigger.png"))
 
@@ -60,6 +63,17 @@ def test_a_crafted_trigger_is_made_once_for_all_runs_that_need_it(nba: Run, tmp_
     assert len({metrics(folder)["seconds"]["craft"] for folder in runs}) == 1
     assert nba("attack", *command, "attack.target=1")[0] == 0
     assert len(list((tmp_path / "runs/trigger").iterdir())) == 2, "another target, another patch"
+
+
+def test_a_helper_has_a_seed_of_its_own(nba: Run) -> None:
+    """An attacker does not know the victim's initialisation or the order of its images."""
+    code, text = nba("attack", "attack=trojan", *SHORT, *QUICK["trojan"], "attack.helper_seed=0")
+    assert code == 2 and "attack.helper_seed=0: the victim has this seed" in text, text
+
+
+def test_a_reflection_without_selection_needs_no_helper(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack=refool", *SHORT, "attack.rounds=0", "reference=false")[0] == 0
+    assert len(folders(tmp_path, "attack")) == 1
 
 
 def test_what_serves_the_poisoning_alone_stays_in_the_cache(nba: Run, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Adversarial reflection selection (Liu et al. 2020, algorithm 1): the reflections that attack best."""
+
+from __future__ import annotations
+
+import copy
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attacks.learned import Lesson
+from attacks.poisoning import materialise
+from nba_cli import seeds
+from nba_cli.data import Data
+from nba_cli.training import Event, Plan, Progress, fit, predict
+
+JUDGED = 2000  # images on which a round's reflections are judged
+LEAST = 0.01  # a reflection that never succeeded may still be drawn again
+
+
+class Reflecting(Protocol):
+    """What is needed of the attack."""
+
+    rounds: int
+    tuning: int
+
+    def lay(self, images: Tensor, reflections: Tensor, index: Tensor) -> Tensor: ...
+
+    def relabel(self, labels: Tensor, num_classes: int) -> Tensor: ...
+
+    def goal(self, labels: Tensor, num_classes: int) -> Tensor: ...
+
+
+def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress) -> Tensor:
+    """The weight of each reflection of the bank [R,C,H,W]: its success rate in the last round, [R] in [0,1]."""
+    random = seeds.generator(lesson.seed, "selection")
+    train, num_classes = lesson.train, lesson.num_classes
+    others = (attack.goal(train.labels, num_classes) != train.labels).nonzero().flatten()
+    weights = torch.ones(len(bank))
+    for number in range(attack.rounds):
+        drawn = torch.multinomial(weights, len(lesson.index), replacement=True, generator=random)
+        images, labels = train.images.clone(), train.labels.clone()
+        images[lesson.index] = reflected(attack, train.images, lesson.index, bank, drawn)
+        labels[lesson.index] = attack.relabel(labels[lesson.index], num_classes)
+        model = fit(
+            copy.deepcopy(lesson.model).requires_grad_(True),
+            Data(images, labels),
+            Plan(steps=attack.tuning, lr=0.01),
+            augment=lesson.augment,
+            generator=seeds.generator(lesson.seed, f"selection {number}", lesson.device),
+            dtype=lesson.dtype,
+            phase="selection",
+        )
+        judged = others[torch.randperm(len(others), generator=random)[:JUDGED]]
+        worn = drawn[torch.randint(len(drawn), (len(judged),), generator=random)]
+        seen = predict(model, reflected(attack, train.images, judged, bank, worn), lesson.dtype)
+        hits = (seen == attack.goal(train.labels[judged], num_classes)).float()
+        weights = rates(hits, worn, len(bank))
+        progress(Event("selection", number + 1, attack.rounds, {"asr": hits.mean().item()}))
+    return weights
+
+
+def reflected(attack: Reflecting, images: Tensor, index: Tensor, bank: Tensor, drawn: Tensor) -> Tensor:
+    """The images `index` of a set with the reflections `drawn` from the bank: uint8 [P,C,H,W]."""
+    place = torch.arange(len(index))
+    lay = lambda part, where: attack.lay(part, bank[drawn[where]], index[where])  # noqa: E731
+    return materialise(lay, images[index], place)
+
+
+def rates(hits: Tensor, worn: Tensor, count: int) -> Tensor:
+    """Success rate [count] of each reflection: the mean of `hits` [V] where it was `worn`, else the median of those."""
+    shown = torch.bincount(worn, minlength=count)
+    found = torch.bincount(worn, weights=hits, minlength=count).float() / shown.clamp_min(1)
+    return torch.where(shown > 0, found, found[shown > 0].median()).clamp_min(LEAST)
