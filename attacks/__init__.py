@@ -7,7 +7,7 @@ from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
 from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors
 from attacks.none import NoAttack, Unknown
-from attacks.poisoning import poison, poisoned_index, stamped
+from attacks.poisoning import changed_index, poison, poisoned_index, stamped
 from attacks.refool import Refool
 from attacks.sig import Sig
 from attacks.trojan import Trojan
@@ -46,6 +46,7 @@ __all__ = [
     "Trojan",
     "Unknown",
     "WaNet",
+    "changed_index",
     "poison",
     "poisoned_index",
     "stamped",

@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks.base import Attack
 from nba_cli import seeds
 from nba_cli.data import Data
+from nba_cli.errors import Refused
 
 
 @torch.no_grad()
@@ -39,11 +40,28 @@ def poisoned_index(attack: Attack, train: Data, num_classes: int, seed: int) -> 
     return attack.choose(train.labels, num_classes, seeds.generator(seed, "poison"))
 
 
+def changed_index(attack: Attack, train: Data, num_classes: int, seed: int) -> Tensor:
+    """Which images of a training set the attacker changes, int64: the poisoned ones and the noise images.
+
+    Raises:
+        Refused: the attack changes images in every batch.
+    """
+    index = poisoned_index(attack, train, num_classes, seed)
+    if attack.rate and not len(index):
+        raise Refused("dataset.clean_disjoint=true: this attack poisons images of every batch, so that none are apart.")
+    return torch.cat([index, noise_index(attack, train, index, seed)])
+
+
+def noise_index(attack: Attack, train: Data, index: Tensor, seed: int) -> Tensor:
+    """The noise images beside the poisoned `index`, int64, by `seed`."""
+    return attack.noise_images(index, len(train), seeds.generator(seed, "bystanders"))
+
+
 def poison(attack: Attack, train: Data, index: Tensor, num_classes: int, seed: int) -> Data:
     """The poisoned copy of a training set on the CPU; `seed` draws the noise images."""
     images, labels = train.images.clone(), train.labels.clone()
     images[index] = stamped(attack, train.images[index], index, train=True)
     labels[index] = attack.relabel(train.labels[index], num_classes)
-    beside = attack.noise_images(index, len(train), seeds.generator(seed, "bystanders"))
+    beside = noise_index(attack, train, index, seed)
     images[beside] = materialise(attack.stamp_noise, train.images[beside], beside)
     return Data(images, labels)

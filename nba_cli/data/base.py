@@ -22,6 +22,7 @@ class Dataset:
     root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
+    clean_disjoint: the defender's images are no originals of images that the attacker changed
     held: where clean images are all there is: the share of them, in (0,1), that is held out to measure on
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
@@ -32,6 +33,7 @@ class Dataset:
     root: str | None = options.idle(None)
     clean_ratio: float = options.only(0.05, "defend")
     clean_seed: int = options.seed("defend")
+    clean_disjoint: bool = options.only(False, "defend")
     held: float = options.only(0.3, "defend")
     device: str = options.idle("auto")
     crop: int = 4

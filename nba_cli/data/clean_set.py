@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from nba_cli import seeds
 from nba_cli.data.images import Data
@@ -28,12 +29,26 @@ def hold_out(clean: Data, ratio: float, generator: torch.Generator) -> tuple[Dat
     return clean[~held], clean[held]
 
 
-def clean_share(train: Data, ratio: float, seed: int) -> Data:
-    """The defender's clean set: `ratio` of every class of `train`, at least one image each, drawn by `seed`."""
+def clean_share(train: Data, ratio: float, seed: int, without: Tensor | None = None) -> Data:
+    """The defender's clean set: `ratio` of every class of `train`, at least one image each, drawn by `seed`.
+
+    None of the images `without` (int64) is drawn.
+
+    Raises:
+        Refused: what is left of a class is fewer than its share.
+    """
     random = seeds.generator(seed, "clean share")
+    allowed = torch.ones(len(train), dtype=torch.bool)
+    if without is not None:
+        allowed[without] = False
     picked = []
     for label in train.labels.unique():
-        members = (train.labels == label).nonzero().flatten()
-        count = max(1, round(ratio * len(members)))
+        count = max(1, round(ratio * (train.labels == label).sum().item()))
+        members = ((train.labels == label) & allowed).nonzero().flatten()
+        if len(members) < count:
+            raise Refused(
+                f"dataset.clean_ratio={ratio}: class {label} has {len(members)} images that the attacker left alone, "
+                f"{count} are asked for. Lower it, or set dataset.clean_disjoint=false."
+            )
         picked.append(members[torch.randperm(len(members), generator=random)[:count]])
     return train[torch.cat(picked).sort().values]

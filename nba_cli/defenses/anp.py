@@ -86,6 +86,9 @@ class ANP(Defense):
                 "balance and drop lie in [0,1], held in (0,1)."
             )
 
+    def backward_images(self, clean: int) -> float:
+        return 3 * self.train.images(round((1 - self.held) * clean))
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         clean, held = hold_out(evidence.clean, self.held, generator)
         masked = Masked(copy.deepcopy(evidence.model).train().requires_grad_(False))

@@ -80,6 +80,9 @@ class ARGD(Defense):
                 "at least two weights, 0 or more each; width is 1 or more."
             )
 
+    def backward_images(self, clean: int) -> float:
+        return self.teacher.images(clean) + self.student.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
         teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Self, TypedDict
 
 import torch
 from torch import Tensor
 
 from nba_cli.data import Augment, Data
-from nba_cli.training import Progress, silent
+from nba_cli.training import Plan, Progress, silent
 from nba_cli.victims import Network
 
 
@@ -57,3 +57,18 @@ class Defense:
         `generator` lives on the model's device and is the only source of randomness.
         """
         raise NotImplementedError
+
+    def backward_images(self, clean: int) -> float:
+        """Images passed backward through the network with `clean` images; 0: the method has no length to choose."""
+        return 0.0
+
+    def with_budget(self, images: float, clean: int) -> Self:
+        """The defense with all of its plans lengthened or shortened alike, so that it passes `images` backward.
+
+        One without a length stays as it is.
+        """
+        own = self.backward_images(clean)
+        plans = {option.name: getattr(self, option.name) for option in fields(self)}
+        return replace(
+            self, **{name: plan.scaled(images / own) for name, plan in plans.items() if own and isinstance(plan, Plan)}
+        )

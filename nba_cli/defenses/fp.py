@@ -48,6 +48,9 @@ class FP(Defense):
                 "held in (0,1)."
             )
 
+    def backward_images(self, clean: int) -> float:
+        return self.train.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         model = copy.deepcopy(evidence.model)
         clean, held = hold_out(evidence.clean, self.held, generator)

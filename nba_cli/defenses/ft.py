@@ -28,6 +28,9 @@ class FT(Defense):
 
     train: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
 
+    def backward_images(self, clean: int) -> float:
+        return self.train.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         return fit(
             copy.deepcopy(evidence.model),

@@ -47,6 +47,9 @@ class FTSAM(Defense):
         if not 0 <= self.smoothing < 1:
             raise Refused(f"defense.smoothing={self.smoothing}: label smoothing lies in [0,1).")
 
+    def backward_images(self, clean: int) -> float:
+        return 2 * self.train.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         return fit(
             copy.deepcopy(evidence.model),

@@ -77,6 +77,9 @@ class IBAU(Defense):
         if not 0 < self.portion <= 1:
             raise Refused(f"defense.portion={self.portion}: a portion lies in (0,1].")
 
+    def backward_images(self, clean: int) -> float:
+        return (self.inner + 1 + self.portion * (2 + self.iterations)) * self.train.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         # second derivatives of convolutions are slow in channels_last
         model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)

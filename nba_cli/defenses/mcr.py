@@ -91,6 +91,10 @@ class MCR(Defense):
         if not 0 <= self.drop <= 1 or not 0 < self.held < 1:
             raise Refused(f"defense.drop={self.drop}, held={self.held}: drop lies in [0,1], held in (0,1).")
 
+    def backward_images(self, clean: int) -> float:
+        trained = clean if self.t is not None else round((1 - self.held) * clean)
+        return self.tune.images(trained) + self.train.images(trained)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
         clean, held = (evidence.clean, None) if self.t is not None else hold_out(evidence.clean, self.held, generator)

@@ -55,6 +55,9 @@ class NAD(Defense):
         if self.cutout < 0:
             raise Refused(f"defense.cutout={self.cutout}: a side in pixels, 0 or more.")
 
+    def backward_images(self, clean: int) -> float:
+        return self.teacher.images(clean) + self.student.images(clean)
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
         augment = common["augment"]

@@ -75,6 +75,9 @@ class SAU(Defense):
                 f"unlearn={self.unlearn}: weights are 0 or more."
             )
 
+    def backward_images(self, clean: int) -> float:
+        return (2 * self.steps + 2) * self.train.images(clean)  # the attack climbs on both models
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         suspect = copy.deepcopy(evidence.model).eval().requires_grad_(False)
 

@@ -9,7 +9,7 @@ from typing import Any
 from attacks import Attack
 from nba_cli import console, seeds
 from nba_cli.data import Data
-from nba_cli.defenses import Evidence
+from nba_cli.defenses import NBA, Defense, Evidence
 from nba_cli.files import file_digest
 from nba_cli.metrics import backdoor, cost
 from nba_cli.pipeline import trigger_cache
@@ -18,7 +18,7 @@ from nba_cli.pipeline.history import History
 from nba_cli.pipeline.snapshots import Snapshots
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs import folder, summary
-from nba_cli.runs.settings import DefendRun
+from nba_cli.runs.settings import Budget, DefendRun
 from nba_cli.training import Progress
 from nba_cli.victims import Network, weights
 
@@ -108,10 +108,18 @@ def run_defense(bench: Workbench, network: Network, images: Data, onward: Progre
         augment=run.dataset.augment,
         dtype=bench.dtype,
     )
+    defense = budgeted(run, len(images))
     meter = cost.Meter(evidence.model)
     cost.reset_peak(bench.device)
     began = time.monotonic()
     with Bars(onward) as progress:
-        cleaned = run.defense(evidence, seeds.generator(run.defense_seed, "defense", bench.device), progress)
+        cleaned = defense(evidence, seeds.generator(run.defense_seed, "defense", bench.device), progress)
     seconds = time.monotonic() - began
     return cleaned, cost.Cost(seconds=seconds, passes=dict(meter.counts), memory=cost.peak(bench.device))
+
+
+def budgeted(run: DefendRun, clean: int) -> Defense:
+    """The run's defense, as long as its budget says with `clean` images."""
+    if run.budget is Budget.published:
+        return run.defense
+    return run.defense.with_budget(NBA().backward_images(clean), clean)

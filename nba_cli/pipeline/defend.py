@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from attacks import changed_index
 from nba_cli import seeds
 from nba_cli.data import clean_share, hold_out
 from nba_cli.pipeline import cleaning, trigger_cache
@@ -33,7 +34,8 @@ def defend(run: DefendRun, out: Path) -> None:
     attack = trigger_cache.load(run.attack, source / folder.TRIGGER)
     bench = open_workbench("defend", run, out)
     train = bench.splits.train
-    clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed)
+    apart = changed_index(attack, train, bench.splits.num_classes, run.seed) if run.dataset.clean_disjoint else None
+    clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed, apart)
     bench.header(
         seed=f"{run.seed}, of the defense {run.defense_seed}",
         poisoned=poison_note(attack, made["counts"]["poisoned"], len(train)),

@@ -27,6 +27,8 @@ SHOWN = 8  # kinds of changed predictions that the terminal lists
 def defend_external(run: DefendRun, out: Path) -> None:
     """Clean the model in `run.weights`, and measure before and after."""
     path = Path(str(run.weights))
+    if run.dataset.clean_disjoint:
+        raise Refused("dataset.clean_disjoint=true: nobody knows which images the attacker of weights=… changed.")
     source = external.read(path)
     bench = open_workbench("defend", run, out)
     splits = bench.splits

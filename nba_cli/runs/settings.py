@@ -57,10 +57,18 @@ class AttackRun(Machine):
     reference: bool = options.idle(True)
 
 
+class Budget(Enum):
+    """How long a defense works: published, as its settings say; equal, with NBA's number of backward passes."""
+
+    published = "published"
+    equal = "equal"
+
+
 @dataclass(kw_only=True)
 class DefendRun(AttackRun):
     """Fields:
     defense: the defense
+    budget: published (as long as its settings say) or equal (as many backward passes as NBA's default)
     defense_seed: all randomness of the defense
     weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
     trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
@@ -69,6 +77,7 @@ class DefendRun(AttackRun):
     """
 
     defense: Defense = MISSING
+    budget: Budget = Budget.published
     defense_seed: int = options.seed()
     weights: str | None = options.unnamed(None)
     trigger: str | None = options.unnamed(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
 
@@ -96,6 +96,16 @@ class Plan:
         if self.steps is not None:
             return self.steps
         return max(1, round((self.epochs or 0) * self.steps_per_epoch(count)))
+
+    def images(self, count: int) -> float:
+        """Images in all batches together, of a set of `count`."""
+        return self.total(count) * count / self.steps_per_epoch(count)
+
+    def scaled(self, factor: float) -> Plan:
+        """The plan, `factor` times as long."""
+        if self.steps is not None:
+            return replace(self, steps=max(1, round(self.steps * factor)))
+        return replace(self, epochs=(self.epochs or 0) * factor)
 
 
 def _yaml(value: object) -> object:

@@ -34,3 +34,13 @@ def test_hold_out_takes_its_share_of_every_class(tiny: Data) -> None:
         lone = Evidence(model=untrained(tiny), clean=tiny[torch.arange(3)], num_classes=3)
         with pytest.raises(Refused, match="too few"):
             single(lone, generator(0, "defense"))
+
+
+def test_a_clean_set_can_be_apart_from_what_the_attacker_changed(tiny: Data) -> None:
+    without = torch.arange(0, 240, 2)
+    share = clean_share(tiny, 0.3, 0, without)
+    known = {image.numpy().tobytes() for image in tiny.images[without]}
+    assert not any(image.numpy().tobytes() in known for image in share.images)
+    assert len(share) == 72 and share.labels.bincount().tolist() == [24] * 3, "as many as ever"
+    with pytest.raises(Refused, match=r"class 0 has 40 images that the attacker left alone, 48 are asked for"):
+        clean_share(tiny, 0.6, 0, without)

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SHORT, evidence, untrained_evidence
+from builders import SHORT, evidence, untrained, untrained_evidence
 from torch import Tensor, nn
 
 from nba_cli.data import Data
 from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FT, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
+from nba_cli.defenses.nba.pseudo import Pseudo
 from nba_cli.errors import Refused
+from nba_cli.metrics import Meter
 from nba_cli.seeds import generator
 from nba_cli.training import Event, Optimizer, Plan, Schedule
 from nba_cli.victims import Network
@@ -126,3 +128,32 @@ def test_the_control_of_nba_makes_as_many_backward_passes() -> None:
 
 def test_the_control_of_nad_has_its_schedule() -> None:
     assert FTNAD().train == NAD().student == NAD().teacher
+
+
+@pytest.mark.parametrize("name", [name for name in DEFENSES if name not in ("none", "clp")])
+def test_a_defense_knows_how_many_images_it_passes_backward(name: str, tiny: Data) -> None:
+    given = evidence(untrained(tiny), tiny)
+    defense = DEFENSES[name](**SHORT[name])
+    meter = Meter(given.model)
+    defense(given, generator(0, "defense"))
+    assert defense.backward_images(len(given.clean)) == pytest.approx(meter.counts["backward"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_an_equal_budget_is_that_of_nba(name: str) -> None:
+    wanted = NBA().backward_images(2500)
+    defense = DEFENSES[name]().with_budget(wanted, 2500)
+    if name in ("none", "clp"):
+        assert defense == DEFENSES[name](), "no length to choose"
+    else:
+        assert defense.backward_images(2500) == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize("pseudo", Pseudo)
+def test_nbas_backward_passes_follow_its_pseudo_samples(pseudo: Pseudo, tiny: Data) -> None:
+    given = evidence(untrained(tiny), tiny)
+    plan = Plan(steps=3, lr=0.01, batch=24)
+    defense = NBA(pseudo=pseudo, teacher=plan, student=plan)
+    meter = Meter(given.model)
+    defense(given, generator(0, "defense"))
+    assert defense.backward_images(len(given.clean)) == pytest.approx(meter.counts["backward"], rel=0.01)

@@ -16,6 +16,7 @@ from PIL import Image
 from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
 from safetensors.torch import load_file
 
+from nba_cli.defenses import NBA as Method
 from nba_cli.errors import Refused
 
 
@@ -177,3 +178,20 @@ def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path
 def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:
     code, text = nba("defend", *TINY, "weights=model.pt", "tune=true")
     assert code == 2 and "tune=true needs a victim with a known trigger" in text
+
+
+def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp_path: Path) -> None:
+    command = ("defend", *SHORT, "defense=none", "attack.rate=0.3", "dataset.clean_ratio=0.5")
+    assert nba(*command)[0] == nba(*command, "dataset.clean_disjoint=true")[0] == 0
+    assert len({metrics(out)["digests"]["clean"] for out in results(tmp_path, "defend")}) == 2
+    aware = ("attack=inputaware", "attack.width=4", "attack.mask_epochs=0.2", "train.epochs=1")
+    code, text = nba("defend", *SHORT, *aware, "defense=none", "dataset.clean_disjoint=true")
+    assert code == 2 and "this attack poisons images of every batch" in text
+
+
+def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> None:
+    command = ("defend", *SHORT, "defense=ft", "dataset.clean_ratio=0.5")
+    assert nba(*command, "defense.train.steps=5")[0] == nba(*command, "budget=equal", "defense.train.steps=5")[0] == 0
+    counts = sorted(metrics(out)["passes"]["backward"] for out in results(tmp_path, "defend"))
+    wanted = Method().backward_images(120)
+    assert counts[0] < 1000 and counts[1] == pytest.approx(wanted, rel=0.02)

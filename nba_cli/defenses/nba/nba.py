@@ -18,7 +18,7 @@ from torch import Tensor
 from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
-from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, passes
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Plan, Progress, fit, silent
 from nba_cli.victims import Network
@@ -95,6 +95,10 @@ class NBA(Defense):
                 f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
                 "craft_steps is 1 or more, area lies in (0,1], tau is above 0."
             )
+
+    def backward_images(self, clean: int) -> float:
+        each = 1 + passes(self.pseudo, self.craft_steps, self.patch_share)
+        return self.teacher.images(clean) + each * self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)

@@ -166,3 +166,17 @@ CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
     Pseudo.none: lambda num_classes: none,
 }
 """Kind -> (number of classes -> crafter). Crafters with memory start empty."""
+
+EXTRA: dict[Pseudo, Callable[[float], float]] = {
+    Pseudo.none: lambda share: -1,
+    Pseudo.patch: lambda share: 1,
+    Pseudo.mixed: lambda share: share,
+}
+"""Backward passes of a step beyond one for the pseudo samples and one per ascent step, by the share of patches."""
+
+
+def passes(pseudo: Pseudo, steps: int, share: float) -> float:
+    """Images passed backward per image of a batch, to craft pseudo samples by `steps` steps and to learn from them."""
+    if pseudo in (Pseudo.none, Pseudo.noise):
+        steps = 0
+    return 1 + steps + EXTRA.get(pseudo, lambda share: 0.0)(share)
