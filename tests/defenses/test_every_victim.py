@@ -10,9 +10,11 @@ from builders import NEEDED
 
 from nba_cli.data import Augment, Data
 from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.defenses.fp import classifier
+from nba_cli.errors import Refused
 from nba_cli.seeds import generator
 from nba_cli.training import Optimizer, Plan
-from nba_cli.victims import VICTIMS
+from nba_cli.victims import VICTIMS, Torchvision
 
 STEP = Plan(steps=1, batch=4, lr=0.001)
 
@@ -48,3 +50,32 @@ def test_every_defense_cleans_every_victim(defense: str, victim: str) -> None:
     assert cured is not network and type(cured) is type(network)
     assert cured.eval()(images.float() / 255).isfinite().all()
     assert cured.state_dict().keys() == network.state_dict().keys()
+
+
+READ = {
+    "convnext_tiny": 768, "densenet121": 1024, "efficientnet_b0": 1280, "efficientnet_v2_s": 1280, "mnasnet0_5": 1280,
+    "mobilenet_v2": 1280, "mobilenet_v3_small": 576, "regnet_x_400mf": 400, "regnet_y_400mf": 440, "resnet18": 512,
+    "resnext50_32x4d": 2048, "shufflenet_v2_x0_5": 1024, "vgg11_bn": 512, "wide_resnet50_2": 2048,
+}  # fmt: skip
+"""One of each family that torchvision has and that takes 32x32 images: channels that the classifier reads."""
+
+
+@pytest.mark.parametrize("name", READ)
+def test_fp_prunes_what_the_classifier_of_a_torchvision_network_reads(name: str) -> None:
+    images = torch.randint(0, 256, (6, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    data = Data(images, torch.arange(6) % 3)
+    network = Torchvision(name=name).build(3, data)
+    head, activity = classifier(network, data, torch.float32)
+    assert len(activity) == READ[name]
+    seen = []
+    handle = head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    network.eval()(images.float() / 255)
+    handle.remove()
+    pooled = seen[0].reshape(6, len(activity), -1).mean((0, 2))
+    assert torch.allclose(activity, pooled, atol=1e-4), "the mean of what the layer reads, channel by channel"
+
+
+def test_fp_refuses_a_classifier_that_is_a_convolution() -> None:
+    data = Data(torch.zeros(6, 3, 32, 32, dtype=torch.uint8), torch.arange(6) % 3)
+    with pytest.raises(Refused, match="prunes the channels that a linear classifier reads"):
+        classifier(Torchvision(name="squeezenet1_0").build(3, data), data, torch.float32)
