@@ -48,8 +48,9 @@ class ARGD(Defense):
     The embeddings are trained with the student (in public code their parameters never reach the optimizer). Cost a
     step: one teacher pass forward, one student pass forward and backward.
 
-    Schedule, batch and weight decay are those of the authors' code: a rate of 0.1 for three of ten epochs, 0.01 for
-    three, 0.001 for four.
+    Ours: the schedule, with a rate of 0.05. The authors' code trains for ten epochs with batches of 64 and a weight
+    decay of 1e-4, at a rate of 0.1 for three, 0.01 for three and 0.001 for four; on the development victims (CIFAR-10,
+    WRN-16-1, seed 0) the student never recovers from the first three: its ACC is 39 to 51 %.
 
     Fields:
         weights: weights of the nodes, deepest last
@@ -60,18 +61,14 @@ class ARGD(Defense):
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     weights: list[float] = field(default_factory=lambda: [2.0, 20.0, 31.0])
     edge: float = 1.0
     embed: float = 1.0
     width: int = 32
-    teacher: Plan = field(
-        default_factory=lambda: Plan(epochs=10, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.3, 0.6], decay=1e-4)
-    )
-    student: Plan = field(
-        default_factory=lambda: Plan(epochs=10, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.3, 0.6], decay=1e-4)
-    )
+    teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
+    student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 
     def __post_init__(self) -> None:
         if len(self.weights) < 2 or min(*self.weights, self.edge, self.embed) < 0 or self.width < 1:
@@ -109,9 +106,7 @@ class ARGD(Defense):
         last = stages[-len(self.weights) :]
         maps = [unit(stage.float().square().sum(1)).view(len(stage), 1, *stage.shape[2:]) for stage in last]
         edges = []
-        for large, small in itertools.combinations(
-            maps, 2
-        ):  # stages run from shallow to deep, maps from large to small
+        for large, small in itertools.combinations(maps, 2):  # from shallow to deep, maps shrink
             pooled = F.adaptive_avg_pool2d(large, (small.shape[2], small.shape[3]))
             apart = (pooled - small).square().sum((1, 2, 3))
             edges.append(apart / apart.amax().clamp_min(1e-12))
