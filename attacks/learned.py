@@ -61,8 +61,8 @@ class Held:
 class Learned(Held, Attack):
     """An attack that stamps with tensors of its own, in `made`. `with_trigger` returns the attack that has them.
 
-    They come from `draw` (a function of the settings), from `learn` where `crafted` (cached), and from the partner of
-    `joint_training` where `joint` (trained with the victim; names start with PARTNER). Names that start with TRAIN_ONLY
+    They come from `draw` (a function of the settings), from `learn` if `crafted` (cached), and from the partner of
+    `joint_training` if `joint` (trained with the victim; names start with PARTNER). Names that start with TRAIN_ONLY
     serve the poisoning alone and are not kept with the victim.
     """
 

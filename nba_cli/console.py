@@ -16,7 +16,7 @@ from rich.table import Table
 from nba_cli.errors import Refused
 
 LOG = logging.getLogger("nba")
-PIPE = 200  # columns where no terminal bounds them
+PIPE = 200  # columns if no terminal bounds them
 
 
 class ConsoleHandler(logging.Handler):

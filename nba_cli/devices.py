@@ -46,7 +46,7 @@ def resolve(name: str) -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """`auto` is bf16 where the processor multiplies it in hardware, else fp32.
+    """`auto` is bf16 if the processor multiplies it in hardware, else fp32.
 
     Measured on a Xeon with AMX: bf16 + channels_last trains WRN-16-1 2.1 times as fast as fp32.
     """

@@ -112,7 +112,7 @@ def _stage_options(stage: str, cfg: DictConfig) -> Table:
 
 
 def _reader_options(module: str) -> Table | None:
-    """The options of a command that Hydra does not compose, which its module lists; None where it has none."""
+    """The options of a command that Hydra does not compose, which its module lists; None if it has none."""
     options = getattr(import_module(module), "OPTIONS", None)
     if options is None:
         return None

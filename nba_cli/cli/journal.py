@@ -32,7 +32,7 @@ class Job:
     label: those of them in which the jobs differ
     folder: its run folder, as soon as that is known
     end: finished, failed (a defect, or the machine's), refused (bad input) or skipped; None: not ended
-    why: the line to show where it did not finish
+    why: the line to show if it did not finish
     trace: the traceback of a defect
     seconds: how long it took
     """

@@ -157,7 +157,7 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
 def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
     """The job when it has been done, or skipped because its attack is for models from elsewhere."""
     if isinstance(getattr(run, "attack", None), Unknown) and getattr(run, "weights", None) is None:
-        with contextlib.suppress(OSError):  # Hydra made it; not empty where it holds an earlier run
+        with contextlib.suppress(OSError):  # Hydra made it; not empty if it holds an earlier run
             Path(str(job.folder)).rmdir()
         return replace(job, end="skipped", why="attack=unknown is for models from elsewhere")
     if parallel and run.device == "auto":
@@ -167,7 +167,7 @@ def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
 
 
 def _failed(job: Job, error: Exception) -> Job:
-    """The job that ended in `error`: refused where it was bad input, failed where it is a defect or the machine's."""
+    """The job that ended in `error`: refused if it was bad input, failed if it is a defect or the machine's."""
     line = one_line(error)
     return replace(
         job,

@@ -23,7 +23,7 @@ class Dataset:
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
     clean_disjoint: the defender's images are no originals of images that the attacker changed
-    held: where clean images are all there is: the share of them, in (0,1), that is held out to measure on
+    held: if there are clean images only: the share of them, in (0,1), that is held out to measure on
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip
@@ -67,7 +67,7 @@ class Dataset:
         return Augment(crop=self.crop, flip=self.flip)
 
     def identity(self) -> str:
-        """What names the content: empty where the class fixes it, a digest where a file does."""
+        """What names the content: empty if the class fixes it, a digest if a file does."""
         return ""
 
     def divide(self, clean: Data, num_classes: int) -> Splits:

@@ -59,7 +59,7 @@ def read_split(folder: Path, classes: list[str], size: int) -> Data:
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
-    """uint8 [size,size,3]; bilinear where the image has another size."""
+    """uint8 [size,size,3]; bilinear if the image has another size."""
     try:
         with Image.open(file) as image:
             colour = image.convert("RGB")
@@ -71,7 +71,7 @@ def read_image(file: Path, size: int) -> np.ndarray:
 
 
 def splits_of(folder: Path) -> tuple[str, ...]:
-    """train and test; clean alone where it is all there is."""
+    """train and test; clean alone if that is all there is."""
     return ("clean",) if (folder / "clean").is_dir() and not (folder / "train").exists() else ("train", "test")
 
 

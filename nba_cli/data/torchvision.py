@@ -1,6 +1,6 @@
 """The public data sets that torchvision fetches.
 
-Each reads <root>/<name>.npz (Keras convention) where it is there, else torchvision's copy in <root>, downloaded on
+Each reads <root>/<name>.npz (Keras convention) if it is there, else torchvision's copy in <root>, downloaded on
 first use with a progress bar.
 """
 

@@ -65,7 +65,7 @@ class MCR(Defense):
     Zhao et al. connect two suspect models, or one and its fine-tuned copy; here w1 is the suspect model and w3 its
     fine-tuned copy. Near t = 0 the curve has the suspect's accuracy and its backdoor: at t = 0.1, a common value for
     two suspects, it is 81 % of the one suspect. Ours: t is the largest multiple of 0.1 at which HOLD-OUT accuracy is
-    within `drop` of the suspect's, or the one with the highest accuracy where none is; the fall is what counts, because
+    within `drop` of the suspect's, or the one with the highest accuracy if none is; the fall is what counts, because
     the suspect was trained on the hold-out images too. Cost: one forward and one backward pass a step, for fine-tuning
     and for the curve, and a forward pass over the clean set and the hold-out for each t that is tried.
 

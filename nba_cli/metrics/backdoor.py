@@ -22,7 +22,7 @@ def measure(
     the attacker wants are left out (all2all leaves none out).
     ra: share of the same triggered images classified as their TRUE class (robust accuracy).
     asr and ra are None when the attack triggers no image. `triggered` counts the images behind them.
-    asr_by_class: the same share among the triggered images of each true class; None where there are none.
+    asr_by_class: the same share among the triggered images of each true class; None if there are none.
     """
     goal = attack.goal(test.labels, num_classes)
     index = (goal != test.labels).nonzero().flatten()

@@ -49,7 +49,7 @@ class Meter:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start a new maximum of memory where the system permits it: CUDA, Linux."""
+    """Start a new maximum of memory if the system permits it: CUDA, Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     if sys.platform == "linux":

@@ -46,7 +46,7 @@ def defend_external(run: DefendRun, out: Path) -> None:
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
     bench.header(
         weights=str(path),
-        trigger=f"{kind(attack)}, which ASR and RA are for (attack=unknown where none is known)",
+        trigger=f"{kind(attack)}, which ASR and RA are for (attack=unknown if none is known)",
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images",
         measured=f"on {'a hold-out of ' if splits.defender else ''}{len(splits.test):,} images",
     )

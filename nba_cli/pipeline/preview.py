@@ -31,7 +31,7 @@ def previewed(run: PreviewRun, again: Callable[[Path], None] | None = None) -> P
 
 
 def preview(run: PreviewRun, out: Path) -> None:
-    """Draw triggers on test images. A learned trigger is shown where a run has learned it."""
+    """Draw triggers on test images. A learned trigger is shown if a run has learned it."""
     splits = run.dataset.load()
     index = choose_images(splits.test, run.images)
     clean = splits.test.images[index]

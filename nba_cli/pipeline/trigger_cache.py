@@ -69,7 +69,7 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
 def reuse(run: AttackRun, splits: Splits) -> Attack:
     """The run's attack with the trigger that it has without training: drawn from the settings or loaded from the cache.
 
-    Without one where neither is possible.
+    Without a trigger if neither is possible.
     """
     attack = run.attack
     if not isinstance(attack, Learned):

@@ -9,7 +9,7 @@ from nba_cli.reports.report import CONTROL, Key, Line, Section
 from nba_cli.reports.significance import Difference, paired
 
 BETTER = {"acc": 1, "ra": 1, "der": 1, "asr": -1, "seconds": -1, "forward": -1, "backward": -1, "memory.process": -1}
-"""Figure -> 1 where a higher one is better, -1 where a lower one is."""
+"""Figure -> 1 if higher is better, -1 if lower is."""
 
 
 def compared(section: Section, rows: Sequence[str], against: str | None) -> Section:
@@ -32,7 +32,7 @@ def compared(section: Section, rows: Sequence[str], against: str | None) -> Sect
 
 
 def difference(line: Line, base: Line | None, figure: str) -> Difference | None:
-    """The paired difference of a line to its reference row; None where it has none, or is it."""
+    """The paired difference of a line to its reference row; None if it has none, or is that row."""
     if base is None or base is line or figure not in base.values:
         return None
     return paired(line.values[figure], base.values[figure])

@@ -11,7 +11,7 @@ LISTED = 12  # command lines that are shown
 
 
 def missing_jobs(experiment: Experiment, root: Path) -> list[str]:
-    """Commands for the jobs of an experiment that have no result: single ones, or all of it where that is shorter."""
+    """Commands for the jobs of an experiment that have no result: single ones, or all of it if that is shorter."""
     where = [] if str(root) == "runs" else [f"output={root}"]
     left = [[*job.overrides, *where] for job in experiment.jobs if not job.finished]
     lines = command_line.commands(experiment.stage, left) if left else []

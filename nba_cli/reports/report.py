@@ -33,7 +33,7 @@ class Line:
     Fields:
         label: what the line is called
         key: the values of the row settings, then whatever else tells it from other lines
-        records: its finished runs; none where they are missing
+        records: its finished runs; none if they are missing
         values: figure -> victim -> value, of the figures that its runs have
         cells: figure -> cell, of the same figures
     """

@@ -26,7 +26,7 @@ def save(
 
 
 def restore(path: Path, state: dict[str, Any], generator: torch.Generator, device: torch.device) -> tuple[int, float]:
-    """Load a checkpoint where there is one; returns the steps and the seconds done.
+    """Load a checkpoint if there is one; returns the steps and the seconds done.
 
     Raises:
         Refused: it was made on another kind of device, whose random streams cannot be continued here.

@@ -26,7 +26,7 @@ class Partner:
 class Descent:
     """The optimizer of `model`, that of its partner, the gradient scaler of fp16 and the average of the weights.
 
-    `state` names all of them. `weights` is the module whose weights are the result: the average where one is kept.
+    `state` names all of them. `weights` is the module whose weights are the result: the average if one is kept.
     """
 
     def __init__(self, model: nn.Module, plan: Plan, dtype: torch.dtype, partner: Partner | None = None) -> None:

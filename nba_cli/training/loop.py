@@ -89,7 +89,7 @@ def batches(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """(step, x, y) on `device` for every one of `steps`, the first of which begins an epoch.
 
-    Each epoch has an order of its own. Its last batch takes what is left, at least two images where there are two.
+    Each epoch has an order of its own. Its last batch takes what is left, at least two images if there are two.
     """
     order = torch.empty(0, dtype=torch.int64)
     for step in steps:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Snapshot = Callable[[], dict[str, Tensor]]
-"""Gives the weights as they are now: of the average where one is kept."""
+"""Gives the weights as they are now: of the average if one is kept."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def given(name: str, values: list[float] | None, measured: Tensor) -> Tensor:
-    """`values` where the user set them, else what was measured, [C].
+    """`values` if the user set them, else what was measured, [C].
 
     Raises:
         Refused: another number of channels, or a standard deviation that is not above 0.

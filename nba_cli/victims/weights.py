@@ -54,7 +54,7 @@ def load(model: nn.Module, path: Path) -> None:
 
 
 def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: bool = False) -> None:
-    """Load tensors, which came from `path`, into `model`; where they bring no normalisation, its own stays.
+    """Load tensors, which came from `path`, into `model`; if they bring no normalisation, its own stays.
 
     Raises:
         Refused: they do not fit; names the first tensors that differ.

@@ -12,7 +12,7 @@ from nba_cli.victims.base import Network, Normalise, Victim
 
 
 class Block(nn.Module):
-    """Pre-activation basic block: bn-relu-conv3x3-bn-relu-conv3x3, 1x1 shortcut where the width changes."""
+    """Pre-activation basic block: bn-relu-conv3x3-bn-relu-conv3x3, 1x1 shortcut if the width changes."""
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class Form(Enum):
 
 
 def positions(stage: Tensor) -> Tensor:
-    """[N,C,H,W] -> [N,HW,C] in fp32: a view where the map is channels_last, as it is here."""
+    """[N,C,H,W] -> [N,HW,C] in fp32: a view if the map is channels_last, as it is here."""
     return stage.float().permute(0, 2, 3, 1).flatten(1, 2)
 
 
