@@ -24,7 +24,7 @@ from nba_cli.victims import Victim
 class Machine:
     """Fields:
     device: auto, cpu, cuda, cuda:N or mps
-    precision: auto, fp32, bf16 or fp16; auto is bf16 where the processor has it
+    precision: auto, fp32, bf16 or fp16; auto is bf16 if the processor has it
     output: folder that holds all run folders
     """
 
