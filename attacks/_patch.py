@@ -45,6 +45,16 @@ def check(size: int, margin: int) -> None:
         raise Refused(f"attack.size={size}, attack.margin={margin}: size is 1 or more, margin 0 or more.")
 
 
+def check_grid(size: int) -> None:
+    """Check the size of a grid.
+
+    Raises:
+        Refused: one of a single pixel, which is 0 and hence no trigger.
+    """
+    if size < 2:
+        raise Refused(f"attack.size={size}: a grid has 2 or more pixels on a side.")
+
+
 def paste(images: Tensor, patch: Tensor, corner: Corner, margin: int = 0) -> Tensor:
     """A copy of images [N,C,H,W] with `patch` (broadcast to [N,C,s,s]) in `corner`, `margin` pixels off the border.
 

@@ -35,7 +35,9 @@ def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress)
     """The weight of each reflection of the bank [R,C,H,W]: its success rate in the last round, [R] in [0,1]."""
     random = seeds.generator(lesson.seed, "selection")
     train, num_classes = lesson.train, lesson.num_classes
-    others = (attack.goal(train.labels, num_classes) != train.labels).nonzero().flatten()
+    apart = attack.goal(train.labels, num_classes) != train.labels
+    apart[lesson.index] = False  # what a round's model was trained on shows what it remembers
+    others = apart.nonzero().flatten()
     weights = torch.ones(len(bank))
     for number in range(attack.rounds):
         drawn = torch.multinomial(weights, len(lesson.index), replacement=True, generator=random)
@@ -52,10 +54,10 @@ def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress)
             phase="selection",
         )
         judged = others[torch.randperm(len(others), generator=random)[:JUDGED]]
-        worn = drawn[torch.randint(len(drawn), (len(judged),), generator=random)]
-        seen = predict(model, reflected(attack, train.images, judged, bank, worn), lesson.dtype)
+        shown_on = drawn[torch.randint(len(drawn), (len(judged),), generator=random)]
+        seen = predict(model, reflected(attack, train.images, judged, bank, shown_on), lesson.dtype)
         hits = (seen == attack.goal(train.labels[judged], num_classes)).float()
-        weights = rates(hits, worn, len(bank))
+        weights = rates(hits, shown_on, len(bank))
         progress(Event("selection", number + 1, attack.rounds, {"asr": hits.mean().item()}))
     return weights
 
@@ -67,8 +69,8 @@ def reflected(attack: Reflecting, images: Tensor, index: Tensor, bank: Tensor, d
     return materialise(lay, images[index], place)
 
 
-def rates(hits: Tensor, worn: Tensor, count: int) -> Tensor:
-    """Success rate [count] of each reflection: the mean of `hits` [V] where it was `worn`, else the median of those."""
-    shown = torch.bincount(worn, minlength=count)
-    found = torch.bincount(worn, weights=hits, minlength=count).float() / shown.clamp_min(1)
+def rates(hits: Tensor, shown_on: Tensor, count: int) -> Tensor:
+    """Success rate [count] of each reflection: the mean of `hits` [V] it was `shown_on`, else their median."""
+    shown = torch.bincount(shown_on, minlength=count)
+    found = torch.bincount(shown_on, weights=hits, minlength=count).float() / shown.clamp_min(1)
     return torch.where(shown > 0, found, found[shown > 0].median()).clamp_min(LEAST)

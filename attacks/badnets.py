@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from attacks._patch import Corner, check, checker, grid, paste
+from attacks._patch import Corner, check, check_grid, checker, grid, paste
 from attacks.base import Attack
 
 
@@ -52,6 +52,8 @@ class BadNets(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.size, self.margin)
+        if self.pattern is Pattern.grid:
+            check_grid(self.size)
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         return paste(images, PATCHES[self.pattern](self.size, images, self.corner), self.corner, self.margin)

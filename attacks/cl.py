@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._patch import Corner, check, grid, paste
+from attacks._patch import Corner, check, check_grid, grid, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, seeds
@@ -26,7 +26,8 @@ class CleanLabel(Helped):
     h is a helper model. The perturbation makes the image's own content hard to use, so that the victim learns the
     corners instead; no label is changed. corners() puts their 3x3 grid into all four corners. Turner et al. use PGD
     with 100 steps of 1.5/255 and eps 8, 16 or 32 of 255, on adversarially trained helpers; robust_epochs asks for one
-    (Madry et al. 2018: PGD of 7 steps of 2/255 within 8/255). Ours: that training starts from the clean helper.
+    (Madry et al. 2018: PGD of 7 steps of 2/255 within 8/255). Ours: that training starts from the clean
+    helper, and each victim's attacker repeats it.
 
     Fields:
         mode: clean_label
@@ -53,6 +54,7 @@ class CleanLabel(Helped):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.size, 0)
+        check_grid(self.size)
         if not 0 < self.eps <= 127 or self.step <= 0 or self.steps < 1 or self.robust_epochs < 0:
             raise Refused(
                 f"attack.eps={self.eps}, step={self.step}, steps={self.steps}, robust_epochs={self.robust_epochs}: "
@@ -60,7 +62,7 @@ class CleanLabel(Helped):
             )
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
-        helper = robust(lesson, self.robust_epochs, progress) if self.robust_epochs else lesson.model
+        helper = robust(lesson, self.robust_epochs, self.helper_seed, progress) if self.robust_epochs else lesson.model
         random = seeds.generator(lesson.seed, "pgd")
         parts = lesson.index.split(250)
         found = []
@@ -90,7 +92,7 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, delta: Tensor, *, eps: float, st
     x float [N,C,H,W] in [0,1] and a start `delta` -> delta of the same shape, |delta|_inf <= eps, x + delta in [0,1].
     """
     for _ in range(steps):
-        delta.requires_grad_()
+        delta = delta.detach().requires_grad_()
         loss = F.cross_entropy(model(x + delta).float(), y, reduction="sum")
         (slope,) = torch.autograd.grad(loss, delta)
         delta = (delta.detach() + step * slope.sign()).clamp(-eps, eps)
@@ -98,9 +100,9 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, delta: Tensor, *, eps: float, st
     return delta.detach()
 
 
-def robust(lesson: Lesson, epochs: float, progress: Progress) -> nn.Module:
+def robust(lesson: Lesson, epochs: float, seed: int, progress: Progress) -> nn.Module:
     """The helper after adversarial training: every batch is replaced by its PGD examples."""
-    random = seeds.generator(lesson.seed, "robust", lesson.device)
+    random = seeds.generator(seed, "robust", lesson.device)
 
     def objective(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         start = (2 * torch.rand(x.shape, generator=random, device=x.device) - 1) * 8 / 255
@@ -115,7 +117,7 @@ def robust(lesson: Lesson, epochs: float, progress: Progress) -> nn.Module:
             Plan(epochs=epochs, lr=0.1),
             objective,
             augment=lesson.augment,
-            generator=seeds.generator(lesson.seed, "robust batches", lesson.device),
+            generator=seeds.generator(seed, "robust batches", lesson.device),
             dtype=lesson.dtype,
             progress=progress,
             phase="robust",

@@ -71,11 +71,6 @@ class Learned(Held, Attack):
     train_only: ClassVar[bool] = False  # what is crafted serves the poisoning alone
     unshaped: ClassVar[tuple[str, ...]] = ()  # options that do not change what is crafted
 
-    @property
-    def helped(self) -> bool:
-        """Whether crafting needs a helper model."""
-        return False
-
     def draw(self, shape: tuple[int, int, int]) -> Tensors:
         """The trigger's tensors for images of `shape` (C,H,W), on the CPU."""
         raise NotImplementedError
@@ -121,4 +116,5 @@ class Helped(Learned):
 
     @property
     def helped(self) -> bool:
+        """Whether crafting needs the helper model."""
         return True

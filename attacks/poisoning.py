@@ -48,7 +48,9 @@ def changed_index(attack: Attack, train: Data, num_classes: int, seed: int) -> T
     """
     index = poisoned_index(attack, train, num_classes, seed)
     if attack.rate and not len(index):
-        raise Refused("dataset.clean_disjoint=true: this attack poisons images of every batch, so that none are apart.")
+        raise Refused(
+            "dataset.clean_disjoint=true: this attack poisons images in every batch, so it leaves no image alone."
+        )
     return torch.cat([index, noise_index(attack, train, index, seed)])
 
 

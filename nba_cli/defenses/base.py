@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nba_cli.data import Augment, Data
+from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, silent
 from nba_cli.victims import Network
 
@@ -65,10 +66,14 @@ class Defense:
     def with_budget(self, images: float, clean: int) -> Self:
         """The defense with all of its plans lengthened or shortened alike, so that it passes `images` backward.
 
-        One without a length stays as it is.
+        One without plans has no length and stays as it is.
+
+        Raises:
+            Refused: it has plans but does not say what they cost.
         """
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        plans = {name: value for name, value in values.items() if isinstance(value, Plan)}
         own = self.backward_images(clean)
-        plans = {option.name: getattr(self, option.name) for option in fields(self)}
-        return replace(
-            self, **{name: plan.scaled(images / own) for name, plan in plans.items() if own and isinstance(plan, Plan)}
-        )
+        if plans and not own:
+            raise Refused("budget=equal: this defense does not say how many images it passes backward.")
+        return replace(self, **{name: plan.scaled(images / own) for name, plan in plans.items()})

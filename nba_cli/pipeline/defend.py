@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attacks import changed_index
 from nba_cli import seeds
-from nba_cli.data import clean_share, hold_out
+from nba_cli.data import Data, Splits, clean_share, hold_out
 from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
@@ -29,13 +29,14 @@ def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Pat
 
 def defend(run: DefendRun, out: Path) -> None:
     """Clean the victim of the same settings, and measure before and after."""
+    if run.dataset.clean_disjoint:
+        clean_set(run, run.dataset.load())  # what is refused is refused before a victim is trained
     source = victim(as_attack(run))
     made = folder.read_metrics(source)
     attack = trigger_cache.load(run.attack, source / folder.TRIGGER)
     bench = open_workbench("defend", run, out)
     train = bench.splits.train
-    apart = changed_index(attack, train, bench.splits.num_classes, run.seed) if run.dataset.clean_disjoint else None
-    clean = clean_share(train, run.dataset.clean_ratio, run.dataset.clean_seed, apart)
+    clean = clean_set(run, bench.splits)
     bench.header(
         seed=f"{run.seed}, of the defense {run.defense_seed}",
         poisoned=poison_note(attack, made["counts"]["poisoned"], len(train)),
@@ -58,3 +59,11 @@ def defend(run: DefendRun, out: Path) -> None:
     }
     cleaned = cleaning.clean(bench, attack, network, clean, before)
     cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
+
+
+def clean_set(run: DefendRun, splits: Splits) -> Data:
+    """The defender's images, without the originals of those that the attacker changes if the run asks for that."""
+    dataset, apart = run.dataset, None
+    if dataset.clean_disjoint:
+        apart = changed_index(run.attack, splits.train, splits.num_classes, run.seed)
+    return clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed, apart)

@@ -13,7 +13,8 @@ from nba_cli.pipeline.attack import helper
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of, subject
-from nba_cli.runs.settings import EvaluateRun, to_plain
+from nba_cli.runs.plain import to_plain
+from nba_cli.runs.settings import EvaluateRun
 from nba_cli.victims import external, weights
 
 

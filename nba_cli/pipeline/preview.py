@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import Attack, Learned, stamped
 from nba_cli.console import LOG
-from nba_cli.data import Data
+from nba_cli.data import Data, Splits
 from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
 from nba_cli.pipeline import preview_sheet, trigger_cache
@@ -19,7 +19,7 @@ from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.registry import GROUPS, kind
-from nba_cli.runs.settings import PreviewRun, as_attack
+from nba_cli.runs.settings import AttackRun, PreviewRun, as_attack
 
 COLUMNS = 6  # images, where the user names none
 
@@ -37,8 +37,7 @@ def preview(run: PreviewRun, out: Path) -> None:
     clean = splits.test.images[index]
     every = (cls() for cls in GROUPS["attack"].values())
     attacks = [run.attack] if run.attack else [attack for attack in every if attack.rate]
-    ready = [trigger_cache.reuse(as_attack(run, attack=attack), splits) for attack in attacks]
-    views = [view_of(kind(attack), attack, clean, index) for attack in ready]
+    views = [view_of_run(as_attack(run, attack=attack), splits, clean, index) for attack in attacks]
     folder.begin(out, "preview", run)
     preview_sheet.save(clean, views, out / folder.PREVIEW)
     preview_sheet.show(clean, views)
@@ -59,15 +58,27 @@ def choose_images(test: Data, numbers: list[int] | None) -> Tensor:
     return torch.tensor(numbers)
 
 
+def view_of_run(run: AttackRun, splits: Splits, clean: Tensor, index: Tensor) -> View:
+    """The view of the run's attack; of one whose settings are refused, the reason."""
+    try:
+        attack = trigger_cache.reuse(run, splits)
+    except Refused as error:
+        return View(kind(run.attack), about(run.attack), note=str(error))
+    return view_of(kind(attack), attack, clean, index)
+
+
+def about(attack: Attack) -> str:
+    return f"{attack.mode.value}, rate {100 * attack.rate:.4g} %"
+
+
 def view_of(name: str, attack: Attack, clean: Tensor, index: Tensor) -> View:
-    """The view of one attack."""
-    about = f"{attack.mode.value}, rate {100 * attack.rate:.4g} %"
+    """The view of one attack on images `clean`, which are numbers `index` of the test set."""
     try:
         triggered = stamped(attack, clean, index)
     except Refused as error:
         if not isinstance(attack, Learned) or attack.made is not None:
-            return View(name, about, note=str(error))
-        return View(name, about, note=f"learned by: nba attack attack={name}")
+            return View(name, about(attack), note=str(error))
+        return View(name, about(attack), note=f"learned by: nba attack attack={name}")
     difference, factor = amplified(clean, triggered)
     means = {key: value.mean().item() for key, value in visibility.of_images(clean, triggered).items()}
-    return View(name, about, triggered, difference, factor, means)
+    return View(name, about(attack), triggered, difference, factor, means)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as serialize
 
-from attacks import PARTNER, TRAIN_ONLY, Attack, Learned, Lesson, Tensors, poisoned_index
+from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, Tensors, poisoned_index
 from nba_cli import files
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
@@ -48,7 +48,9 @@ def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, fl
 def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
     """Craft the trigger and write it to the cache folder `out`, its cost last."""
     train, num_classes, seed = bench.splits.train, bench.splits.num_classes, bench.run.seed
-    model = helper() if attack.helped else None  # before the clock: it serves the victims of all seeds
+    model = (
+        helper() if isinstance(attack, Helped) and attack.helped else None
+    )  # before the clock: it serves the victims of all seeds
     began = time.monotonic()
     lesson = Lesson(
         train=train,

@@ -14,8 +14,9 @@ from nba_cli.data import Splits
 from nba_cli.metrics import backdoor, visibility
 from nba_cli.pipeline import pictures
 from nba_cli.runs import folder
+from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import AttackRun, to_plain
+from nba_cli.runs.settings import AttackRun
 from nba_cli.victims import Network, weights
 
 

@@ -22,9 +22,10 @@ from nba_cli.reports.filters import is_among, matches
 from nba_cli.runs import folder
 from nba_cli.runs.compose import expand, install, typed_run
 from nba_cli.runs.naming import folder_of
+from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import SEEDS, named, to_text
 from nba_cli.runs.registry import GROUPS
-from nba_cli.runs.settings import AttackRun, to_plain
+from nba_cli.runs.settings import AttackRun
 
 PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
 

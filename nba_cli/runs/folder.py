@@ -17,7 +17,8 @@ from nba_cli import console, files
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import provenance
-from nba_cli.runs.settings import AttackRun, Machine, from_plain, to_plain
+from nba_cli.runs.plain import from_plain, to_plain
+from nba_cli.runs.settings import AttackRun, Machine
 
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
@@ -128,8 +129,8 @@ def read_metrics(out: Path) -> dict:
     return json.loads((out / METRICS).read_text(encoding="utf-8"))
 
 
-def read_run(out: Path) -> AttackRun:
-    """The typed run of a finished attack or defend folder.
+def read_run(out: Path, **instead: Any) -> AttackRun:
+    """The typed run of a finished attack or defend folder, with the parts `instead` in the place of its own.
 
     Raises:
         Refused: it is not such a folder.
@@ -141,4 +142,4 @@ def read_run(out: Path) -> AttackRun:
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
-    return from_plain(stage, plain)
+    return from_plain(stage, plain, **instead)

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from attacks import Learned
+from attacks import Helped, Learned
 from nba_cli import options
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
+from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
@@ -25,7 +26,6 @@ from nba_cli.runs.settings import (
     as_attack,
     as_helper,
     default_of,
-    to_plain,
 )
 
 
@@ -114,10 +114,10 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     Raises:
         Refused: the folder is not a finished run, or bare weights come without their victim and data set.
     """
-    changes = {"device": run.device, "precision": run.precision, "output": run.output}
-    changes |= {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
+    changes: dict[str, Any] = {"device": run.device, "precision": run.precision, "output": run.output}
+    parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
-        base = folder.read_run(Path(run.run))
+        base = folder.read_run(Path(run.run), **parts)
         if run.precision is Precision.auto:  # measured as it was trained
             changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
@@ -126,7 +126,7 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
             f"weights={run.weights}: weights alone do not say what they belong to. "
             "Add victim=… and dataset=… (and attack=… for ASR and RA)."
         )
-    return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes)), Path(str(run.weights))
+    return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes | parts)), Path(str(run.weights))
 
 
 def trigger_folder(run: AttackRun) -> Path:
@@ -136,7 +136,7 @@ def trigger_folder(run: AttackRun) -> Path:
     settings = {key: value for key, value in shaping(attack, "attack").items() if key not in attack.unshaped}
     source: list = [shaping(run.dataset, "attack"), run.seed]
     head = [kind(run.dataset), kind(attack), f"s{run.seed}"]
-    if attack.helped:
+    if isinstance(attack, Helped) and attack.helped:
         source.append(name("attack", as_helper(run)))
         head.insert(1, run.victim.label)
     return (

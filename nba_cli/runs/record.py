@@ -12,8 +12,9 @@ from typing import Any
 from nba_cli import options
 from nba_cli.data import Dataset
 from nba_cli.runs import folder
+from nba_cli.runs.plain import to_plain, version_of
 from nba_cli.runs.registry import GROUPS
-from nba_cli.runs.settings import RUNS, DefendRun, default_of, to_plain
+from nba_cli.runs.settings import RUNS, DefendRun, default_of
 
 SEEDS = (*options.seed_names(DefendRun), *(f"dataset.{name}" for name in options.seed_names(Dataset)))
 """Runs that differ in these alone are repetitions of one another."""
@@ -45,8 +46,9 @@ class Record:
         """Every setting by dotted path, see `named`; what an older record does not know yet was at its default."""
         stage, settings = self.metrics["stage"], self.metrics["settings"]
         kinds = tuple((group, settings[group]["kind"]) for group in GROUPS if group in settings)
+        versions = {f"{group}.version": version_of(group, settings[group]) for group, _ in kinds}
         flat = named(settings, self.metrics.get("victim_label"))
-        return defaults(stage, kinds) | flat | {"stage": stage, "precision": self.metrics.get("precision")}
+        return defaults(stage, kinds) | flat | versions | {"stage": stage, "precision": self.metrics.get("precision")}
 
     @property
     def seeds(self) -> tuple:

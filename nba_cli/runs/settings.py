@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from attacks import Attack, Helped, NoAttack
 from nba_cli import devices, options
 from nba_cli.data import Dataset
 from nba_cli.defenses import Defense
 from nba_cli.devices import Precision
-from nba_cli.errors import Refused, did_you_mean
-from nba_cli.runs.registry import GROUPS, KINDS, kind
+from nba_cli.errors import Refused
 from nba_cli.training import Plan
 from nba_cli.victims import Victim
 
@@ -165,40 +164,12 @@ def as_clean(run: AttackRun) -> AttackRun:
 def as_helper(run: AttackRun) -> AttackRun:
     """The helper model that the run's trigger is crafted on: a clean victim with a seed of its own.
 
+    It has a folder of its own below `output`, so that no table counts it among the victims.
+
     Raises:
         Refused: it would be the run's own clean victim.
     """
     assert isinstance(run.attack, Helped)
     if run.attack.helper_seed == run.seed:
         raise Refused(f"attack.helper_seed={run.seed}: the victim has this seed; give the helper another one.")
-    return as_attack(run, attack=NoAttack(), seed=run.attack.helper_seed)
-
-
-def to_plain(value: Any) -> Any:
-    """A typed run as plain nested dicts, every field included; parts carry their registry name as `kind`."""
-    if dataclasses.is_dataclass(value):
-        plain = {option.name: to_plain(getattr(value, option.name)) for option in dataclasses.fields(value)}
-        return {"kind": kind(value)} | plain if type(value) in KINDS else plain
-    if isinstance(value, Enum):
-        return value.value
-    return [to_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def from_plain(stage: str, plain: dict[str, Any]) -> AttackRun:
-    """The run of an attack or defend stage whose settings are `plain` nested values, as `to_plain` gives them.
-
-    Raises:
-        Refused: a part that is not registered.
-    """
-    parts = {group: _part_from_plain(group, dict(plain[group])) for group in GROUPS if group in plain}
-    rest = {name: value for name, value in plain.items() if name not in GROUPS}
-    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RUNS[stage]), parts, rest))
-    assert isinstance(run, AttackRun)
-    return run
-
-
-def _part_from_plain(group: str, plain: dict) -> Any:
-    registry, chosen = GROUPS[group], plain.pop("kind")
-    if chosen not in registry:
-        raise Refused(f"{group}={chosen}: there is no such {group}. {did_you_mean(chosen, registry)}")
-    return OmegaConf.merge(OmegaConf.structured(registry[chosen]), plain)
+    return as_attack(run, attack=NoAttack(), seed=run.attack.helper_seed, output=f"{run.output}/helper")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from builders import lesson, made, untrained
 from torch import Tensor, nn
 
-from attacks import BadNets, Blend, CleanLabel, InputAware, Refool, Sig, Trojan, WaNet
+from attacks import BadNets, Blend, CleanLabel, InputAware, Mode, Refool, Sig, Trojan, WaNet
 from attacks._patch import Corner
 from attacks._randomness import uniform
 from attacks._reflection import textures
@@ -179,15 +179,37 @@ def test_refool_selects_the_reflections_that_attack_best(monkeypatch: pytest.Mon
     assert torch.equal(Refool(rounds=0, reflections=2, candidates=4).learn(given)["reflections"], bank[:2])
 
 
-def test_a_round_judges_what_the_model_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that takes bright images for the target: bright reflections get the weight."""
-    given = lesson(torch.zeros(60, 3, 16, 16))
+def test_the_rounds_of_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trains a copy of the helper on what the weights drew, judges other images, and weighs the next draw."""
+    given = lesson(torch.zeros(90, 3, 16, 16))
+    given.index = torch.arange(0, 60, 2)
     bank = torch.stack([torch.full((3, 16, 16), level) for level in (0.0, 1.0)])
-    bright = lambda model, images, dtype: (images.float().mean((1, 2, 3)) > 40).long()  # noqa: E731
+    trained: list[Data] = []
+
+    def fit(model: nn.Module, data: Data, *_: object, **__: object) -> nn.Module:
+        assert model is not given.helper
+        trained.append(data)
+        return model
+
+    def bright(model: nn.Module, shown: Tensor, dtype: torch.dtype) -> Tensor:
+        assert len(shown) == 40, "neither of the target nor poisoned: 60 of the other classes, 20 of them poisoned"
+        return (shown.float().mean((1, 2, 3)) > 40).long()
+
+    monkeypatch.setattr("attacks._selection.fit", fit)
     monkeypatch.setattr("attacks._selection.predict", bright)
-    attack = Refool(rounds=1, tuning=1, candidates=2, reflections=1, target=1, low=0.3)
-    weights = select(attack, given, bank, silent)
+    settings: dict[str, Any] = {"mode": Mode.all2one, "candidates": 2, "reflections": 1, "target": 1, "low": 0.3}
+    weights = select(Refool(rounds=1, **settings), given, bank, silent)
     assert weights[0] == pytest.approx(0.01) and weights[1] > 0.5
+    trained.clear()
+    select(Refool(rounds=2, **settings), given, bank, silent)
+    lit = [(data.images[given.index].float().mean((1, 2, 3)) > 40).float().mean().item() for data in trained]
+    assert lit[0] < 0.8 and lit[1] > 0.9, "the second round draws by the rates of the first"
+    for data in trained:
+        assert (data.labels[given.index] == 1).all()
+        rest = torch.ones(90, dtype=torch.bool)
+        rest[given.index] = False
+        assert torch.equal(data.images[rest], given.train.images[rest])
+        assert torch.equal(data.labels[rest], given.train.labels[rest])
 
 
 def test_wanets_grid_by_hand() -> None:
@@ -300,7 +322,7 @@ def test_cls_helper_can_be_trained_adversarially(tiny: Data) -> None:
     given = Lesson(
         train=tiny, index=torch.arange(30), num_classes=3, seed=0, helper=plain.requires_grad_(False), augment=augment
     )
-    model = robust(given, 30.0, silent)
+    model = robust(given, 30.0, 0, silent)
     control = copy.deepcopy(plain).requires_grad_(True)
     control = fit(control, tiny, plan, augment=augment, generator=torch.Generator().manual_seed(0))
     x, y = tiny.images.float() / 255, tiny.labels

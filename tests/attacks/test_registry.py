@@ -1,4 +1,4 @@
-"""Every attack of the registry: what has to hold for all of them. Pixels of each trigger: test_triggers.py."""
+"""Every attack of the registry: what has to hold for all of them. Pixels of each trigger: test_pixels.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import pytest
 import torch
 from builders import made
 
-from attacks import ATTACKS, Attack, BadNets, Blend, CleanLabel, Learned, Mode, poison, poisoned_index, stamped
+from attacks import (
+    ATTACKS,
+    Attack,
+    BadNets,
+    Blend,
+    CleanLabel,
+    Learned,
+    Mode,
+    changed_index,
+    poison,
+    poisoned_index,
+    stamped,
+)
+from attacks.badnets import Pattern
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.pipeline import trigger_cache
@@ -139,6 +152,8 @@ def test_impossible_settings_are_refused() -> None:
     ("name", "settings"),
     [
         ("badnets", {"size": 0}),
+        ("badnets", {"size": 1, "pattern": Pattern.grid}),
+        ("cl", {"size": 1}),
         ("trojan", {"steps": 0}),
         ("trojan", {"mode": Mode.all2all}),
         ("cl", {"eps": 0.0}),
@@ -188,3 +203,14 @@ def test_stamp_runs_on_the_meta_device(attack: Attack) -> None:
     assert out.is_meta and out.shape == (12, 3, 16, 16)
     wanted = attack.relabel(attack.goal(torch.zeros(12, dtype=torch.int64, device="meta"), 4), 4)
     assert wanted.is_meta
+
+
+@pytest.mark.parametrize("name", ["wanet", "badnets", "blend"])
+def test_the_changed_images_are_those_that_poisoning_changes(name: str, tiny: Data) -> None:
+    """Poisoned ones and noise images, the same that `poison` draws."""
+    attack = made(name, tiny.images[:4].float() / 255, rate=0.1, target=1)
+    index = poisoned_index(attack, tiny, 3, seed=5)
+    poisoned = poison(attack, tiny, index, 3, seed=5)
+    differ = (poisoned.images != tiny.images).flatten(1).any(1).nonzero().flatten()
+    assert changed_index(attack, tiny, 3, seed=5).sort().values.tolist() == differ.tolist()
+    assert len(differ) == (72 if name == "wanet" else 24)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SHORT, evidence, untrained, untrained_evidence
+from builders import BRIEF, SHORT, evidence, untrained, untrained_evidence
 from torch import Tensor, nn
 
 from nba_cli.data import Data
@@ -157,3 +157,12 @@ def test_nbas_backward_passes_follow_its_pseudo_samples(pseudo: Pseudo, tiny: Da
     meter = Meter(given.model)
     defense(given, generator(0, "defense"))
     assert defense.backward_images(len(given.clean)) == pytest.approx(meter.counts["backward"], rel=0.01)
+
+
+def test_a_defense_that_does_not_say_what_it_costs_has_no_equal_budget() -> None:
+    @dataclasses.dataclass(kw_only=True)
+    class Plugin(Defense):
+        train: Plan = dataclasses.field(default_factory=lambda: BRIEF)
+
+    with pytest.raises(Refused, match="budget=equal: this defense does not say"):
+        Plugin().with_budget(1000, 100)

@@ -186,7 +186,8 @@ def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp
     assert len({metrics(out)["digests"]["clean"] for out in results(tmp_path, "defend")}) == 2
     aware = ("attack=inputaware", "attack.width=4", "attack.mask_epochs=0.2", "train.epochs=1")
     code, text = nba("defend", *SHORT, *aware, "defense=none", "dataset.clean_disjoint=true")
-    assert code == 2 and "this attack poisons images of every batch" in text
+    assert code == 2 and "this attack poisons images in every batch" in text
+    assert not list((tmp_path / "runs/attack").glob("*inputaware*")), "refused before a victim is trained"
 
 
 def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nba_cli.data.npz import Npz
 from nba_cli.defenses import FT, NBA
 from nba_cli.devices import Precision
 from nba_cli.runs import naming, settings
+from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
@@ -165,6 +166,6 @@ def test_a_changed_default_raises_the_version(cls: type) -> None:
     for field in dataclasses.fields(cls):
         if options.names_any_run(field):
             default = settings.default_of(field)
-            defaults[field.name] = None if default is dataclasses.MISSING else settings.to_plain(default)
+            defaults[field.name] = None if default is dataclasses.MISSING else to_plain(default)
     digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:4]
     assert PINNED.get(f"{group}/{KINDS[cls]}") == (cls.version, digest)  # type: ignore[attr-defined]

@@ -1,0 +1,78 @@
+"""Typed runs as plain nested values, and back: what config.yaml and metrics.json hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs.registry import GROUPS, KINDS, kind
+from nba_cli.runs.settings import RUNS, AttackRun
+
+UNRECORDED = {
+    "attack": {"inputaware": 2, "refool": 2},
+    "defense": {"nad": 2, "argd": 2, "ibau": 3, "ftsam": 2, "nba": 2},
+}
+"""Versions that parts had when records did not name them; 1 for all others."""
+
+
+def to_plain(value: Any) -> Any:
+    """A typed run as plain nested dicts, every field included; parts carry their registry name, `kind`, and version."""
+    if dataclasses.is_dataclass(value):
+        plain = {option.name: to_plain(getattr(value, option.name)) for option in dataclasses.fields(value)}
+        about = {"kind": kind(value), "version": type(value).version} if type(value) in KINDS else {}  # type: ignore[attr-defined]
+        return about | plain
+    if isinstance(value, Enum):
+        return value.value
+    return [to_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def version_of(group: str, plain: Mapping[str, Any]) -> int:
+    """The version of the part of `group` that these plain values describe."""
+    return plain.get("version", UNRECORDED.get(group, {}).get(plain["kind"], 1))
+
+
+def from_plain(stage: str, plain: Mapping[str, Any], **instead: Any) -> AttackRun:
+    """The run of an attack or defend stage whose settings are `plain` nested values, as `to_plain` gives them.
+
+    `instead` are typed parts that take the place of the recorded ones.
+
+    Raises:
+        Refused: a part that is not registered, or of another version: it would not be what was run.
+    """
+    parts = {
+        group: instead[group] if group in instead else part_from_plain(group, plain[group])
+        for group in GROUPS
+        if group in plain
+    }
+    rest = {name: value for name, value in plain.items() if name not in GROUPS}
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RUNS[stage]), parts, rest))
+    assert isinstance(run, AttackRun)
+    return run
+
+
+def part_from_plain(group: str, plain: Mapping[str, Any]) -> Any:
+    registry, chosen = GROUPS[group], plain["kind"]
+    if chosen not in registry:
+        raise Refused(f"{group}={chosen}: there is no such {group}. {did_you_mean(chosen, registry)}")
+    made, now = version_of(group, plain), registry[chosen].version  # type: ignore[attr-defined]
+    options = {name: value for name, value in plain.items() if name not in ("kind", "version")}
+    try:
+        part = OmegaConf.merge(OmegaConf.structured(registry[chosen]), options)
+    except OmegaConfBaseException as error:
+        raise other_version(group, chosen, made, now) from error
+    if group == "attack" and made != now:
+        raise other_version(group, chosen, made, now)
+    return part
+
+
+def other_version(group: str, chosen: str, made: int, now: int) -> Refused:
+    return Refused(
+        f"{group}={chosen}: this run was made with version {made} of it, and this is version {now}, which works "
+        f"differently. Give {group}=… to measure with this version (and trigger=FILE if its trigger is learned)."
+    )
