@@ -1,4 +1,4 @@
-"""Reflections in a pane of glass, as the authors of Refool mix them (`blend_images` in their public code)."""
+"""Reflections in a pane of glass: ghost and out of focus as in `blend_images` of Refool's public code, and in focus."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from nba_cli.training import Progress, silent
 class Refool(Helped):
     """x' = (w x^g + reflection(r^g))^(1/g) with g = 2.2: a reflection r seen in focus, out of focus or as a ghost.
 
-    The kinds and their numbers are those of the authors' code, see `attacks._reflection`; which reflection an image
+    Three kinds, as in the paper; ghost and out of focus are mixed as in the authors' code, which lacks the third, see
+    `attacks._reflection`. Which reflection an image
     gets, its kind, opacity, width and shift are drawn per image, in training and test alike, from (`reflection_seed`,
     index).
 
@@ -30,8 +31,8 @@ class Refool(Helped):
     images that it turns into the target; one that was not drawn gets the median. The `reflections` of the largest
     weights remain. Ours: the model of a round is the helper, fine-tuned for `tuning` steps, instead of one trained from
     scratch; candidates are coloured 1/f textures drawn from a seed instead of photographs of another data set; lengths
-    count pixels of the image itself, because the authors enlarge images to 560 pixels, where a blur of 1 to 5 pixels
-    could not be seen in an image of 32.
+    count pixels of the image itself, as in BackdoorBench (the authors enlarge images to 560 pixels, where a blur of 1
+    to 5 pixels could not be seen in an image of 32).
 
     Fields:
         rate: poisoned share in (0,1], of the target class when mode=clean_label

@@ -23,8 +23,9 @@ class CLP(Defense):
 
     W_k is the k-th filter of a convolution as a matrix [C_in, h w], gamma_k and var_k belong to the batch norm that
     reads this convolution. One that reads a residual sum, as in pre-activation networks, is paired with the convolution
-    that was added last, as in public code: the bound is then that of the convolution's share of the sum. A backdoor
-    lives in channels that a small change of the input drives far. One image is passed through, only to see which layer
+    that was added last (public code takes the one that was DEFINED last, which is the shortcut in a block that has
+    one): the bound is then that of the convolution's share of the sum. A backdoor lives in channels that a small change
+    of the input drives far. One image is passed through, only to see which layer
     reads which. Cost: that forward pass.
 
     Fields:

@@ -27,7 +27,8 @@ class FTSAM(Defense):
     The inner maximum is e = rho T^2 g / |T g| with g the gradient at w. Large weights, in which a backdoor lives, are
     perturbed most, and shrink. Cost a step: two forward and two backward passes.
 
-    Label smoothing, rate and length are those of the authors' code; its batches are of 256.
+    Label smoothing, peak rate and epochs are those of the authors' code. Ours: batches of 128 (theirs 256), one cosine
+    over the whole training (theirs, stepped per batch, falls and rises again every 200 steps), Nesterov momentum.
 
     Fields:
         rho: radius of the perturbation, above 0

@@ -27,7 +27,7 @@ class IBAU(Defense):
     """min_w CE(f_w(x + d*), y) with d* = argmax_d CE(f_w(x + d), y) - decay |d|^2
 
     d is ONE perturbation for the whole batch, as a trigger is. As in the authors' code, a portion of the batch carries
-    d*, the other images stay clean.
+    d*, the other images stay clean. Ours: d climbs the loss of the true labels (theirs of the model's own predictions).
 
     The weights follow the hypergradient, which knows that d* moves with w:
 

@@ -28,8 +28,9 @@ class NAD(Defense):
     maps of 32, 16 and 8 pixels) depend on its size; here it is summed, and the same weights become 0.5, 4 and 16.
     Cost a step: one teacher pass forward, one student pass forward and backward.
 
-    As in the authors' code: batches of 64, weight decay 1e-4, a rate of 0.1 for two of twenty epochs and then 0.01, and
-    a square of `cutout` pixels blacked out in every image, for the student as for the teacher.
+    As in the authors' code: batches of 64, weight decay 1e-4, a rate of 0.1 for two of twenty epochs and then 0.01,
+    and a square blacked out in every image, for the student as for the teacher. Ours: a full square of
+    `cutout` pixels (theirs of 3 covers 2x2), and the teacher trains for twenty epochs, too (theirs for five to ten).
 
     Fields:
         weights: b_l of the last stages, deepest last

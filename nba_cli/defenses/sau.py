@@ -31,9 +31,9 @@ class SAU(Defense):
 
     the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are adversarial
     examples that both models share; ordinary ones are not. As in the authors' code, d starts at +eps everywhere, x + d
-    is not clipped to [0,1], and batch norm keeps to its running statistics throughout. Ours: a batch of 128 (they: 256)
-    and augmented images (they: none). Cost a step: two passes forward of f, 1 + `steps` passes forward and backward of
-    both models for the attack, two more of h.
+    is not clipped to [0,1], and batch norm keeps to its running statistics throughout. Ours: a batch of 128 (theirs
+    256), augmented images (theirs none), and Adam without AMSGrad. Cost a step: two passes forward of f, 1 + `steps`
+    passes forward and backward of both models for the attack, two more of h.
 
     Fields:
         eps: largest change of a pixel, L_inf in [0,1]

@@ -57,7 +57,7 @@ class AttackRun(Machine):
 
 
 class Budget(Enum):
-    """How long a defense works: published, as its settings say; equal, with NBA's number of backward passes."""
+    """How long a defense trains: published, as its settings say; equal, with NBA's number of backward passes."""
 
     published = "published"
     equal = "equal"

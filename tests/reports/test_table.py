@@ -86,6 +86,14 @@ def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None
     assert labels[2:] == [f"nba defense.beta={beta}" for beta in ("1.0", "2.0", "3.0")], "2.0 is the default"
 
 
+def test_runs_of_different_versions_are_no_repetitions(root: Path) -> None:
+    """An ibau of today beside one of a former version, which its record does not name."""
+    put(root, "old", "blend", "ibau", 0, (0.9, 0.5, 0.5))
+    put(root, "new", "blend", "ibau", 1, (0.9, 0.1, 0.5), defense__version=4)
+    labels = [each.label for each in report(root).sections[1].lines]
+    assert {"ibau defense.version=3", "ibau defense.version=4"} <= set(labels)
+
+
 def test_what_differs_between_cells_is_said(root: Path) -> None:
     assert not report(root).notes
     put(root, "other", "sig", "ft", 0, (0.5, 0.5, 0.5), dataset__clean_ratio=0.2, commit="def")

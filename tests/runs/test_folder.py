@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from test_naming import attack_run, defend_run
 
-from attacks import Blend
+from attacks import BadNets, Blend
 from nba_cli import console
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.defenses import NBA
@@ -26,6 +27,30 @@ def test_a_run_survives_its_config_file(tmp_path: Path) -> None:
     folder.begin(tmp_path, "defend", run)
     (tmp_path / "metrics.json").write_text("{}")
     assert folder.read_run(tmp_path) == run
+
+
+def made_by(version: int | None, tmp_path: Path, **options: object) -> None:
+    """A finished run of blend as that version wrote it; None: before versions were recorded."""
+    folder.begin(tmp_path, "attack", attack_run(attack=Blend(alpha=0.2)))
+    (tmp_path / "metrics.json").write_text("{}")
+    config = OmegaConf.load(tmp_path / "config.yaml")
+    del config.attack.version
+    more = {"version": version, **options} if version else options
+    OmegaConf.save(OmegaConf.merge(config, {"attack": more}), tmp_path / "config.yaml")
+
+
+def test_an_attack_of_another_version_is_not_taken_for_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trigger would be another one. A part given instead is not read."""
+    for version in (None, 1):
+        made_by(version, tmp_path)
+        assert folder.read_run(tmp_path).attack == Blend(alpha=0.2), "version 1 is that of old records"
+    made_by(2, tmp_path)
+    with pytest.raises(Refused, match=r"attack=blend: this run was made with version 2 of it, and this is version 1"):
+        folder.read_run(tmp_path)
+    made_by(1, tmp_path, textures=4)
+    with pytest.raises(Refused, match=r"attack=blend: .* Give attack=… to measure"):
+        folder.read_run(tmp_path)
+    assert folder.read_run(tmp_path, attack=BadNets()).attack == BadNets()
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
