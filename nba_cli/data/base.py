@@ -22,7 +22,7 @@ class Dataset:
     root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
-    clean_disjoint: the defender's images are no originals of images that the attacker changed
+    clean_disjoint: draw only images that the attacker did not change
     held: if there are clean images only: the share of them, in (0,1), that is held out to measure on
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off

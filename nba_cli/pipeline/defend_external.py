@@ -9,6 +9,7 @@ import rich
 from rich.table import Table
 from torch import Tensor
 
+from attacks import Unknown
 from nba_cli.console import LOG
 from nba_cli.data import clean_share
 from nba_cli.errors import Refused
@@ -46,7 +47,7 @@ def defend_external(run: DefendRun, out: Path) -> None:
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
     bench.header(
         weights=str(path),
-        trigger=f"{kind(attack)}, which ASR and RA are for (attack=unknown if none is known)",
+        trigger="unknown: no ASR, no RA" if isinstance(attack, Unknown) else f"{kind(attack)}, for ASR and RA",
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images",
         measured=f"on {'a hold-out of ' if splits.defender else ''}{len(splits.test):,} images",
     )

@@ -223,7 +223,7 @@ def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
     code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
     if "optuna" not in text:
         pytest.skip("the plugin is installed here")
-    assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. README" in text
+    assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. See Sweeps in the README" in text
 
 
 def test_what_a_sweeper_maximises_is_the_mean_of_acc_and_ra(tmp_path: Path) -> None:

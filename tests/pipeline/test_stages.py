@@ -191,8 +191,8 @@ def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp
 
 
 def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> None:
-    command = ("defend", *SHORT, "defense=ft", "dataset.clean_ratio=0.5")
+    command = ("defend", *SHORT, "defense=ft", "dataset.clean_ratio=0.05")
     assert nba(*command, "defense.train.steps=5")[0] == nba(*command, "budget=equal", "defense.train.steps=5")[0] == 0
     counts = sorted(metrics(out)["passes"]["backward"] for out in results(tmp_path, "defend"))
-    wanted = Method().backward_images(120)
+    wanted = Method().backward_images(12)
     assert counts[0] < 1000 and counts[1] == pytest.approx(wanted, rel=0.02)
