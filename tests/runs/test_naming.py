@@ -169,3 +169,18 @@ def test_a_changed_default_raises_the_version(cls: type) -> None:
             defaults[field.name] = None if default is dataclasses.MISSING else to_plain(default)
     digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:4]
     assert PINNED.get(f"{group}/{KINDS[cls]}") == (cls.version, digest)  # type: ignore[attr-defined]
+
+
+def test_the_defaults_of_a_run_stay() -> None:
+    """They are left out of names too, and a run has no version to raise: a changed one would let old runs pass for new
+    ones. An option that is added is written down here with the default that runs had before it."""
+    named = [option for option in dataclasses.fields(DefendRun) if options.names_run(option, "defend")]
+    plan = {"epochs": 20.0, "steps": None, "batch": 128, "lr": 0.1, "schedule": "onecycle", "drops": [],
+            "optimizer": "sgd", "momentum": 0.9, "decay": 0.0005, "clip": None, "average": None}  # fmt: skip
+    assert {option.name: to_plain(settings.default_of(option)) for option in named if option.name not in GROUPS} == {
+        "train": plan,
+        "seed": 0,
+        "budget": "published",
+        "defense_seed": 0,
+        "tune": False,
+    }
