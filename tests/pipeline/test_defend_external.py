@@ -20,8 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
+from nba_cli.defenses import NBA
 from nba_cli.pipeline.defend_external import changed_predictions
-from nba_cli.victims import PreActResNet18, Torchvision, external
+from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
 
 SHORT = ("defense=ft", "defense.train.steps=3", "defense.train.batch=8", "attack=unknown")
 
@@ -198,3 +199,13 @@ def test_changes_by_hand() -> None:
         {"from": 2, "to": 0, "count": 1},
         {"from": 2, "to": 1, "count": 1},
     ]
+
+
+def test_an_equal_budget_holds_for_a_model_from_elsewhere(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
+    """Its clean images are those of the set that is given."""
+    network = WideResNet(depth=10).build(3, tiny_data())
+    torch.save(network.state_dict(), tmp_path / "suspect.pt")
+    given = (f"weights={tmp_path / 'suspect.pt'}", *WRN, "attack=unknown", "defense=ft", "dataset.clean_ratio=0.05")
+    code, text = nba("defend", *given, "budget=equal")
+    assert code == 0, text
+    assert record(tmp_path)[1]["passes"]["backward"] == pytest.approx(NBA().backward_images(12), rel=0.02)

@@ -188,6 +188,10 @@ def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp
     code, text = nba("defend", *SHORT, *aware, "defense=none", "dataset.clean_disjoint=true")
     assert code == 2 and "this attack poisons images in every batch" in text
     assert not list((tmp_path / "runs/attack").glob("*inputaware*")), "refused before a victim is trained"
+    assert nba(*command, "dataset.clean_disjoint=true", "tune=true")[0] == 0
+    weights = f"weights={results(tmp_path, 'attack')[0] / 'model.safetensors'}"
+    code, text = nba("defend", *TINY, weights, "defense=none", "dataset.clean_disjoint=true")
+    assert code == 2 and "nobody knows which images the attacker of weights=… changed" in text
 
 
 def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> None:
