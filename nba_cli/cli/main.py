@@ -52,6 +52,9 @@ def launch(command: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader has seen enough, as in `nba completion | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+        return 0
     except Exception as error:
         if died := killed(error):
             print(f"nba: {died}", file=sys.stderr)

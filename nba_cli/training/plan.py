@@ -68,7 +68,8 @@ class Plan:
                 f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
             )
         if (self.epochs or self.steps or 0) <= 0 or self.batch < 1 or self.lr <= 0:
-            raise Refused(f"length {self.epochs or self.steps}, batch={self.batch}, lr={self.lr}: all must be above 0.")
+            length = f"steps={self.steps}" if self.epochs is None else f"epochs={self.epochs:g}"
+            raise Refused(f"{length}, batch={self.batch}, lr={self.lr}: all must be above 0.")
         if not is_ascending(self.drops) or (self.schedule is Schedule.drop and not self.drops):
             raise Refused(
                 f"schedule={self.schedule.value}, drops={self.drops}: drops are shares of the length, ascending in "

@@ -46,3 +46,16 @@ def test_bash_completes_in_a_real_shell(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["nad", "nba", "none"], "what stands behind the = sign"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As `nba completion | head -1`; the pipe is closed before anything is written."""
+    run = "import sys; sys.argv = ['nba', 'completion']; sys.stdin.read(); from nba_cli.cli.main import main; main()"
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-u", "-c", run]
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout and process.stdin and process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        said = process.stderr.read()
+    assert process.returncode == 0 and said == ""

@@ -62,6 +62,7 @@ REFUSED = [
     ("defend", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
     ("attack", ["attack.target=3"], "attack.target=3: the data set has classes 0 to 2."),
     ("attack", ["train.steps=5"], "give one length and set the other to null"),
+    ("attack", ["train.epochs=0"], "epochs=0, batch=128, lr=0.1: all must be above 0."),
     ("attack", ["dataset.path=???"], "dataset.path has no value. Add dataset.path=…"),
     ("attack", ["device=cuda:7"], "device=cuda:7: this machine has"),
     ("attack", ["dataset.path=absent.npz"], "absent.npz: no such file"),
