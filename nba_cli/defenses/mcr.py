@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -47,12 +48,12 @@ class Curve(nn.Module):
         return functional_call(self.network[0], self.at(t), (x,))
 
     @torch.no_grad()
-    def point(self, t: float, data: Data, dtype: torch.dtype) -> Network:
-        """The network phi(t), its batch-norm statistics those of `data`."""
+    def point(self, t: float, data: Data, see: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Network:
+        """The network phi(t), its batch-norm statistics those of `data`, see `refresh_statistics`."""
         network = copy.deepcopy(self.network[0])
         for name, value in self.at(t).items():
             network.get_parameter(name).copy_(value)
-        refresh_statistics(network, data, dtype)
+        refresh_statistics(network, data, see, dtype)
         return network
 
 
@@ -60,7 +61,7 @@ class Curve(nn.Module):
 class MCR(Defense):
     """min_w2 E_{t in [0,1]} CE(f_phi(t)(x), y) over the clean set
 
-    The result is phi(t), see `Curve`, with fresh batch-norm statistics.
+    The result is phi(t), see `Curve`, with batch-norm statistics of the clean set, augmented.
 
     Zhao et al. connect two suspect models, or one and its fine-tuned copy; here w1 is the suspect model and w3 its
     fine-tuned copy. Near t = 0 the curve has the suspect's accuracy and its backdoor: at t = 0.1, a common value for
@@ -77,7 +78,7 @@ class MCR(Defense):
         train: how long and how hard to train the bend
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     t: float | None = None
     drop: float = 0.02
@@ -106,12 +107,16 @@ class MCR(Defense):
             return F.cross_entropy(logits, y), logits
 
         fit(curve, clean, self.train, objective, phase="curve", **common)
+
+        def see(images: Tensor) -> Tensor:
+            return evidence.augment(images, generator)
+
         if held is None:
-            return curve.point(self.t or 0.0, clean, evidence.dtype)
+            return curve.point(self.t or 0.0, clean, see, evidence.dtype)
         floor = accuracy(evidence.model, held, evidence.dtype) - self.drop
         points = []
         for number, t in enumerate(PLACES, start=1):  # from the fine-tuned end
-            network = curve.point(t, clean, evidence.dtype)
+            network = curve.point(t, clean, see, evidence.dtype)
             points.append((accuracy(network, held, evidence.dtype), network))
             progress(Event("place", number, len(PLACES), {"t": t, "acc": points[-1][0]}))
             if points[-1][0] >= floor:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nba_cli.data import Data
+from nba_cli.data import Data, to_float
 from nba_cli.defenses._batch_norm import frozen_statistics, refresh_statistics
 from nba_cli.victims import WideResNet
 
 
 def test_fresh_statistics_are_those_of_the_data(tiny: Data) -> None:
     model = nn.Sequential(nn.BatchNorm2d(3)).eval()
-    refresh_statistics(model, tiny, torch.float32, batch=60)
+    refresh_statistics(model, tiny, to_float, torch.float32, batch=60)
     x = tiny.images.float() / 255
     norm = model[0]
     assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
     assert torch.allclose(norm.running_mean, x.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(norm.running_var, x.var((0, 2, 3)), rtol=0.01)
     assert norm.momentum == 0.1 and not model.training
+    refresh_statistics(model, tiny, lambda images: 0.5 * to_float(images), torch.float32, batch=60)
+    assert torch.allclose(norm.running_mean, 0.5 * x.mean((0, 2, 3)), atol=1e-5), "as the model sees the data"
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)).eval()
-    refresh_statistics(pooled, tiny, torch.float32, batch=len(tiny) - 1)  # one image is left, on maps of one pixel
+    one_left = len(tiny) - 1  # on maps of one pixel
+    refresh_statistics(pooled, tiny, to_float, torch.float32, batch=one_left)
 
 
 def test_still_leaves_the_running_statistics_alone(tiny: Data) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -210,6 +211,9 @@ def test_mcr_at_the_ends_is_the_suspect_or_its_fine_tuned_copy(tiny: Data, victi
     norm = next(name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d))
     running = found.get_submodule(norm).running_mean
     assert not torch.equal(running, model.get_submodule(norm).running_mean), "statistics are fresh"  # type: ignore[arg-type]
+    shaded = dataclasses.replace(given, augment=lambda images, generator: 0.5 * Augment(1, True)(images, generator))
+    dark = MCR(t=0.0, tune=brief, train=brief)(shaded, generator(0, "defense")).get_submodule(norm).running_mean
+    assert not torch.allclose(dark, running, rtol=0.2), "of augmented images"  # type: ignore[arg-type]
     found = MCR(t=1.0, tune=brief, train=brief)(given, generator(0, "defense"))
     tuned = FT(train=brief)(given, generator(0, "defense"))
     for name, value in tuned.named_parameters():
