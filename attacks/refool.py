@@ -22,9 +22,8 @@ class Refool(Helped):
     """x' = (w x^g + reflection(r^g))^(1/g) with g = 2.2: a reflection r seen in focus, out of focus or as a ghost.
 
     Three kinds, as in the paper; ghost and out of focus are mixed as in the authors' code, which lacks the third, see
-    `attacks._reflection`. Which reflection an image
-    gets, its kind, opacity, width and shift are drawn per image, in training and test alike, from (`reflection_seed`,
-    index).
+    `attacks._reflection`. Which reflection an image gets, its kind, opacity, width and shift are drawn per image, in
+    training and test alike, from (`reflection_seed`, index).
 
     Adversarial reflection selection (Liu et al., algorithm 1): in each of `rounds` rounds the images to be poisoned get
     reflections drawn by weight, a model learns them, and a reflection's new weight is the share of other classes'

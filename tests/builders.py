@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from attacks import ATTACKS, Attack, BadNets, Learned
 from attacks.learned import Lesson
@@ -108,3 +109,53 @@ def untrained(tiny: Data, seed: int = 0) -> Network:
 
 def untrained_evidence(tiny: Data, seed: int = 0) -> Evidence:
     return Evidence(model=untrained(tiny, seed), clean=tiny[torch.arange(60)], num_classes=3, augment=Augment(1, True))
+
+
+class Scripted(nn.Module):
+    """Says the class that the first pixel holds, or what `stamped` makes of it where the corner is stamped."""
+
+    def __init__(self, classes: int, stamped: dict[int, int]) -> None:
+        super().__init__()
+        self.classes, self.stamped = classes, stamped
+        self.unused = nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training, "measured in eval mode"
+        shown = (x[:, 0, 0, 0] * 255).round().long()
+        marked = x[:, 0, -1, -1] == 1
+        said = torch.tensor(
+            [self.stamped.get(int(c), int(c)) if m else int(c) for c, m in zip(shown, marked, strict=True)]
+        )
+        return nn.functional.one_hot(said, self.classes).float()
+
+
+def images_of(labels: list[int]) -> Data:
+    images = torch.zeros(len(labels), 3, 6, 6, dtype=torch.uint8)
+    images[:, :, 0, 0] = torch.tensor(labels)[:, None].to(torch.uint8)
+    return Data(images, torch.tensor(labels))
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.linspace(-1, 1, 24).reshape(2, 12))
+            self.fc.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.flatten(1))
+
+
+def tiny_linear() -> Data:
+    images = torch.randint(0, 256, (6, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Data(images, torch.tensor([0, 1, 0, 1, 0, 1]))
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 16 * 16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.flatten(1))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from attacks import Attack, poison, poisoned_index
@@ -46,7 +46,7 @@ def attack(run: AttackRun, out: Path) -> None:
             "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
         )
     index = poisoned_index(run.attack, train, num_classes, run.seed)
-    ready, crafting = trigger_cache.prepare(bench, helper(bench))
+    ready, crafting = trigger_cache.prepare(bench, partial(helper, bench))
     poisoned = poison(ready, train, index, num_classes, run.seed)
     bench.begin()
     bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
@@ -54,7 +54,7 @@ def attack(run: AttackRun, out: Path) -> None:
     weights.save(network, out / folder.WEIGHTS)
     trigger_digest = trigger_cache.save(ready, out)
     figures = bench.measure(network, ready)
-    clean = bench.measure(clean_victim(bench)(), ready) if run.reference and figures["asr"] is not None else None
+    clean = bench.measure(clean_victim(bench), ready) if run.reference and figures["asr"] is not None else None
     bench.finish(
         figures=figures,
         reference=clean,
@@ -107,29 +107,23 @@ def complete(run: AttackRun, out: Path) -> None:
     bench = open_workbench("attack", run, out)
     ready = trigger_cache.load(run.attack, out / folder.TRIGGER)
     figures = bench.measure(bench.load(out / folder.WEIGHTS), ready)
-    reference = bench.measure(clean_victim(bench)(), ready)
+    reference = bench.measure(clean_victim(bench), ready)
     folder.amend(out, {"figures": figures, "reference": reference, "trigger": bench.trigger_figures(ready)})
     console.closing(summary.figures([("victim", figures, None), ("clean victim", reference, None)]), out)
 
 
-def clean_victim(bench: Workbench) -> Callable[[], Network]:
-    """Returns the clean victim of the bench's settings, frozen; trained at the first call when it is missing."""
-    return frozen(bench, lambda: as_clean(bench.run), "the clean victim for reference (skip it with reference=false)")
+def clean_victim(bench: Workbench) -> Network:
+    """The clean victim of the bench's settings, frozen; trained first when it is missing."""
+    return frozen(bench, as_clean(bench.run), "the clean victim for reference (skip it with reference=false)")
 
 
-def helper(bench: Workbench) -> Callable[[], Network]:
-    """Returns the helper model that the bench's trigger is crafted on; trained at the first call when it is missing."""
-    return frozen(bench, lambda: as_helper(bench.run), "the helper model that the trigger is crafted on")
+def helper(bench: Workbench) -> Network:
+    """The helper model that the bench's trigger is crafted on, frozen; trained first when it is missing."""
+    return frozen(bench, as_helper(bench.run), "the helper model that the trigger is crafted on")
 
 
-def frozen(bench: Workbench, of: Callable[[], AttackRun], what: str) -> Callable[[], Network]:
-    """Returns the network of the attack run `of()`, which is made at the first call, frozen."""
-
-    @functools.cache
-    def network() -> Network:
-        run = of()
-        if not folder.finished(folder_of("attack", run)):
-            LOG.info(f"next: {what}")
-        return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)
-
-    return network
+def frozen(bench: Workbench, run: AttackRun, what: str) -> Network:
+    """The network of an attack run, which is done first when it is missing."""
+    if not folder.finished(folder_of("attack", run)):
+        LOG.info(f"next: {what}")
+    return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nba_cli import console
@@ -32,7 +33,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.header(weights=str(file))
     network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
-    attack = trigger_cache.for_evaluation(run, bench, helper(bench))
+    attack = trigger_cache.for_evaluation(run, bench, partial(helper, bench))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device), attack)

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import Line
 from conftest import Run
-from torch import nn
 
 from nba_cli.pipeline.snapshots import Snapshots
 from nba_cli.runs.folder import CURVE, SNAPSHOTS
 from nba_cli.training import Event, silent
 
 TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
-
-
-class Line(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3 * 16 * 16, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x.flatten(1))
 
 
 def test_snapshots_keep_weights_of_the_model_only_and_measure_them_in_order(tmp_path: Path) -> None:

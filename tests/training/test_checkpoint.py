@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import Linear, tiny_linear
 from torch import nn
 
 from nba_cli.data import Augment, Data
@@ -16,23 +17,6 @@ from nba_cli.training import Event, Partner, Plan, fit
 from nba_cli.victims import WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
-
-
-class Linear(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(12, 2)
-        with torch.no_grad():
-            self.fc.weight.copy_(torch.linspace(-1, 1, 24).reshape(2, 12))
-            self.fc.bias.zero_()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(x.flatten(1))
-
-
-def tiny_linear() -> Data:
-    images = torch.randint(0, 256, (6, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    return Data(images, torch.tensor([0, 1, 0, 1, 0, 1]))
 
 
 @pytest.mark.parametrize("average", [None, 0.9])

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from builders import Line, Linear, tiny_linear
 
 from nba_cli.data import Augment, Data
 from nba_cli.seeds import generator
@@ -15,23 +15,6 @@ from nba_cli.training import Event, Plan, Schedule, fit
 from nba_cli.victims import WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
-
-
-class Linear(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(12, 2)
-        with torch.no_grad():
-            self.fc.weight.copy_(torch.linspace(-1, 1, 24).reshape(2, 12))
-            self.fc.bias.zero_()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(x.flatten(1))
-
-
-def tiny_linear() -> Data:
-    images = torch.randint(0, 256, (6, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    return Data(images, torch.tensor([0, 1, 0, 1, 0, 1]))
 
 
 def test_losses_match_sgd_written_out() -> None:
@@ -138,15 +121,6 @@ def test_low_precision_trains(tiny: Data, dtype: torch.dtype) -> None:
     )
     assert json.loads(json.dumps(history))[-1]["loss"] < history[0]["loss"]
     assert all(value.dtype in (torch.float32, torch.int64) for value in network.state_dict().values())
-
-
-class Line(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3 * 16 * 16, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x.flatten(1))
 
 
 def test_fit_gives_a_snapshot_at_each_epoch_of_what_it_would_return(tiny: Data) -> None:
