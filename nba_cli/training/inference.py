@@ -9,13 +9,28 @@ from nba_cli import devices
 from nba_cli.data import Data, to_float
 
 
+TOGETHER = {"cpu": 250}
+"""Device -> images of 32x32 pixels that one batch holds; 1000 on all others.
+
+A processor's caches hold the maps of few images: WRN-16-1 in bf16 on a core of an AMD EPYC reads 10,000 images in 4.9 s
+of processor time by 1000, in 4.5 s by 500, in 3.7 s by 250 or by 125.
+"""
+
+
+def batch_size(images: Tensor, device: torch.device) -> int:
+    """How many of the images [N,C,H,W] pass through a network at a time; fewer of larger ones."""
+    return max(1, TOGETHER.get(device.type, 1000) * 1024 // (images.shape[2] * images.shape[3]))
+
+
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int = 1000) -> Tensor:
+def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int | None = None) -> Tensor:
     """Predicted classes int64 [N], on the device of `images` (uint8 [N,C,H,W]), in eval mode, unaugmented.
 
-    Images that are not on the model's device are copied there batch by batch.
+    Images that are not on the model's device are copied there batch by batch; `batch` is `batch_size` of them if it is
+    not given.
     """
     device = next(model.parameters()).device
+    batch = batch or batch_size(images, device)
     was_training = model.training
     model.eval()
     with devices.autocast(device, dtype):

@@ -1,0 +1,67 @@
+"""Every defense beside the bare passes that it makes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from nba_cli import devices
+from nba_cli.data import to_float
+from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.metrics import Meter
+from nba_cli.seeds import generator
+from scripts.bench.race import race, wait
+from scripts.bench.setting import BATCH, CLASSES, Setting, noise
+
+CLEAN = 2500
+BACKWARD = 12_800  # images that each defense passes backward
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Seconds that an image costs, in training mode, at the batch size of most defenses."""
+
+    forward: float
+    backward: float
+
+    def seconds(self, passes: dict[str, int]) -> float:
+        return passes["forward"] * self.forward + passes["backward"] * self.backward
+
+
+def bare(at: Setting) -> Bare:
+    """The cost of a bare pass, from networks that pass forward alone and forward and backward."""
+    speeds = race(
+        {"forward": lambda: passes(at, False), "both": lambda: passes(at, True)}, at.rounds, at.seconds, at.device
+    )
+    forward, both = (1 / speeds[name].median for name in ("forward", "both"))
+    return Bare(forward, both - forward)
+
+
+def passes(at: Setting, backward: bool) -> Iterator[int]:
+    network, data = at.network().train(), noise(BATCH).to(at.device)
+    x, y = to_float(data.images), data.labels
+    while True:
+        with torch.set_grad_enabled(backward), devices.autocast(at.device, at.dtype):
+            loss = F.cross_entropy(network(x).float(), y)
+        if backward:
+            loss.backward()
+            network.zero_grad()
+        yield BATCH
+
+
+def clean(at: Setting, name: str) -> dict[str, Any]:
+    """Seconds and passes of a defense, shortened to BACKWARD images; from what it is given to what it returns."""
+    defense = DEFENSES[name]().with_budget(BACKWARD, CLEAN)
+    network = at.network()
+    meter = Meter(network)
+    evidence = Evidence(model=network, clean=noise(CLEAN).to(at.device), num_classes=CLASSES, dtype=at.dtype)
+    wait(at.device)
+    began = time.perf_counter()
+    defense(evidence, generator(0, "bench", at.device))
+    wait(at.device)
+    return {"seconds": time.perf_counter() - began, "passes": dict(meter.counts)}

@@ -1,0 +1,52 @@
+"""What every part of the benchmark runs on: a device, a precision, images of noise and a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from nba_cli import devices
+from nba_cli.data import Data
+from nba_cli.devices import DTYPES, Precision
+from nba_cli.victims import VGG, Network, PreActResNet18, Victim, WideResNet
+
+VICTIMS: dict[str, type[Victim]] = {"wrn_16_1": WideResNet, "preact_resnet18": PreActResNet18, "vgg16_bn": VGG}
+CLASSES = 10
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Fields:
+    victim: name of an architecture
+    device, precision: as resolved
+    rounds, seconds: of a race
+    """
+
+    victim: str
+    device: torch.device
+    precision: Precision
+    rounds: int
+    seconds: float
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    def network(self) -> Network:
+        return VICTIMS[self.victim]().build(CLASSES, noise(1000)).to(self.device)
+
+
+def setting(victim: str, rounds: int, seconds: float, device: str = "auto", precision: str = "auto") -> Setting:
+    """The machine's own choice of device and precision, unless told otherwise."""
+    found = devices.resolve(device)
+    devices.prepare(found)
+    return Setting(victim, found, devices.resolve_precision(Precision(precision), found), rounds, seconds)
+
+
+def noise(count: int, side: int = 32) -> Data:
+    """`count` images of noise with labels, the same every time."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=random)
+    return Data(images, torch.randint(0, CLASSES, (count,), generator=random))

@@ -1,0 +1,93 @@
+"""Poison training: the bare step, `training.fit`, and the loop that public benchmarks use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from nba_cli import devices
+from nba_cli.data import Augment, Data, to_float
+from nba_cli.seeds import generator
+from nba_cli.training import Plan, fit
+from scripts.bench.setting import BATCH, Setting, noise
+
+LAP = 10  # steps between two looks at the clock
+
+
+def limit(at: Setting, *, plain: bool = False) -> Iterator[int]:
+    """Forward, backward and optimizer step on one batch that is there already: no data work at all.
+
+    `plain`: fp32 in PyTorch's own memory format, which is what the usual loop runs.
+    """
+    network, data = at.network().train(), noise(BATCH).to(at.device)
+    x, y = to_float(data.images), data.labels
+    if plain:
+        network, x = network.to(memory_format=torch.contiguous_format), x.contiguous()
+    optimizer = Plan(steps=1).optimize(network.parameters(), at.device)
+    for step in itertools.count(1):
+        with devices.autocast(at.device, torch.float32 if plain else at.dtype):
+            loss = F.cross_entropy(network(x).float(), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % LAP == 0:
+            yield LAP * BATCH
+
+
+def ours(at: Setting, data: Data) -> Iterator[int]:
+    """The loop that `nba attack` runs, with its augmentation and its book-keeping."""
+    network, random = at.network(), generator(0, "bench", at.device)
+    while True:
+        fit(network, data, Plan(steps=LAP), augment=Augment(), generator=random, dtype=at.dtype)
+        yield LAP * BATCH
+
+
+class Pictures(Dataset):
+    """Images as PIL pictures, cropped, flipped and normalised one by one in fp32."""
+
+    def __init__(self, data: Data) -> None:
+        self.images, self.labels = data.images.permute(0, 2, 3, 1).numpy(), data.labels.tolist()
+        self.change = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = Image.fromarray(np.ascontiguousarray(self.images[index]))
+        x: Tensor = self.change(picture)  # type: ignore[assignment]
+        return x, self.labels[index]
+
+
+def usual(at: Setting, data: Data, workers: int) -> Iterator[int]:
+    """A DataLoader over single pictures, fp32, and the loss and the hits read in every step."""
+    network = at.network().train().to(memory_format=torch.contiguous_format)
+    network.add_module("normalise", nn.Identity())  # the loader does that
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    judge, total, hits = nn.CrossEntropyLoss(), 0.0, 0
+    loader = DataLoader(Pictures(data), batch_size=BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    for step, (images, labels) in enumerate(itertools.chain.from_iterable(itertools.repeat(loader)), start=1):
+        x, y = images.to(at.device), labels.to(at.device)
+        logits = network(x)
+        loss = judge(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+        hits += (logits.argmax(1) == y).sum().item()
+        if step % LAP == 0:
+            yield LAP * BATCH
