@@ -1,0 +1,64 @@
+"""No defense waits for the device inside a step: on a GPU that would cost more than the step itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from builders import SHORT, untrained_evidence
+from torch import nn
+
+from nba_cli.data import Data
+from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.defenses.nba import nba
+from nba_cli.training import cross_entropy
+
+PLAIN = ("none", "clp", "fp")  # they train nothing, or with the plain objective once they have pruned by value
+Fit = Callable[..., nn.Module]
+
+
+def phases(name: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, step: Fit) -> list[str]:
+    """The phases of a defense that trains by `step` instead of `training.fit`, until something else fails."""
+    seen = []
+
+    def instead(model: nn.Module, *given: Any, phase: str, **more: Any) -> nn.Module:
+        done = step(model, *given, **more)
+        seen.append(phase)
+        return done
+
+    defense = DEFENSES[name](**SHORT[name])
+    for module in {sys.modules[cls.__module__] for cls in type(defense).__mro__} | {nba}:
+        if hasattr(module, "fit"):
+            monkeypatch.setattr(module, "fit", instead)
+    try:
+        defense(evidence, torch.Generator().manual_seed(0))
+    except (RuntimeError, NotImplementedError) as error:  # what is chosen between and after trainings reads numbers
+        assert evidence.model.get_submodule("normalise").mean.is_meta, error
+    return seen
+
+
+def untouched(model: nn.Module, *given: Any, **more: Any) -> nn.Module:
+    return model
+
+
+def step_on_meta(model: nn.Module, data: Data, plan: Any, objective: Any = cross_entropy, **more: Any) -> nn.Module:
+    """One step on a device without numbers: a host sync raises there, and so does a hidden CPU tensor."""
+    x, y = torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    try:
+        loss, logits = objective(model.train(), x, y)
+        loss.backward()
+    except (RuntimeError, NotImplementedError) as error:
+        raise AssertionError(f"a step of {model} is not a step on the device alone") from error
+    assert loss.is_meta and logits.is_meta
+    return model
+
+
+@pytest.mark.parametrize("name", sorted(DEFENSES.keys() - PLAIN))
+def test_the_steps_of_a_defense_run_on_the_meta_device(name: str, tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = untrained_evidence(tiny)
+    wanted = phases(name, evidence, monkeypatch, untouched)
+    evidence.model.to("meta")
+    assert wanted and phases(name, evidence, monkeypatch, step_on_meta) == wanted
