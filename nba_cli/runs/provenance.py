@@ -13,7 +13,8 @@ import nba_cli
 
 
 def provenance(device: torch.device) -> dict[str, str | int]:
-    """What a result's reader asks first: when, on what, with which code."""
+    """What a result's reader asks first: when, on what, with which code; of a GPU also whether it computes in TF32."""
+    tf32: dict[str, str | int] = {"tf32": torch.backends.cuda.matmul.allow_tf32} if device.type == "cuda" else {}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "nba": nba_cli.__version__,
@@ -22,7 +23,7 @@ def provenance(device: torch.device) -> dict[str, str | int]:
         "python": platform.python_version(),
         "processor": processor(device),
         "threads": torch.get_num_threads(),
-    }
+    } | tf32
 
 
 def processor(device: torch.device) -> str:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from nba_cli import devices
 from nba_cli.data import Data, to_float
 
-
 TOGETHER = {"cpu": 250}
 """Device -> images of 32x32 pixels that one batch holds; 1000 on all others.
 
