@@ -68,7 +68,7 @@ LONGER: dict[str, tuple[str, dict[str, Any]]] = {
     "fp": ("fine-tune", {"step": 0.3, "train": Plan(epochs=6, batch=20, lr=0.01)}),
     "ft_nad": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
     "ft_nba": ("fine-tune", {"train": Plan(epochs=6, batch=20, lr=0.01)}),
-    "mcr": ("curve", {"tune": Plan(steps=2, lr=0.01), "train": Plan(epochs=20, batch=20, lr=0.05), "t": 0.5}),
+    "mcr": ("curve", {"tune": Plan(steps=2, lr=0.01), "train": Plan(epochs=20, batch=20, lr=0.05)}),
     "nad": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
     "anp": ("mask", {"train": Plan(epochs=6, batch=20, lr=0.2, schedule=Schedule.constant, decay=0.0)}),
     "argd": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nba_cli.data import Augment, Data, hold_out
-from nba_cli.defenses import ANP, ARGD, CLP, FP, FT, FTSAM, IBAU, MCR, SAU, Evidence, anp, fp, mcr
+from nba_cli.defenses import ANP, ARGD, CLP, FP, FT, FTSAM, IBAU, MCR, SAU, Evidence, anp, fp
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses.anp import Masked
 from nba_cli.defenses.argd import Embedding
@@ -202,44 +202,30 @@ def test_mcrs_curve_by_hand(tiny: Data) -> None:
 
 
 @pytest.mark.parametrize("victim", [WideResNet(depth=10), ResNet(depth=18)], ids=["wrn", "tapped"])
-def test_mcr_at_the_ends_is_the_suspect_or_its_fine_tuned_copy(tiny: Data, victim: Victim) -> None:
+def test_mcrs_ends_are_two_fine_tuned_copies_of_the_suspect(tiny: Data, victim: Victim) -> None:
     model, brief = victim.build(3, tiny), Plan(steps=2, batch=8, lr=0.01)
     given = Evidence(model=model, clean=tiny[torch.arange(30)], num_classes=3, augment=Augment(1, True))
-    found = MCR(t=0.0, tune=brief, train=brief)(given, generator(0, "defense"))
-    for name, value in given.model.named_parameters():
-        assert torch.equal(found.get_parameter(name), value)
-    norm = next(name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d))
-    running = found.get_submodule(norm).running_mean
-    assert not torch.equal(running, model.get_submodule(norm).running_mean), "statistics are fresh"  # type: ignore[arg-type]
+    one, other = (MCR(t=t, tune=brief, train=brief)(given, generator(0, "defense")) for t in (0.0, 1.0))
+    random, tune = generator(0, "defense"), FT(train=brief)
+    for end in (one, other):  # the second training goes on with the same stream
+        for name, value in tune(given, random).named_parameters():
+            assert torch.allclose(end.get_parameter(name), value, atol=1e-6)
+    name = next(name for name, _ in model.named_parameters())
+    assert not torch.equal(one.get_parameter(name), other.get_parameter(name))
+    assert not torch.equal(one.get_parameter(name), model.get_parameter(name))
+
+
+def test_mcr_takes_the_middle_with_fresh_statistics_of_augmented_images(tiny: Data) -> None:
+    model, brief = WideResNet(depth=10).build(3, tiny), Plan(steps=2, batch=8, lr=0.01)
+    given = Evidence(model=model, clean=tiny[torch.arange(30)], num_classes=3, augment=Augment(1, True))
+    clean = lambda given, **more: MCR(tune=brief, train=brief, **more)(given, generator(0, "defense"))  # noqa: E731
+    found, middle = clean(given), clean(given, t=0.5)
+    assert all(torch.equal(value, middle.state_dict()[name]) for name, value in found.state_dict().items())
+    running = found.get_submodule("block1.layer.0.bn1").running_mean
+    assert not torch.equal(running, model.get_submodule("block1.layer.0.bn1").running_mean)  # type: ignore[arg-type]
     shaded = dataclasses.replace(given, augment=lambda images, generator: 0.5 * Augment(1, True)(images, generator))
-    dark = MCR(t=0.0, tune=brief, train=brief)(shaded, generator(0, "defense")).get_submodule(norm).running_mean
+    dark = clean(shaded).get_submodule("block1.layer.0.bn1").running_mean
     assert not torch.allclose(dark, running, rtol=0.2), "of augmented images"  # type: ignore[arg-type]
-    found = MCR(t=1.0, tune=brief, train=brief)(given, generator(0, "defense"))
-    tuned = FT(train=brief)(given, generator(0, "defense"))
-    for name, value in tuned.named_parameters():
-        assert torch.allclose(found.get_parameter(name), value, atol=1e-6)
-
-
-def test_mcr_takes_the_place_nearest_to_the_fine_tuned_end_that_the_hold_out_permits(
-    tiny: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    brief, places, rule = Plan(steps=2, batch=8, lr=0.01), [], {"suspect": 0.9}
-    point = Curve.point
-
-    def noted(self: Curve, t: float, *rest: Any) -> Network:
-        places.append(t)
-        return point(self, t, *rest)
-
-    monkeypatch.setattr(Curve, "point", noted)
-    for shares, wanted in (({1.0: 0.85, 0.9: 0.87, 0.8: 0.885}, 0.8), ({1.0: 0.89}, 1.0), ({}, 0.0)):
-        places.clear()
-
-        def accuracy(model: Network, *_: Any, shares: dict = shares) -> float:
-            return shares.get(places[-1], 0.1 + (places[-1] == 0.0)) if places else rule["suspect"]
-
-        monkeypatch.setattr(mcr, "accuracy", accuracy)
-        MCR(tune=brief, train=brief)(untrained_evidence(tiny), generator(0, "defense"))
-        assert places[-1] == wanted and places == sorted(places, reverse=True)
 
 
 def test_nad_blacks_out_one_square_in_every_image() -> None:
