@@ -19,7 +19,7 @@ from scripts.bench.race import race, wait
 from scripts.bench.setting import BATCH, CLASSES, Setting, noise
 
 CLEAN = 2500
-BACKWARD = 12_800  # images that each defense passes backward
+BACKWARD = 6_400  # images that each defense passes backward
 
 
 @dataclass(frozen=True)
