@@ -6,14 +6,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 
+from nba_cli.devices import Precision
 from scripts.bench import cleaning
 from scripts.bench.race import Speed, race
+from scripts.bench.setting import Setting
+from scripts.bench.start import until
 
 CPU = torch.device("cpu")
 
@@ -31,7 +35,7 @@ def test_entrants_take_turns_and_their_start_is_not_timed(monkeypatch: pytest.Mo
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     speeds = race({"fast": lambda: entrant("fast", 100, 1), "slow": lambda: entrant("slow", 0, 5)}, 2, 10, CPU)
     assert speeds["fast"].rates == [10, 10] and speeds["slow"].rates == [2, 2]
-    assert [name for name, number in log if number == 0] == ["fast", "slow", "fast", "slow"]
+    assert [name for name, number in log if number == 0] == ["fast", "slow", "slow", "fast"]
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -40,8 +44,28 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     assert one.over(two) == 0.5 and one.median == 60
 
 
-def test_bare_passes_cost_what_each_kind_costs() -> None:
-    assert cleaning.Bare(forward=1.0, backward=2.0).seconds({"forward": 3, "backward": 4}) == 11
+def test_every_second_round_runs_the_other_way_round() -> None:
+    log = []
+
+    def entrant(name: str) -> Iterator[int]:
+        log.append(name)
+        yield from iter(int, 1)  # zeros without end
+
+    race({name: partial(entrant, name) for name in "abc"}, 2, 0.0, CPU)
+    assert "".join(log) == "abccba"
+
+
+def test_a_backward_pass_costs_what_both_cost_more_than_a_forward_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "race", lambda *_: {"forward": Speed([1.0]), "both": Speed([0.25])})
+    cost = cleaning.bare(Setting("wrn_16_1", CPU, Precision.fp32, 1, 0.0))
+    assert (cost.forward, cost.backward) == (1.0, 3.0)
+    assert cost.seconds({"forward": 3, "backward": 4}) == 15
+
+
+def test_a_peak_is_that_of_the_command_alone() -> None:
+    """On Linux a child's peak begins at that of the process that starts it."""
+    torch.zeros(500_000_000, dtype=torch.uint8).add_(1)
+    assert until("", [sys.executable, "-c", "print()"])[1] < 100_000_000
 
 
 @pytest.mark.slow
@@ -51,4 +75,5 @@ def test_every_part_runs(tmp_path: Path) -> None:
     subprocess.run([*command, "--file", str(file)], check=True, cwd=Path(__file__).parents[1])
     found = json.loads(file.read_text())
     assert found.keys() == {"training", "evaluation", "stamping", "defenses", "start", "made"}
-    assert found["defenses"]["wrn_16_1"]["ft"]["ratio"] > 0 and found["defenses"]["wrn_16_1"]["none"]["ratio"] is None
+    times = {name: one["times"] for name, one in found["defenses"]["wrn_16_1"].items()}
+    assert times["ft"] > 0 and times["none"] is None and times["clp"] is None

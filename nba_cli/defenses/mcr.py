@@ -105,5 +105,4 @@ class MCR(Defense):
             return F.cross_entropy(logits, y), logits
 
         fit(curve, evidence.clean, self.train, objective, phase="curve", **common)
-        see = lambda images: evidence.augment(images, generator)  # noqa: E731
-        return curve.point(self.t, evidence.clean, see, evidence.dtype)
+        return curve.point(self.t, evidence.clean, lambda images: evidence.augment(images, generator), evidence.dtype)

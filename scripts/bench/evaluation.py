@@ -23,12 +23,11 @@ LEARNED = 64  # images that a crafted trigger is learned from; those of cl have 
 def forward(at: Setting, size: int) -> Iterator[int]:
     """Bare forward passes over a batch of `size` images that is there already."""
     network, x = at.network().eval(), to_float(noise(size).images.to(at.device))
-    with torch.inference_mode():
-        while True:
-            with devices.autocast(at.device, at.dtype):
-                for _ in range(1000 // size):
-                    network(x)
-            yield 1000 // size * size
+    while True:
+        with torch.inference_mode(), devices.autocast(at.device, at.dtype):
+            for _ in range(1000 // size):
+                network(x)
+        yield 1000 // size * size
 
 
 def measured(at: Setting, test: Data) -> Iterator[int]:
@@ -46,7 +45,7 @@ def trigger(name: str) -> Attack:
 
 
 def stamping(attack: Attack, images: torch.Tensor) -> Iterator[int]:
-    """Triggered images from images, uint8 -> uint8, as for a poisoned training set."""
+    """Triggered images from images, uint8 -> uint8, as for a poisoned training set: on the CPU, wherever one trains."""
     index = torch.arange(len(images)) % LEARNED
     while True:
         stamped(attack, images, index, train=True)

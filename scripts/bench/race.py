@@ -38,9 +38,10 @@ def race(entrants: Mapping[str, Entrant], rounds: int, seconds: float, device: t
     What an entrant does until it first yields is not timed: its workers start, its kernels are chosen.
     """
     rates: dict[str, list[float]] = {name: [] for name in entrants}
-    for _ in range(rounds):
-        for name, entrant in entrants.items():
-            running = entrant()
+    for number in range(rounds):
+        turns = list(entrants)
+        for name in turns if number % 2 == 0 else reversed(turns):  # else one would always follow the same other
+            running = entrants[name]()
             next(running)
             rates[name].append(rate(running, seconds, device))
     return {name: Speed(found) for name, found in rates.items()}
@@ -61,3 +62,5 @@ def wait(device: torch.device) -> None:
     """Until the device has done what was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scripts.bench.setting import noise
+from scripts.bench.setting import Setting, noise
 
 NBA = "import sys; from nba_cli.cli.main import main; sys.exit(main())"
+IMPORT = "import torch, torchvision; print()"
 
 
-def short_run(victim: str) -> dict[str, Any]:
+LAUNCHER = """
+import json, resource, subprocess, sys, time
+began, seconds = time.perf_counter(), None
+child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+for line in child.stdout:
+    if sys.argv[1] in line and seconds is None:
+        seconds = time.perf_counter() - began
+    print(line, end="", file=sys.stderr)
+code = child.wait()
+print(json.dumps([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
+"""A small process between: on Linux a child's peak begins at that of the process that starts it."""
+
+
+def short_run(at: Setting) -> dict[str, Any]:
     """One step and the evaluation: seconds until that step is done, peak bytes, and those of importing torch alone."""
     with tempfile.TemporaryDirectory() as name:
         arrays = {}
         for part, data in {"train": noise(50_000), "test": noise(10_000)}.items():
             arrays |= {f"x_{part}": data.images.permute(0, 2, 3, 1).numpy(), f"y_{part}": data.labels.numpy()}
         np.savez(Path(name, "noise.npz"), **arrays)
-        words = ["attack", "attack=badnets", f"victim={victim}", "dataset=npz", f"dataset.path={name}/noise.npz",
-                 "train.epochs=null", "train.steps=1", "reference=false", f"output={name}/runs"]  # fmt: skip
-        seconds, peak = until([sys.executable, "-c", NBA, *words], "step 1/1")
-    return {"first_step": seconds, "peak": peak, "torch": until([sys.executable, "-c", "import torch, torchvision"])[1]}
+        words = ["attack", "attack=badnets", f"victim={at.victim}", "dataset=npz", f"dataset.path={name}/noise.npz",
+                 f"device={at.device}", f"precision={at.precision.value}", "train.epochs=null", "train.steps=1",
+                 "reference=false", f"output={name}/runs"]  # fmt: skip
+        seconds, peak = until("step 1/1", [sys.executable, "-c", NBA, *words])
+    return {"first_step": seconds, "peak": peak, "torch": until("", [sys.executable, "-c", IMPORT])[1]}
 
 
-def until(command: list[str], words: str | None = None) -> tuple[float, int]:
-    """Seconds until the command prints a line with `words` (or ends, without any), and its peak bytes when it ends."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    said, seconds = [], None
-    for line in process.stdout:
-        said.append(line)
-        if words is not None and words in line and seconds is None:
-            seconds = time.perf_counter() - began
-    _, status, used = os.wait4(process.pid, 0)
-    if status or (words is not None and seconds is None):
-        raise SystemExit("".join(said))
-    return seconds or time.perf_counter() - began, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def until(words: str, command: list[str]) -> tuple[float, int]:
+    """Seconds until the command prints a line with `words`, and its peak bytes when it has ended."""
+    launched = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, words, *command], capture_output=True, text=True, check=True
+    )
+    code, seconds, peak = json.loads(launched.stdout)
+    if code or seconds is None:
+        raise SystemExit(launched.stderr)
+    return seconds, peak * (1 if sys.platform == "darwin" else 1024)

@@ -22,18 +22,25 @@ from scripts.bench.setting import BATCH, Setting, noise
 LAP = 10  # steps between two looks at the clock
 
 
-def limit(at: Setting, *, plain: bool = False) -> Iterator[int]:
-    """Forward, backward and optimizer step on one batch that is there already: no data work at all.
-
-    `plain`: fp32 in PyTorch's own memory format, which is what the usual loop runs.
-    """
+def limit(at: Setting) -> Iterator[int]:
+    """Forward, backward and optimizer step on one batch that is there already: no data work at all."""
     network, data = at.network().train(), noise(BATCH).to(at.device)
-    x, y = to_float(data.images), data.labels
-    if plain:
-        network, x = network.to(memory_format=torch.contiguous_format), x.contiguous()
     optimizer = Plan(steps=1).optimize(network.parameters(), at.device)
+    return bare_steps(at, network, optimizer, to_float(data.images), data.labels, at.dtype)
+
+
+def plain_limit(at: Setting) -> Iterator[int]:
+    """The same with the network, the optimizer and the fp32 of the usual loop (TF32 on a GPU that has it)."""
+    network, optimizer = usual_network(at)
+    data = noise(BATCH).to(at.device)
+    return bare_steps(at, network, optimizer, to_float(data.images).contiguous(), data.labels, torch.float32)
+
+
+def bare_steps(
+    at: Setting, network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, dtype: torch.dtype
+) -> Iterator[int]:
     for step in itertools.count(1):
-        with devices.autocast(at.device, torch.float32 if plain else at.dtype):
+        with devices.autocast(at.device, dtype):
             loss = F.cross_entropy(network(x).float(), y)
         optimizer.zero_grad()
         loss.backward()
@@ -42,12 +49,23 @@ def limit(at: Setting, *, plain: bool = False) -> Iterator[int]:
             yield LAP * BATCH
 
 
+def usual_network(at: Setting) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A network in PyTorch's own memory format whose images are normalised by the loader, and plain SGD."""
+    network = at.network().train().to(memory_format=torch.contiguous_format)
+    network.add_module("normalise", nn.Identity())
+    return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+
 def ours(at: Setting, data: Data) -> Iterator[int]:
-    """The loop that `nba attack` runs, with its augmentation and its book-keeping."""
+    """The loop that `nba attack` runs, with its augmentation and its book-keeping, but for bars and history.
+
+    Each lap starts `fit` anew, which a run does once; on a GPU a lap is an epoch, so that this does not weigh.
+    """
     network, random = at.network(), generator(0, "bench", at.device)
+    steps = LAP if at.device.type == "cpu" else len(data) // BATCH
     while True:
-        fit(network, data, Plan(steps=LAP), augment=Augment(), generator=random, dtype=at.dtype)
-        yield LAP * BATCH
+        fit(network, data, Plan(steps=steps), augment=Augment(), generator=random, dtype=at.dtype)
+        yield steps * BATCH
 
 
 class Pictures(Dataset):
@@ -74,14 +92,17 @@ class Pictures(Dataset):
 
 
 def usual(at: Setting, data: Data, workers: int) -> Iterator[int]:
-    """A DataLoader over single pictures, fp32, and the loss and the hits read in every step."""
-    network = at.network().train().to(memory_format=torch.contiguous_format)
-    network.add_module("normalise", nn.Identity())  # the loader does that
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    judge, total, hits = nn.CrossEntropyLoss(), 0.0, 0
-    loader = DataLoader(Pictures(data), batch_size=BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    """The loop of public code such as NAD's: a DataLoader over single pictures, fp32, loss and hits read in every step.
+
+    On a GPU with pinned memory and asynchronous copies, as BackdoorBench.
+    """
+    network, optimizer = usual_network(at)
+    judge, total, hits, gpu = nn.CrossEntropyLoss(), 0.0, 0, at.device.type == "cuda"
+    loader = DataLoader(
+        Pictures(data), batch_size=BATCH, shuffle=True, num_workers=workers, drop_last=True, pin_memory=gpu
+    )
     for step, (images, labels) in enumerate(itertools.chain.from_iterable(itertools.repeat(loader)), start=1):
-        x, y = images.to(at.device), labels.to(at.device)
+        x, y = images.to(at.device, non_blocking=gpu), labels.to(at.device, non_blocking=gpu)
         logits = network(x)
         loss = judge(logits, y)
         optimizer.zero_grad()

@@ -1,4 +1,8 @@
-"""No defense waits for the device inside a step: on a GPU that would cost more than the step itself."""
+"""No defense waits for the device inside a step: on a GPU that would cost more than the step itself.
+
+The meta device has no numbers, so that reading one raises, and so do most hidden CPU tensors. It lets pass what a GPU
+would wait for without reading: a tensor made of a list and then copied, an index that lies on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from torch import nn
 
 from nba_cli.data import Data
 from nba_cli.defenses import DEFENSES, Evidence
-from nba_cli.defenses.nba import nba
 from nba_cli.training import cross_entropy
 
 PLAIN = ("none", "clp", "fp")  # they train nothing, or with the plain objective once they have pruned by value
@@ -30,13 +33,14 @@ def phases(name: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, step:
         return done
 
     defense = DEFENSES[name](**SHORT[name])
-    for module in {sys.modules[cls.__module__] for cls in type(defense).__mro__} | {nba}:
+    for module in {sys.modules[cls.__module__] for cls in type(defense).__mro__}:
         if hasattr(module, "fit"):
             monkeypatch.setattr(module, "fit", instead)
     try:
         defense(evidence, torch.Generator().manual_seed(0))
-    except (RuntimeError, NotImplementedError) as error:  # what is chosen between and after trainings reads numbers
-        assert evidence.model.get_submodule("normalise").mean.is_meta, error
+    except (RuntimeError, NotImplementedError):  # what is chosen between and after trainings reads numbers
+        if not next(evidence.model.parameters()).is_meta:
+            raise
     return seen
 
 
@@ -45,7 +49,7 @@ def untouched(model: nn.Module, *given: Any, **more: Any) -> nn.Module:
 
 
 def step_on_meta(model: nn.Module, data: Data, plan: Any, objective: Any = cross_entropy, **more: Any) -> nn.Module:
-    """One step on a device without numbers: a host sync raises there, and so does a hidden CPU tensor."""
+    """One step on a device without numbers."""
     x, y = torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     try:
         loss, logits = objective(model.train(), x, y)
