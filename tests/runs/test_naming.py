@@ -143,7 +143,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/ft_nad": (1, "3c24"),
     "defense/ft_nba": (1, "812f"),
     "defense/fp": (2, "ddc8"),
-    "defense/mcr": (4, "56f8"),
+    "defense/mcr": (5, "56f8"),
     "defense/nad": (3, "bcf0"),
     "defense/anp": (3, "6e99"),
     "defense/argd": (4, "5d67"),
