@@ -58,9 +58,10 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the data folder or the terminal of whoever runs it."""
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads the data folder, the cache or the terminal of whoever runs it."""
     monkeypatch.setenv("NBA_DATA", "/nonexistent")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
 
 

@@ -29,6 +29,7 @@ from nba_cli.files import conf_dir
 from nba_cli.pipeline.perform import perform
 from nba_cli.runs import folder, summary
 from nba_cli.runs.compose import REFUSED, install, typed_run
+from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import Machine
@@ -39,6 +40,7 @@ MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
 def main(stage: str, arguments: list[str]) -> int:
     """Hydra composes the settings and calls the task; returns the exit code."""
     install()
+    declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     if MULTIRUN & set(arguments):

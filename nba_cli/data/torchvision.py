@@ -1,7 +1,7 @@
 """The public data sets that torchvision fetches.
 
 Each reads <root>/<name>.npz (Keras convention) if it is there, else torchvision's copy in <root>, downloaded on
-first use with a progress bar.
+first use with a progress bar. torchvision is imported for that alone: it takes longer to import than PyTorch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import filelock
 import numpy as np
 import torch.nn.functional as F
 from PIL import Image
-from torchvision import datasets
 
 from nba_cli import files
 from nba_cli.data.arrays import to_data
@@ -95,6 +94,8 @@ class Cifar10(TorchvisionSet):
     sizes: ClassVar[tuple[int, int]] = (50000, 10000)
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import datasets
+
         part = getattr(datasets, self.source)(str(self.folder), train=train, download=True)
         return part.data, np.array(part.targets)
 
@@ -116,6 +117,8 @@ class FashionMnist(TorchvisionSet):
     sizes: ClassVar[tuple[int, int]] = (60000, 10000)
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import datasets
+
         part = datasets.FashionMNIST(str(self.folder), train=train, download=True)
         return part.data.numpy(), part.targets.numpy()
 
@@ -129,6 +132,8 @@ class Svhn(TorchvisionSet):
     flip: bool = False
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import datasets
+
         part = datasets.SVHN(str(self.folder), split="train" if train else "test", download=True)
         return part.data.transpose(0, 2, 3, 1), part.labels
 
@@ -147,6 +152,8 @@ class Gtsrb(TorchvisionSet):
     flip: bool = False
 
     def fetch(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import datasets
+
         part = datasets.GTSRB(str(self.folder), split="train" if train else "test", download=True)
         pairs = [(np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR)), label) for image, label in part]
         return np.stack([pixels for pixels, _ in pairs]), np.array([label for _, label in pairs])

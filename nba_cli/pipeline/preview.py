@@ -18,6 +18,7 @@ from nba_cli.pipeline.pictures import amplified
 from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
 from nba_cli.runs.naming import folder_of
+from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, kind
 from nba_cli.runs.settings import AttackRun, PreviewRun, as_attack
 
@@ -38,7 +39,7 @@ def preview(run: PreviewRun, out: Path) -> None:
     every = (cls() for cls in GROUPS["attack"].values())
     attacks = [run.attack] if run.attack else [attack for attack in every if attack.rate]
     views = [view_of_run(as_attack(run, attack=attack), splits, clean, index) for attack in attacks]
-    folder.begin(out, "preview", run)
+    folder.begin(out, "preview", to_plain(run))
     preview_sheet.save(clean, views, out / folder.PREVIEW)
     preview_sheet.show(clean, views)
     LOG.info(f"picture: {out / folder.PREVIEW}")

@@ -15,6 +15,7 @@ from nba_cli.metrics import backdoor, visibility
 from nba_cli.pipeline import pictures
 from nba_cli.runs import folder
 from nba_cli.runs.plain import to_plain
+from nba_cli.runs.provenance import provenance
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun
 from nba_cli.victims import Network, weights
@@ -49,7 +50,7 @@ class Workbench:
 
     def begin(self) -> None:
         """Nothing can be refused any more: mark the run unfinished, write its settings."""
-        folder.begin(self.out, self.stage, self.run, overwrite=self.run.overwrite)
+        folder.begin(self.out, self.stage, to_plain(self.run), overwrite=self.run.overwrite)
 
     def load(self, file: Path) -> Network:
         """The victim with the weights in `file`, on the run's device."""
@@ -78,7 +79,7 @@ class Workbench:
             "device": str(self.device),
             "precision": self.precision.value,
         }
-        folder.finish(self.out, common | fields, self.device)
+        folder.finish(self.out, common | fields | {"made": provenance(self.device)})
 
 
 def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:

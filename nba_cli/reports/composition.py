@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.reports import experiments, pivot, published
-from nba_cli.reports.experiments import Experiment
+from nba_cli.reports import pivot, published
 from nba_cli.reports.filters import select
 from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.missing import missing_jobs
@@ -16,8 +16,11 @@ from nba_cli.reports.published import Published
 from nba_cli.reports.report import Report
 from nba_cli.reports.request import OPTIONS, Request
 from nba_cli.runs import folder, record
+from nba_cli.runs.declared import declared
 from nba_cli.runs.record import SHORT, Record
-from nba_cli.runs.registry import GROUPS
+
+if TYPE_CHECKING:
+    from nba_cli.reports.experiments import Experiment
 
 FIGURES = {
     "defend": ["acc", "asr", "ra", "der", "seconds"],
@@ -31,7 +34,11 @@ AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"])
 
 def compose(request: Request, filters: dict[str, list[str]], typed: str = "") -> tuple[Report, Layout]:
     """The table that is asked for. `typed` is the command line that asks for it."""
-    whole = experiments.load(request.experiment, request.output) if request.experiment else None
+    whole = None
+    if request.experiment:  # imported here: its jobs are composed with all that they need, PyTorch too
+        from nba_cli.reports import experiments
+
+        whole = experiments.load(request.experiment, request.output)
     records = select("table", candidates(request, whole), filters, OPTIONS)
     if not records and whole is None:
         where = request.output
@@ -55,7 +62,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
 def candidates(request: Request, experiment: Experiment | None) -> list[Record]:
     """The finished runs of the experiment, or of the stage that is asked for."""
     if experiment:
-        return [record.read_one(job.finished) for job in experiment.jobs if job.finished]
+        return record.read(job.finished for job in experiment.jobs if job.finished)
     if not request.root.is_dir():
         raise Refused(
             f"output={request.output}: no such folder. Give the folder that holds the runs: nba table output=FOLDER"
@@ -74,17 +81,17 @@ def shape_of(request: Request, records: Sequence[Record], experiment: Experiment
     Raises:
         Refused: a setting or figure that the runs do not have.
     """
-    stage = experiment.stage if experiment else records[0].metrics["stage"]
+    stage = experiment.stage if experiment else records[0].get("stage")
     usual = (*(experiment.axes() if experiment else AXES[stage]), FIGURES[stage])
     asked = (request.rows, request.cols, request.figures)
     rows, cols, figures = (words.split(",") if words else names for words, names in zip(asked, usual, strict=True))
     planned = experiment.planned if experiment else {}
-    settings = {name for each in records for name in each.settings} | planned.keys()
+    settings = record.setting_names(records) | planned.keys()
     check("rows", rows, settings)
     check("cols", cols, settings)
     unmeasured = [name for name in figures if all(each.figure(name) is None for each in records)]
     check("figures", unmeasured, {*SHORT, "seconds", "der", *(name for names in FIGURES.values() for name in names)})
-    order = {group: list(registry) for group, registry in GROUPS.items()}
+    order = {group: list(parts) for group, parts in declared().parts.items()}
     return pivot.Shape(rows=rows, cols=cols, figures=figures, against=request.against, order=order, planned=planned)
 
 
@@ -120,7 +127,7 @@ def trigger_pictures(records: Sequence[Record]) -> dict[str, bytes]:
     """Attack -> PNG of its trigger, from the first run that has one."""
     pictures: dict[str, bytes] = {}
     for each in records:
-        name, file = str(each.settings.get("attack")), each.folder / folder.PICTURE
+        name, file = str(each.get("attack")), each.folder / folder.PICTURE
         if name not in pictures and file.is_file():
             pictures[name] = file.read_bytes()
     return pictures
@@ -130,17 +137,14 @@ def origin(records: Sequence[Record]) -> str:
     """When, where and with which code: every answer among the runs."""
     if not records:
         return ""
-    made = [each.metrics.get("made", {}) for each in records]
-    victims = [each.metrics.get("victim_commit") for each in records]
+    origins = record.distinct(each.origin for each in records)
+    recipes = record.distinct(each.recipe for each in records)
 
-    def say(values: list) -> str:
-        return ", ".join(sorted({str(value) for value in values if value}))
+    def say(where: list[dict], *names: str) -> str:
+        return ", ".join(sorted({str(each[name]) for each in where for name in names if each[name]}))
 
-    dates, machines, threads, torch, commits = (
-        [one.get(name) for one in made] for name in ("date", "processor", "threads", "torch", "commit")
-    )
-    precisions = [each.metrics.get("precision") for each in records]
     return (
-        f"Date: {say([date and date[:10] for date in dates])}. Machine: {say(machines)}, {say(threads)} threads, "
-        f"{say(precisions)}. torch {say(torch)}. Commit: {say(commits + victims)}."
+        f"Date: {say(origins, 'day')}. Machine: {say(origins, 'processor')}, {say(origins, 'threads')} threads, "
+        f"{say(recipes, 'precision')}. torch {say(origins, 'torch')}. "
+        f"Commit: {say(origins, 'commit', 'victim_commit')}."
     )

@@ -61,7 +61,7 @@ def name_of(run: Record, among: Sequence[Record]) -> str:
     """What tells a run from the others: kinds first, then whatever else differs among those of its kinds."""
     shown = ["attack", *(["defense"] if "defense" in run.settings else [])]
     more = record.distinguishing(run, among, shown)
-    return " ".join([to_text(run.settings[name]) for name in shown] + [f"{k}={to_text(v)}" for k, v in more.items()])
+    return " ".join([to_text(run.get(name)) for name in shown] + [f"{k}={to_text(v)}" for k, v in more.items()])
 
 
 def training(found: list[Record], given: dict[str, str]) -> None:
@@ -112,11 +112,11 @@ def sweep(found: list[Record], given: dict[str, str]) -> None:
     x = given.get("x")
     if x is None:
         raise Refused("kind=sweep: needs x=SETTING, such as x=defense.beta.")
-    having = [run for run in found if run.settings.get(x) is not None]
+    having = [run for run in found if run.get(x) is not None]
     if not having:
-        known = {name for run in found for name in run.settings}
+        known = record.setting_names(found)
         raise Refused(f"x={x}: none of these runs has this setting. {did_you_mean(x, known)}")
-    split = given.get("lines") or ("attack" if len({run.settings["attack"] for run in having}) > 1 else "defense")
+    split = given.get("lines") or ("attack" if len({run.get("attack") for run in having}) > 1 else "defense")
     if hidden := [name for name in record.differing(having) if name not in (x, split)]:
         LOG.warning(f"these runs also differ in {', '.join(hidden)}: filter by one value, or set lines=…")
     figures = given.get("figures", "acc,asr,ra").split(",")
@@ -128,8 +128,8 @@ def sweep(found: list[Record], given: dict[str, str]) -> None:
         figures,
         strict=True,
     ):
-        for number, value in enumerate(dict.fromkeys(to_text(run.settings.get(split)) for run in having)):
-            own = [run for run in having if to_text(run.settings.get(split)) == value]
+        for number, value in enumerate(dict.fromkeys(to_text(run.get(split)) for run in having)):
+            own = [run for run in having if to_text(run.get(split)) == value]
             draw(axes, own, x, figure, value, number)
         axes.set_xlabel(x)
         if figure == figures[0]:
@@ -140,7 +140,7 @@ def draw(axes: Axes, own: list[Record], x: str, figure: str, label: str, number:
     """One line of a sweep."""
     groups: dict[Any, list[tuple[Any, float]]] = {}
     for run in own:
-        place = run.settings[x]
+        place = run.get(x)
         if (value := run.figure(figure)) is not None:
             place = place if isinstance(place, (int, float)) else to_text(place)
             groups.setdefault(place, []).append((run.victim_seed, 100 * value if is_share(figure) else value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nba_cli.reports.report import CONTROL, Key, Line, Section
@@ -20,9 +20,10 @@ def compared(section: Section, rows: Sequence[str], against: str | None) -> Sect
     figures = list(dict.fromkeys(figure for line in section.lines for figure in line.cells))
     compete = any(row.partition(".")[0] == "defense" for row in rows)
     best = {figure: best_lines(section.lines, figure, rows) if compete else [] for figure in figures}
+    reference_of = reference_rows(section.lines, len(rows), against)
     lines = []
     for line in section.lines:
-        base = reference_row(line, section.lines, len(rows), against)
+        base = reference_of(line)
         cells = {
             figure: replace(cell, difference=difference(line, base, figure), best=line in best[figure])
             for figure, cell in line.cells.items()
@@ -62,19 +63,25 @@ def winner(lines: Sequence[Line], figure: str) -> Line | None:
     return first if gaps and all(gap is not None and gap.sign == sign for gap in gaps) else None
 
 
-def reference_row(line: Line, lines: Sequence[Line], width: int, against: str | None) -> Line | None:
-    """The row to compare with: the one labelled `against`, else the one with that value where this row has its own.
+def reference_rows(lines: Sequence[Line], width: int, against: str | None) -> Callable[[Line], Line | None]:
+    """Line -> the row to compare it with: the one labelled `against`, else the one with that value in place of its own.
 
     `width` is the number of row settings.
     """
-    if against is None:
-        return None
-    if labelled := [each for each in lines if each.label == against]:
-        return labelled[0]
+    labelled = next((each for each in lines if each.label == against), None)
     place = next((k for k in range(width) if any(each.key[k] == against for each in lines)), None)
-    if place is None:
-        return None
-    wanted = (*line.key[:place], against, *line.key[place + 1 : width])
-    found = [each for each in lines if each.key[:width] == wanted and each.records]
-    exact = [each for each in found if each.key[width:] == line.key[width:]]
-    return exact[0] if exact else found[0] if len(found) == 1 else None
+    if against is None or labelled is not None or place is None:
+        return lambda line: labelled
+    rows: dict[Key, list[Line]] = {}
+    exact: dict[Key, Line] = {}
+    for each in lines:
+        if each.records:
+            rows.setdefault(each.key[:width], []).append(each)
+            exact.setdefault(each.key, each)
+
+    def found(line: Line) -> Line | None:
+        wanted = (*line.key[:place], against, *line.key[place + 1 : width])
+        same = rows.get(wanted, [])
+        return exact.get(wanted + line.key[width:], same[0] if len(same) == 1 else None)
+
+    return found

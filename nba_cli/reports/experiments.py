@@ -21,9 +21,10 @@ from nba_cli.files import conf_dir
 from nba_cli.reports.filters import is_among, matches
 from nba_cli.runs import folder
 from nba_cli.runs.compose import expand, install, typed_run
+from nba_cli.runs.declared import declared
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
-from nba_cli.runs.record import SEEDS, named, to_text
+from nba_cli.runs.record import named, to_text
 from nba_cli.runs.registry import GROUPS
 from nba_cli.runs.settings import AttackRun
 
@@ -63,7 +64,7 @@ class Experiment:
 
     def axes(self) -> tuple[list[str], list[str]]:
         """(rows, columns) of its table: sections by attack, data set or victim, lines by whatever else is varied."""
-        varied = [name for name, values in self.planned.items() if len(values) > 1 and name not in SEEDS]
+        varied = [name for name, values in self.planned.items() if len(values) > 1 and name not in declared().seeds]
         cols = [name for name in ("attack", "dataset", "victim") if name in varied][:1] or ["attack"]
         return [name for name in varied if name not in cols] or ["defense"], cols
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.runs.record import Record, to_text
+from nba_cli.runs.record import Record, setting_names, to_text
 
 
 def parse_words(
@@ -53,7 +53,7 @@ def select(
     Raises:
         Refused: a filter that is a setting of none of them; `options` of the command are suggested too.
     """
-    known = {name for each in found for name in each.settings}
+    known = setting_names(found)
     for name in filters:
         if found and name not in known:
             near = did_you_mean(name, known | set(options))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nba_cli.reports.experiments import Experiment
 from nba_cli.runs import command_line
+
+if TYPE_CHECKING:
+    from nba_cli.reports.experiments import Experiment
 
 LISTED = 12  # command lines that are shown
 

@@ -10,7 +10,7 @@ from typing import Any
 from nba_cli.reports.differences import compared
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
-from nba_cli.runs.record import Record, differing, to_text
+from nba_cli.runs.record import Record, differing, distinct, to_text
 
 Lines = dict[tuple[Key, Key], list[Record]]
 """(section, line) -> the runs of the line."""
@@ -81,7 +81,7 @@ def grouped(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> Li
     """
     lines: Lines = {}
     for record in records:
-        own = tuple(f"{name}={to_text(record.settings[name])}" for name in split if name in record.settings)
+        own = tuple(f"{name}={to_text(record.recipe[name])}" for name in split if name in record.recipe)
         lines.setdefault((key_of(record, shape.cols), key_of(record, shape.rows) + own), []).append(record)
     found: Lines = {}
     for (col, row), group in lines.items():
@@ -99,7 +99,7 @@ def row_keys(lines: Lines, shape: Shape) -> list[Key]:
 
 
 def key_of(record: Record, names: Iterable[str]) -> Key:
-    return tuple(to_text(record.settings.get(name)) for name in names)
+    return tuple(to_text(record.get(name)) for name in names)
 
 
 def combinations(names: Sequence[str], shape: Shape) -> list[Key]:
@@ -173,10 +173,9 @@ def notes(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> list
 def differing_origins(records: Sequence[Record]) -> list[str]:
     """Commits, torch versions, processors and numbers of threads, where the runs have several of them."""
     made: dict[str, dict[Any, None]] = {}
-    for record in records:
-        origin = record.metrics.get("made", {})
-        commits = [origin.get("commit"), record.metrics.get("victim_commit")]
+    for origin in distinct(record.origin for record in records):
+        commits = [origin["commit"], origin["victim_commit"]]
         made.setdefault("commits", {}).update(dict.fromkeys(each for each in commits if each))
         for name in ("torch", "processor", "threads"):
-            made.setdefault(name, {})[origin.get(name)] = None
+            made.setdefault(name, {})[origin[name]] = None
     return [f"{name} differ: {', '.join(map(str, values))}" for name, values in made.items() if len(values) > 1]

@@ -77,14 +77,14 @@ def beside(rows: Iterable[Published], records: Sequence[Record]) -> list[Publish
     """What was published for the attack, defense and data set of these runs; of several poison rates the nearest."""
     if not records:
         return []
-    settings = records[0].settings
+    first = records[0]
     same = [
         row
         for row in rows
         if (row.attack, row.defense, row.dataset)
-        == (settings.get("attack"), settings.get("defense", CONTROL), settings.get("dataset"))
+        == (first.get("attack"), first.get("defense") or CONTROL, first.get("dataset"))
     ]
-    rate = settings.get("attack.rate") or 0.0
+    rate = first.get("attack.rate") or 0.0
     nearest: dict[tuple[str, str], Published] = {}
     for row in sorted(same, key=lambda row: math.inf if row.rate is None else abs(row.rate - rate)):
         nearest.setdefault((row.source, row.victim), row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 
@@ -68,6 +69,7 @@ def paired(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> Difference
     return Difference(len(gaps), mean, mean - half, mean + half)
 
 
+@cache
 def student(freedom: int, level: float = 0.95) -> float:
     """The t for which a Student variable of `freedom` degrees lies in [-t, t] with probability `level`."""
     low, high = 0.0, 1.0

@@ -7,18 +7,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import filelock
-import torch
 from omegaconf import OmegaConf
 
 from nba_cli import console, files
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
-from nba_cli.runs import provenance
-from nba_cli.runs.plain import from_plain, to_plain
-from nba_cli.runs.settings import AttackRun, Machine
 
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
@@ -97,13 +93,13 @@ def finished(out: Path) -> bool:
     return (out / METRICS).is_file()
 
 
-def begin(out: Path, stage: str, run: Machine, *, overwrite: bool = False) -> None:
-    """Mark the run unfinished and write down what it is about to do; called when nothing can be refused any more."""
+def begin(out: Path, stage: str, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+    """Mark the run unfinished and write down its plain settings; called when nothing can be refused any more."""
     (out / METRICS).unlink(missing_ok=True)
     (out / CURVE).unlink(missing_ok=True)  # of an earlier run with snapshots
     if overwrite:
         (out / CHECKPOINT).unlink(missing_ok=True)
-    files.write(out / CONFIG, OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | to_plain(run))))
+    files.write(out / CONFIG, OmegaConf.to_yaml(OmegaConf.create({"stage": stage} | settings)))
 
 
 def discard(out: Path) -> None:
@@ -112,11 +108,10 @@ def discard(out: Path) -> None:
         shutil.rmtree(out)
 
 
-def finish(out: Path, metrics: dict, device: torch.device) -> None:
+def finish(out: Path, metrics: dict) -> None:
     """Mark the run finished: its record is written last, by rename."""
     (out / CHECKPOINT).unlink(missing_ok=True)
-    made = {"made": provenance.provenance(device)}
-    files.write(out / METRICS, json.dumps({"schema": SCHEMA} | metrics | made, indent=2) + "\n")
+    files.write(out / METRICS, json.dumps({"schema": SCHEMA} | metrics, indent=2) + "\n")
 
 
 def amend(out: Path, more: dict) -> None:
@@ -126,20 +121,4 @@ def amend(out: Path, more: dict) -> None:
 
 def read_metrics(out: Path) -> dict:
     """The record of a finished run."""
-    return json.loads((out / METRICS).read_text(encoding="utf-8"))
-
-
-def read_run(out: Path, **instead: Any) -> AttackRun:
-    """The typed run of a finished attack or defend folder, with the parts `instead` in the place of its own.
-
-    Raises:
-        Refused: it is not such a folder.
-    """
-    file = out / CONFIG
-    if not file.is_file() or not finished(out):
-        raise Refused(f"{out}: not the folder of a finished run (it lacks {CONFIG} or {METRICS}).")
-    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
-    stage = plain.pop("stage")
-    if stage not in ("attack", "defend"):
-        raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
-    return from_plain(stage, plain, **instead)
+    return json.loads((out / METRICS).read_bytes())

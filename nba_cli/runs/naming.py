@@ -15,7 +15,7 @@ from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
-from nba_cli.runs.plain import to_plain
+from nba_cli.runs.plain import read_run, to_plain
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
@@ -117,7 +117,7 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     changes: dict[str, Any] = {"device": run.device, "precision": run.precision, "output": run.output}
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
-        base = folder.read_run(Path(run.run), **parts)
+        base = read_run(Path(run.run), **parts)
         if run.precision is Precision.auto:  # measured as it was trained
             changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS

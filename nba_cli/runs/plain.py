@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs import folder
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import RUNS, AttackRun
-
-UNRECORDED = {
-    "attack": {"inputaware": 2, "refool": 2},
-    "defense": {"nad": 2, "argd": 2, "ibau": 3, "ftsam": 2, "nba": 2},
-}
-"""Versions that parts had when records did not name them; 1 for all others."""
+from nba_cli.runs.versions import version_of
 
 
 def to_plain(value: Any) -> Any:
@@ -30,11 +27,6 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     return [to_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def version_of(group: str, plain: Mapping[str, Any]) -> int:
-    """The version of the part of `group` that these plain values describe."""
-    return plain.get("version", UNRECORDED.get(group, {}).get(plain["kind"], 1))
 
 
 def from_plain(stage: str, plain: Mapping[str, Any], **instead: Any) -> AttackRun:
@@ -76,3 +68,19 @@ def other_version(group: str, chosen: str, made: int, now: int) -> Refused:
         f"{group}={chosen}: this run was made with version {made} of it, and this is version {now}, which works "
         f"differently. Give {group}=… to measure with this version (and trigger=FILE if its trigger is learned)."
     )
+
+
+def read_run(out: Path, **instead: Any) -> AttackRun:
+    """The typed run of a finished attack or defend folder, with the parts `instead` in the place of its own.
+
+    Raises:
+        Refused: it is not such a folder.
+    """
+    file = out / folder.CONFIG
+    if not file.is_file() or not folder.finished(out):
+        raise Refused(f"{out}: not the folder of a finished run (it lacks {folder.CONFIG} or {folder.METRICS}).")
+    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    stage = plain.pop("stage")
+    if stage not in ("attack", "defend"):
+        raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
+    return from_plain(stage, plain, **instead)

@@ -1,26 +1,18 @@
-"""Finished runs as rows: every setting and every figure of `metrics.json` by a dotted path."""
+"""Finished runs as rows: every setting and every number of `metrics.json` by a dotted path."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
+from sys import intern
 from typing import Any
 
-from nba_cli import options
-from nba_cli.data import Dataset
 from nba_cli.runs import folder
-from nba_cli.runs.plain import to_plain, version_of
-from nba_cli.runs.registry import GROUPS
-from nba_cli.runs.settings import RUNS, DefendRun, default_of
-
-SEEDS = (*options.seed_names(DefendRun), *(f"dataset.{name}" for name in options.seed_names(Dataset)))
-"""Runs that differ in these alone are repetitions of one another."""
-
-IDLE = (*options.idle_names(DefendRun), *(f"dataset.{name}" for name in options.idle_names(Dataset)))
-"""Settings that change no figure."""
+from nba_cli.runs.declared import declared
+from nba_cli.runs.versions import version_of
 
 SHORT = {
     "acc": "figures.acc",
@@ -34,42 +26,104 @@ SHORT = {
 """Short name of a figure -> where it stands in `metrics.json`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One finished run."""
+    """One finished run. Thousands of them are held at once, so what is equal in several of them is one object.
+
+    Fields:
+        folder: where it lies
+        recipe: its settings by dotted path, see `named`, but for its own seeds; what an older record does not know yet
+            was at its default
+        repetition: its own seeds by dotted path
+        origin: day, commit, victim_commit, torch, processor and threads; None for what the record does not say
+        numbers: every number of its `metrics.json` outside the settings, by dotted path
+    """
 
     folder: Path
-    metrics: dict[str, Any]
+    recipe: dict[str, Any]
+    repetition: dict[str, Any]
+    origin: dict[str, Any]
+    numbers: dict[str, float]
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """Every setting by dotted path, see `named`; what an older record does not know yet was at its default."""
-        stage, settings = self.metrics["stage"], self.metrics["settings"]
-        kinds = tuple((group, settings[group]["kind"]) for group in GROUPS if group in settings)
-        versions = {f"{group}.version": version_of(group, settings[group]) for group, _ in kinds}
-        flat = named(settings, self.metrics.get("victim_label"))
-        return defaults(stage, kinds) | flat | versions | {"stage": stage, "precision": self.metrics.get("precision")}
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting by dotted path."""
+        return ChainMap(self.repetition, self.recipe)
 
     @property
     def seeds(self) -> tuple:
         """The seeds of this repetition."""
-        return tuple(self.settings.get(name) for name in SEEDS)
+        return tuple(self.get(name) for name in declared().seeds)
 
     @property
     def victim_seed(self) -> Any:
         """What tells its victim from others of the same settings; None for weights of unknown origin."""
-        return self.settings.get("seed")
+        return self.get("seed")
+
+    def get(self, name: str) -> Any:
+        """A setting by dotted path; None where it has none."""
+        return self.repetition[name] if name in self.repetition else self.recipe.get(name)
 
     def figure(self, name: str) -> float | None:
         """A number of `metrics.json`, by its short name or dotted path; None where it has none."""
-        value: Any = self.metrics
         if name == "seconds":
-            name = {"defend": "seconds.defense", "attack": "seconds.train"}.get(
-                self.metrics["stage"], "seconds.evaluate"
-            )
-        for key in SHORT.get(name, name).split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
+            name = {"defend": "seconds.defense", "attack": "seconds.train"}.get(self.get("stage"), "seconds.evaluate")
+        place, _, setting = name.partition(".")
+        value = self.get(setting) if place == "settings" else self.numbers.get(SHORT.get(name, name))
         return value if isinstance(value, (int, float)) else None
+
+
+def read_all(root: Path, stages: Sequence[str] = ("attack", "defend", "evaluate")) -> list[Record]:
+    """All finished runs under a folder of runs, in the order of their names."""
+    return read(file.parent for stage in stages for file in sorted((root / stage).glob(f"*/{folder.METRICS}")))
+
+
+def read(folders: Iterable[Path]) -> list[Record]:
+    """The finished runs in these folders."""
+    known: dict[str, Any] = {}
+    return [read_one(out, known) for out in folders]
+
+
+def read_one(out: Path, known: dict[str, Any] | None = None) -> Record:
+    """A finished run. What it has in common with others is taken from `known`, and put there for those to come."""
+    known = {} if known is None else known
+    found = folder.read_metrics(out)
+    settings, origin = found.pop("settings"), origin_of(found)
+    seeds = {name: value for name in declared().seeds for value in taken(settings, name)}
+    about = {"stage": found["stage"], "precision": found.get("precision")}
+    key = repr((settings, found.get("victim_label"), about))  # tells 1 from 1.0 and from true, as tables do
+    if key not in known:
+        known[key] = recipe(settings, found.get("victim_label"), about)
+    return Record(
+        folder=out,
+        recipe=known[key],
+        repetition=known.setdefault(repr(seeds), seeds),
+        origin=known.setdefault(repr(origin), origin),
+        numbers={intern(path): value for path, value in flatten(found) if isinstance(value, (int, float))},
+    )
+
+
+def origin_of(found: dict[str, Any]) -> dict[str, Any]:
+    """When and with which code a run was made."""
+    made = found.get("made", {})
+    own = {name: made.get(name) for name in ("commit", "torch", "processor", "threads")}
+    return own | {"day": (made.get("date") or "")[:10], "victim_commit": found.get("victim_commit")}
+
+
+def taken(settings: Any, path: str) -> list[Any]:
+    """The value at a dotted path of nested settings, taken out of them; none where there is none."""
+    *parts, leaf = path.split(".")
+    for part in parts:
+        settings = settings.get(part, {})
+    return [settings.pop(leaf)] if leaf in settings else []
+
+
+def recipe(settings: Mapping[str, Any], victim: str | None, about: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted path, with what they do not say: defaults, versions, and `about` them."""
+    groups = [group for group in declared().parts if group in settings]
+    versions = {f"{group}.version": version_of(group, settings[group]) for group in groups}
+    kinds = tuple((group, settings[group]["kind"]) for group in groups)
+    return defaults(about["stage"], kinds) | named(settings, victim) | versions | about
 
 
 @cache
@@ -77,22 +131,17 @@ def defaults(stage: str, kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The default settings of a run with these kinds of parts, by dotted path; of kinds that are registered."""
     plain: dict[str, Any] = {}
     if stage != "evaluate":  # of bare weights nobody knows how they were trained
-        plain = {name: value for name, value in defaults_of(RUNS[stage]).items() if name not in GROUPS}
+        plain = {name: value for name, value in declared().stages[stage].items() if name not in declared().parts}
     for group, kind in kinds:
-        if kind in GROUPS[group]:
-            plain[group] = {"kind": kind} | defaults_of(GROUPS[group][kind])
+        if kind in declared().parts[group]:
+            plain[group] = {"kind": kind} | declared().parts[group][kind]
     return named(plain, None)
-
-
-def defaults_of(cls: type) -> dict[str, Any]:
-    """Option -> its default, as plain nested values."""
-    return {option.name: to_plain(default_of(option)) for option in dataclasses.fields(cls)}
 
 
 def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
     """Nested settings by dotted path; a part's own path ("attack") gives its name, that of a victim its label."""
     flat = dict(flatten(settings))
-    for part in GROUPS:
+    for part in declared().parts:
         if f"{part}.kind" in flat:
             flat[part] = flat.pop(f"{part}.kind")
     return flat | ({"victim": victim} if victim else {})
@@ -101,21 +150,10 @@ def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
 def flatten(value: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested dicts -> (dotted path, value)."""
     for key, inner in value.items():
-        if isinstance(inner, Mapping):
+        if isinstance(inner, dict):
             yield from flatten(inner, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", inner
-
-
-def read_all(root: Path, stages: Sequence[str] = ("attack", "defend", "evaluate")) -> list[Record]:
-    """All finished runs under a folder of runs, in the order of their names."""
-    files = [file for stage in stages for file in sorted((root / stage).glob(f"*/{folder.METRICS}"))]
-    return [read_one(file.parent) for file in files]
-
-
-def read_one(out: Path) -> Record:
-    """A finished run."""
-    return Record(out, folder.read_metrics(out))
 
 
 def to_text(value: Any) -> str:
@@ -129,19 +167,31 @@ def to_text(value: Any) -> str:
 
 def distinguishing(record: Record, others: Sequence[Record], kinds: Sequence[str]) -> dict[str, Any]:
     """The settings, seeds too, that tell a run from those of the same kinds: settings of another kind always differ."""
-    peers = [other for other in others if all(other.settings.get(name) == record.settings.get(name) for name in kinds)]
-    seeds = [name for name in SEEDS if len({to_text(other.settings.get(name)) for other in peers}) > 1]
+    peers = [other for other in others if all(other.get(name) == record.get(name) for name in kinds)]
+    seeds = [name for name in declared().seeds if len({to_text(other.get(name)) for other in peers}) > 1]
     own = [name for name in [*differing(peers), *seeds] if name in record.settings and name != "stage"]
-    return {name: record.settings[name] for name in own}
+    return {name: record.get(name) for name in own}
 
 
-def differing(records: Sequence[Record]) -> dict[str, list[Any]]:
+def distinct(shared: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of what records share once, in the order in which they come."""
+    return list({id(each): each for each in shared}.values())
+
+
+def setting_names(records: Sequence[Record]) -> set[str]:
+    """The settings that one or more of these runs have."""
+    shared = [*distinct(each.recipe for each in records), *distinct(each.repetition for each in records)]
+    return {name for each in shared for name in each}
+
+
+def differing(records: Iterable[Record]) -> dict[str, list[Any]]:
     """Setting -> its values, of those settings in which records differ: seeds and idle ones left out."""
     found: dict[str, list[Any]] = {}
-    for name in dict.fromkeys(name for record in records for name in record.settings):
-        if name in SEEDS or name in IDLE:
+    recipes = distinct(each.recipe for each in records)
+    for name in dict.fromkeys(name for each in recipes for name in each):
+        if name in declared().seeds or name in declared().idle:
             continue
-        values = {to_text(record.settings.get(name)): record.settings.get(name) for record in records}
+        values = {to_text(value): value for value in (each.get(name) for each in recipes)}
         if len(values) > 1:
             found[name] = list(values.values())
     return found

@@ -42,20 +42,17 @@ HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA"
 def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
     """A line of text a finished run, under HEADINGS; a victim has "(attack)" in the defense column."""
     lines = []
-    for found in (each.metrics for each in finished):
-        settings, shown = found["settings"], found["figures"]
-        stage_seconds = found["seconds"].get("defense", found["seconds"].get("train", found["seconds"].get("evaluate")))
-        defense = settings["defense"]["kind"] if "defense" in settings else f"({found['stage']})"
+    for found in finished:
+        settings = found.settings
         lines.append(
             (
-                settings["dataset"]["kind"],
-                found["victim_label"],
-                settings["attack"]["kind"],
+                settings["dataset"],
+                settings["victim"],
+                settings["attack"],
                 str(settings.get("seed", "—")),
-                defense,
-                *(percent(shown[key]) for key in ("acc", "asr", "ra")),
-                percent(found.get("der")),
-                f"{stage_seconds:.1f}",
+                settings.get("defense", f"({settings['stage']})"),
+                *(percent(found.figure(key)) for key in ("acc", "asr", "ra", "der")),
+                f"{found.figure('seconds'):.1f}",
             )
         )
     return lines
@@ -66,7 +63,7 @@ def side_by_side(folders: Iterable[Path]) -> Table:
 
     What else was varied stands in the last one.
     """
-    found = [record.read_one(out) for out in folders]
+    found = record.read(folders)
     lines = cells(found)
     kinds = ("stage", "dataset", "victim", "attack", "defense")
     told = [record.distinguishing(each, found, kinds) for each in found]

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
-from torchvision import models
 
 from nba_cli import files
 from nba_cli.errors import Refused
@@ -55,6 +54,8 @@ class External:
 
         None: it names none, or an unknown one.
         """
+        from torchvision import models
+
         if self.model_name == "preactresnet18":
             return PreActResNet18()
         return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
-from torchvision import models
 
 from nba_cli.victims.torchvision import TorchvisionVictim
 
@@ -30,6 +29,8 @@ class MobileNetV2(TorchvisionVictim):
         return "mobilenet_v2"
 
     def inner(self, num_classes: int) -> nn.Module:
+        from torchvision import models
+
         net = models.MobileNetV2(num_classes=num_classes, inverted_residual_setting=self.SETTING)
         net.features[0][0].stride = (1, 1)  # type: ignore[index,union-attr]
         return net

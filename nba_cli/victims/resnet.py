@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import nn
-from torchvision import models
 
 from nba_cli.errors import Refused
 from nba_cli.victims.torchvision import TorchvisionVictim
@@ -13,6 +12,8 @@ from nba_cli.victims.torchvision import TorchvisionVictim
 
 def cifar_resnet(depth: int, num_classes: int) -> nn.Module:
     """torchvision's resnet18 or resnet34 with a 3x3 stem of stride 1 and no max pooling."""
+    from torchvision import models
+
     net = {18: models.resnet18, 34: models.resnet34}[depth](num_classes=num_classes)
     net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     net.maxpool = nn.Identity()  # type: ignore[assignment]

@@ -1,4 +1,8 @@
-"""Networks that torchvision builds, as victims. Parameter names are torchvision's own."""
+"""Networks that torchvision builds, as victims. Parameter names are torchvision's own.
+
+torchvision is imported where a network is built, here and in what derives from this: it takes longer to import than
+PyTorch, and most runs do without it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 from torch import nn
-from torchvision import models
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.victims.base import Network, Normalise, Victim
@@ -36,6 +39,8 @@ class Torchvision(TorchvisionVictim):
     name: str = field(default=MISSING)
 
     def __post_init__(self) -> None:
+        from torchvision import models
+
         known = models.list_models(module=models)
         if self.name not in known:
             raise Refused(
@@ -47,4 +52,6 @@ class Torchvision(TorchvisionVictim):
         return f"torchvision_{self.name}"
 
     def inner(self, num_classes: int) -> nn.Module:
+        from torchvision import models
+
         return models.get_model(self.name, num_classes=num_classes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torchvision import models
 
 from nba_cli.errors import Refused
 from nba_cli.victims.torchvision import TorchvisionVictim
@@ -18,6 +17,8 @@ class CifarVGG(nn.Module):
     """
 
     def __init__(self, depth: int, num_classes: int) -> None:
+        from torchvision import models
+
         super().__init__()
         self.features = models.vgg.make_layers(models.vgg.cfgs[{16: "D", 19: "E"}[depth]], batch_norm=True)
         self.classifier = nn.Linear(512, num_classes)

@@ -138,6 +138,31 @@ def test_with_two_row_settings_a_row_is_compared_under_the_same_rest(root: Path)
     assert gaps["ft 0.1"] is None and gaps["ft 0.2"] is None
 
 
+def test_a_line_is_compared_with_its_own_like_else_with_the_only_one_that_has_runs(tmp_path: Path) -> None:
+    for attack, defense, budget, asr in (
+        ("blend", "ft", "published", 0.5),
+        ("blend", "ft", "equal", 0.4),
+        ("blend", "nba", "published", 0.1),
+        ("blend", "nba", "equal", 0.1),
+        ("sig", "ft", "equal", 0.9),
+        ("sig", "nba", "published", 0.1),
+        ("wanet", "ft", "published", 0.7),
+        ("wanet", "ft", "equal", 0.6),
+        ("wanet", "nba", "third", 0.1),
+    ):
+        put(tmp_path, f"{attack}{defense}{budget}", attack, defense, 0, (0.5, asr, 0.5), budget=budget)
+    made = report(tmp_path, against="ft")
+    gaps = {
+        (s.label, each.label): each.cells["asr"].difference for s in made.sections for each in s.lines if each.cells
+    }
+    found = {place: round(gap.mean, 3) for place, gap in gaps.items() if gap}
+    assert found == {
+        ("blend", "nba budget=published"): -0.4,
+        ("blend", "nba budget=equal"): -0.3,
+        ("sig", "nba budget=published"): -0.8,
+    }, "of several others nobody knows which"
+
+
 def test_no_defense_is_left_out_of_the_comparison_and_an_option_called_none_is_not(root: Path) -> None:
     for pseudo, asr in (("none", 0.5), ("mixed", 0.1)):
         for seed in range(3):

@@ -17,21 +17,21 @@ from nba_cli.defenses import NBA
 from nba_cli.defenses.nba.behavior import Form
 from nba_cli.errors import Refused
 from nba_cli.pipeline import perform
-from nba_cli.runs import folder
+from nba_cli.runs import folder, plain
 from nba_cli.training import Plan
 
 
 def test_a_run_survives_its_config_file(tmp_path: Path) -> None:
     defense = NBA(behavior=[Form.attention], student=Plan(steps=9, clip=None))
     run = defend_run(defense=defense, attack=Blend(alpha=0.2), dataset=FashionMini(clean_ratio=0.2))
-    folder.begin(tmp_path, "defend", run)
+    folder.begin(tmp_path, "defend", plain.to_plain(run))
     (tmp_path / "metrics.json").write_text("{}")
-    assert folder.read_run(tmp_path) == run
+    assert plain.read_run(tmp_path) == run
 
 
 def made_by(version: int | None, tmp_path: Path, **options: object) -> None:
     """A finished run of blend as that version wrote it; None: before versions were recorded."""
-    folder.begin(tmp_path, "attack", attack_run(attack=Blend(alpha=0.2)))
+    folder.begin(tmp_path, "attack", plain.to_plain(attack_run(attack=Blend(alpha=0.2))))
     (tmp_path / "metrics.json").write_text("{}")
     config = OmegaConf.load(tmp_path / "config.yaml")
     del config.attack.version
@@ -43,23 +43,23 @@ def test_an_attack_of_another_version_is_not_taken_for_todays(tmp_path: Path, mo
     """Its trigger would be another one. A part given instead is not read."""
     for version in (None, 1):
         made_by(version, tmp_path)
-        assert folder.read_run(tmp_path).attack == Blend(alpha=0.2), "version 1 is that of old records"
+        assert plain.read_run(tmp_path).attack == Blend(alpha=0.2), "version 1 is that of old records"
     made_by(2, tmp_path)
     with pytest.raises(Refused, match=r"attack=blend: this run was made with version 2 of it, and this is version 1"):
-        folder.read_run(tmp_path)
+        plain.read_run(tmp_path)
     made_by(1, tmp_path, textures=4)
     with pytest.raises(Refused, match=r"attack=blend: .* Give attack=… to measure"):
-        folder.read_run(tmp_path)
-    assert folder.read_run(tmp_path, attack=BadNets()).attack == BadNets()
+        plain.read_run(tmp_path)
+    assert plain.read_run(tmp_path, attack=BadNets()).attack == BadNets()
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="not the folder of a finished run"):
-        folder.read_run(tmp_path)
-    folder.begin(tmp_path, "evaluate", attack_run())
+        plain.read_run(tmp_path)
+    folder.begin(tmp_path, "evaluate", plain.to_plain(attack_run()))
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(Refused, match="holds no model"):
-        folder.read_run(tmp_path)
+        plain.read_run(tmp_path)
 
 
 def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,9 @@ def test_channels_last_weights_are_saved(tiny: Data, tmp_path: Path) -> None:
     assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
     weights.save(network, tmp_path / "m")
     assert torch.equal(load_file(tmp_path / "m")["conv1.weight"], network.state_dict()["conv1.weight"])
+
+
+def test_a_run_without_a_network_of_torchvision_does_not_import_it() -> None:
+    """It takes longer to import than PyTorch, in each process of a sweep."""
+    code = "import sys, nba_cli.cli.tasks; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -50,10 +50,11 @@ def pictures(layout: Layout) -> list[str]:
 
 def charts(report: Report) -> list[str]:
     """ACC against ASR and against RA, a panel a section; the panels of a row share their axes."""
-    labels = list(dict.fromkeys(line.label for section in report.sections for line in section.lines))
+    labels = dict.fromkeys(line.label for section in report.sections for line in section.lines)
+    numbers = {label: number for number, label in enumerate(labels)}
     found = []
     for figure, better in (("asr", "lower"), ("ra", "higher")):
-        panels = [(section, points(section, figure, labels)) for section in report.sections]
+        panels = [(section, points(section, figure, numbers)) for section in report.sections]
         every = [point for _, some in panels for point in some]
         if not every:
             continue
@@ -71,15 +72,15 @@ def charts(report: Report) -> list[str]:
         return []
     keys = [
         f'<button data-kind="{number}"><svg viewBox="0 0 16 16">{mark(number, 8, 8)}</svg>{escape(label)}</button>'
-        for number, label in enumerate(labels)
+        for label, number in numbers.items()
     ]
     return [*found, "<div class=legend>", *keys, "</div>"]
 
 
-def points(section: Section, figure: str, labels: list[str]) -> list[Point]:
-    """A point for every line that has both figures."""
+def points(section: Section, figure: str, numbers: dict[str, int]) -> list[Point]:
+    """A point for every line that has both figures; `numbers` tell the labels apart."""
     return [
-        Point(x, y, labels.index(line.label), f"{line.label}: ACC {x:.2f}, {title(figure)} {y:.2f}")
+        Point(x, y, numbers[line.label], f"{line.label}: ACC {x:.2f}, {title(figure)} {y:.2f}")
         for line in section.lines
         if (x := mean(line, "acc")) is not None and (y := mean(line, figure)) is not None
     ]
