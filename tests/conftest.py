@@ -58,9 +58,9 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the data folder or the terminal of whoever runs it."""
-    monkeypatch.setenv("NBA_DATA", "/nonexistent")
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or fills the data folder, or reads the terminal, of whoever runs it."""
+    monkeypatch.setenv("NBA_DATA", str(tmp_path / "nba_data"))
     monkeypatch.setenv("COLUMNS", "120")
 
 
