@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks.learned import Lesson
-from attacks.poisoning import materialise
+from attacks.poisoning import BATCH, materialise
 from nba_cli import seeds
-from nba_cli.data import Data
+from nba_cli.data import scaled_batch
 from nba_cli.training import Event, Plan, Progress, fit, predict
 
 JUDGED = 2000  # images on which a round's reflections are judged
@@ -41,12 +41,13 @@ def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress)
     weights = torch.ones(len(bank))
     for number in range(attack.rounds):
         drawn = torch.multinomial(weights, len(lesson.index), replacement=True, generator=random)
-        images, labels = train.images.clone(), train.labels.clone()
-        images[lesson.index] = reflected(attack, train.images, lesson.index, bank, drawn)
-        labels[lesson.index] = attack.relabel(labels[lesson.index], num_classes)
+        poisoned, batch = train.copy(), scaled_batch(BATCH, train.images)
+        for part, laid in zip(lesson.index.split(batch), drawn.split(batch), strict=True):
+            poisoned.images[part] = reflected(attack, train.images, part, bank, laid)
+        poisoned.labels[lesson.index] = attack.relabel(train.labels[lesson.index], num_classes)
         model = fit(
             copy.deepcopy(lesson.model).requires_grad_(True),
-            Data(images, labels),
+            poisoned,
             Plan(steps=attack.tuning, lr=0.01),
             augment=lesson.augment,
             generator=seeds.generator(lesson.seed, f"selection {number}", lesson.device),

@@ -10,19 +10,23 @@ from torch import Tensor
 
 from attacks.base import Attack
 from nba_cli import seeds
-from nba_cli.data import Data
+from nba_cli.data import Data, scaled_batch
 from nba_cli.errors import Refused
+
+BATCH = 2048  # images of 32x32
 
 
 @torch.no_grad()
-def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = 2048) -> Tensor:
+def materialise(
+    change: Callable[[Tensor, Tensor], Tensor], images: Tensor, index: Tensor, batch: int = BATCH
+) -> Tensor:
     """uint8 [N,C,H,W] -> `change` of them as uint8, rounded to 8 bits, because a poisoned image is a file.
 
     `batch` counts images of 32x32; larger ones are taken fewer at a time.
     """
     if not len(index):
         return images.clone()
-    batch = max(1, batch * 1024 // max(1024, images.shape[2] * images.shape[3]))
+    batch = scaled_batch(batch, images)
     chunks = [
         change(part.float() / 255, where).mul(255).round().clamp(0, 255).to(torch.uint8)
         for part, where in zip(images.split(batch), index.split(batch), strict=True)
@@ -30,7 +34,7 @@ def materialise(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, inde
     return torch.cat(chunks)
 
 
-def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = 2048) -> Tensor:
+def stamped(attack: Attack, images: Tensor, index: Tensor, *, train: bool = False, batch: int = BATCH) -> Tensor:
     """Triggered images as images, uint8 -> uint8: poisoned training sets and triggered test sets alike."""
     return materialise(partial(attack.stamp, train=train), images, index, batch)
 
@@ -60,10 +64,14 @@ def noise_index(attack: Attack, train: Data, index: Tensor, seed: int) -> Tensor
 
 
 def poison(attack: Attack, train: Data, index: Tensor, num_classes: int, seed: int) -> Data:
-    """The poisoned copy of a training set on the CPU; `seed` draws the noise images."""
-    images, labels = train.images.clone(), train.labels.clone()
-    images[index] = stamped(attack, train.images[index], index, train=True)
-    labels[index] = attack.relabel(train.labels[index], num_classes)
-    beside = noise_index(attack, train, index, seed)
-    images[beside] = materialise(attack.stamp_noise, train.images[beside], beside)
-    return Data(images, labels)
+    """The poisoned copy of a training set on the CPU; `seed` draws the noise images.
+
+    Images are changed a batch at a time, because the poisoned share of a large set is large too.
+    """
+    poisoned, batch = train.copy(), scaled_batch(BATCH, train.images)
+    for part in index.split(batch):
+        poisoned.images[part] = stamped(attack, train.images[part], part, train=True)
+    poisoned.labels[index] = attack.relabel(train.labels[index], num_classes)
+    for part in noise_index(attack, train, index, seed).split(batch):
+        poisoned.images[part] = materialise(attack.stamp_noise, train.images[part], part)
+    return poisoned

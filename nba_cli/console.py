@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import rich
 from rich.markup import escape
 from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nba_cli.errors import Refused
@@ -71,6 +72,24 @@ def header(title: str, rows: dict[str, str]) -> None:
         rich.print(Panel(grid, title=title, title_align="left"))
     for line in [title, *(f"  {key:<10}{value}" for key, value in rows.items())]:
         LOG.info(line, extra={"file_only": live})
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], object]]:
+    """A bar for `total` things on a terminal, nothing elsewhere; yields what counts one."""
+    if not rich.get_console().is_terminal:
+        yield lambda: None
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=rich.get_console()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
 
 
 def closing(table: Table, out: Path) -> None:

@@ -5,7 +5,7 @@ from nba_cli.data.base import Dataset
 from nba_cli.data.clean_set import clean_share, hold_out
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
-from nba_cli.data.images import Data, Splits
+from nba_cli.data.images import Data, Splits, scaled_batch
 from nba_cli.data.npz import Npz
 from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
 
@@ -37,5 +37,6 @@ __all__ = [
     "TorchvisionSet",
     "clean_share",
     "hold_out",
+    "scaled_batch",
     "to_float",
 ]

@@ -19,7 +19,7 @@ from nba_cli.errors import Refused
 @dataclass(kw_only=True)
 class Dataset:
     """Fields:
-    root: folder with data files; null means $NBA_DATA, else ~/.cache/nba
+    root: folder with data files, downloaded and decoded ones too; null means $NBA_DATA, else ~/.cache/nba
     clean_ratio: the defender's share of the training set, in (0,1], stratified by class
     clean_seed: which images the defender has
     clean_disjoint: draw only images that the attacker did not change

@@ -2,97 +2,86 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from omegaconf import MISSING
 from PIL import Image, UnidentifiedImageError
 
-from nba_cli import options
-from nba_cli.data.arrays import to_data
+from nba_cli import console, options
+from nba_cli.console import LOG
+from nba_cli.data import pixel_cache, tree
 from nba_cli.data.base import Dataset
-from nba_cli.data.images import Data, Splits
+from nba_cli.data.images import Splits
+from nba_cli.data.pixel_cache import About
 from nba_cli.errors import Refused
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp"}
+AHEAD = 256  # files that are decoded at a time, by several threads
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images directly in `folder`, by name; hidden files and other kinds are passed over."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-
-
-def classes_of(folder: Path) -> list[str]:
-    """The class folders of a split, by name.
-
-    Raises:
-        Refused: there is no such folder, or it holds no class folders.
-    """
-    if not folder.is_dir():
-        raise Refused(f"{folder}: no such folder. It must hold a folder of images per class.")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not names:
-        raise Refused(f"{folder}: there are no class folders in it.")
-    return names
-
-
-def read_split(folder: Path, classes: list[str], size: int) -> Data:
-    """All images of a split, resized to `size` x `size`, labelled by the place of their folder in `classes`.
-
-    Raises:
-        Refused: an unknown or empty class folder, or an image that cannot be read; names it.
-    """
-    pixels, labels = [], []
-    for name in classes_of(folder):
-        if name not in classes:
-            raise Refused(f"{folder / name}: there is no such class in train/, which has {', '.join(classes[:5])} …")
-        files = image_files(folder / name)
-        if not files:
-            raise Refused(f"{folder / name}: no image in it ({' '.join(sorted(SUFFIXES))}).")
-        for file in files:
-            pixels.append(read_image(file, size))
-            labels.append(classes.index(name))
-    return to_data(np.stack(pixels), np.array(labels), str(folder))
-
-
-def read_image(file: Path, size: int) -> np.ndarray:
-    """uint8 [size,size,3]; bilinear if the image has another size."""
+def read_image(file: Path, size: int) -> tuple[bytes, np.ndarray]:
+    """The bytes of an image file, and its pixels uint8 [3,size,size]; bilinear if the image has another size."""
+    content = tree.read(file)
     try:
-        with Image.open(file) as image:
+        with Image.open(io.BytesIO(content)) as image:
             colour = image.convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise Refused(f"{file}: not a readable image ({error}).") from error
     if colour.size != (size, size):
         colour = colour.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(colour)
+    return content, np.asarray(colour).transpose(2, 0, 1)
 
 
-def splits_of(folder: Path) -> tuple[str, ...]:
-    """train and test; clean alone if that is all there is."""
-    return ("clean",) if (folder / "clean").is_dir() and not (folder / "train").exists() else ("train", "test")
+def read_images(found: list[Path], size: int) -> Iterator[tuple[Path, bytes, np.ndarray]]:
+    """Files with what `read_image` makes of them, in their order. Pillow decodes without Python's lock."""
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(found), AHEAD):
+            some = found[start : start + AHEAD]
+            for file, (content, pixels) in zip(some, pool.map(partial(read_image, size=size), some), strict=True):
+                yield file, content, pixels
 
 
-@functools.lru_cache(maxsize=8)
-def tree_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all images of all splits; read once per process."""
-    sha = hashlib.sha256()
-    for split in splits_of(folder):
-        for name in classes_of(folder / split):
-            for file in image_files(folder / split / name):
-                content = file.read_bytes()
-                sha.update(f"{file.relative_to(folder).as_posix()} {len(content)} ".encode())
-                sha.update(content)
-    return sha.hexdigest()
+def decode(folder: Path, size: int, wanted: str, place: Path) -> About:
+    """Write the pixels of all images in `folder`, whose digest is `wanted`, into `place`.
+
+    Raises:
+        Refused: an image cannot be read, a class folder is empty or unknown, or the digest is another one by now.
+        OSError: `place` cannot be written.
+    """
+    found, digest = tree.tree_of(folder), tree.Digest(folder)
+    tree.check(found, folder)
+    total = len(tree.all_files(found))
+    LOG.info(f"decoding {total:,} images of {folder}, once: {3 * size * size * total / 1e6:,.0f} MB in {place.parent}")
+
+    def pixels(classes: dict[str, list[Path]], count: Callable[[], object]) -> Iterator[np.ndarray]:
+        for file, content, image in read_images([file for each in classes.values() for file in each], size):
+            digest.add(file, content)
+            count()
+            yield image
+
+    with console.counting("decoding", total) as count:
+        written = {
+            split: pixel_cache.write_pixels(pixel_cache.pixel_file(place, split), pixels(classes, count))
+            for split, classes in found.items()
+        }
+    if digest.hex() != wanted:
+        raise Refused(f"{folder}: its images have changed while they were read. Run the same command again.")
+    names = list(next(iter(found.values())))
+    counts = {split: [len(classes.get(name, [])) for name in names] for split, classes in found.items()}
+    return About(source=wanted, classes=names, shape=[3, size, size], counts=counts, pixels=written)
 
 
 @dataclass(kw_only=True)
 class Folder(Dataset):
     """A set of your own as image files: path/train/<class>/*.png and path/test/<class>/*.png (jpg, bmp, ppm, webp).
 
-    For cleaning a model from elsewhere, path/clean/<class>/*.png alone is enough: the defender's images.
+    For cleaning a model from elsewhere, path/clean/<class>/*.png alone is enough: the defender's images. They are
+    decoded once, into root/cache, and read from there as they are needed: the set may be larger than memory.
 
     Fields:
         path: the folder; a relative path is looked for here, then under `root`
@@ -108,14 +97,24 @@ class Folder(Dataset):
         if self.size < 8:
             raise Refused(f"dataset.size={self.size}: images need 8 pixels a side or more.")
 
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
     def identity(self) -> str:
-        return tree_digest(self.at(self.path))
+        return tree.source(self.at(self.path), self.cache).digest
 
     def load(self) -> Splits:
         path = self.at(self.path)
-        splits = splits_of(path)
-        classes = classes_of(path / splits[0])
-        if len(classes) < 2:
-            raise Refused(f"{path / splits[0]}: one class only; a classifier needs two or more.")
-        first, *rest = (read_split(path / split, classes, self.size) for split in splits)
+        source = tree.source(path, self.cache)
+        place = self.cache / f"{source.digest[:16]}-{self.size}-{self.version}"
+        try:
+            classes, sets = pixel_cache.open_sets(place, partial(decode, path, self.size, source.digest))
+        except OSError as error:
+            raise Refused(
+                f"{self.cache}: the decoded images cannot be kept there ({error.strerror}). "
+                "Set dataset.root=FOLDER to where there is room."
+            ) from error
+        tree.remember(path, self.cache, source)
+        first, *rest = sets.values()
         return Splits(first, rest[0], len(classes)) if rest else self.divide(first, len(classes))

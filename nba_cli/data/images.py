@@ -1,4 +1,4 @@
-"""Labelled images in memory."""
+"""Labelled images."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class Data:
     def to(self, device: torch.device) -> Data:
         return Data(self.images.to(device), self.labels.to(device))
 
+    def copy(self) -> Data:
+        """The same set with images and labels of its own, to be written to."""
+        return Data(self.images.clone(), self.labels.clone())
+
     def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Images and labels at `index` on `device`; copies from the CPU to a GPU are pinned and asynchronous."""
         index = index.to(self.images.device)
@@ -54,6 +58,11 @@ class Data:
         sha.update(self.images.cpu().contiguous().numpy().data)
         sha.update(self.labels.cpu().numpy().data)
         return sha.hexdigest()
+
+
+def scaled_batch(batch: int, images: Tensor) -> int:
+    """How many of images [N,C,H,W] to take at a time: `batch` of 32x32, of others as many as take the same memory."""
+    return max(1, batch * 1024 // (images.shape[2] * images.shape[3]))
 
 
 @dataclass

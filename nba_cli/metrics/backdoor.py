@@ -9,7 +9,7 @@ from torch import nn
 
 from attacks import Attack, stamped
 from nba_cli.data import Data
-from nba_cli.training import predict, share
+from nba_cli.training import batch_size, predict, share
 
 
 def measure(
@@ -34,7 +34,9 @@ def measure(
         "asr_by_class": [None] * num_classes,
     }
     if len(index):
-        classes = predict(model, stamped(attack, test.images[index], index), dtype)
+        # triggered as they are shown: all at once would fill the memory with a large test set
+        parts = index.split(batch_size(test.images, next(model.parameters()).device))
+        classes = torch.cat([predict(model, stamped(attack, test.images[part], part), dtype) for part in parts])
         labels, wanted = test.labels[index], goal[index]
         figures |= {
             "asr": share(classes, wanted),

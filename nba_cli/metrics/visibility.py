@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import Attack, stamped
-from nba_cli.data import Data
+from nba_cli.data import Data, scaled_batch
 
 PSNR_MAX = 100.0  # of an unchanged image, whose PSNR is infinite
 
@@ -49,9 +49,13 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def of_attack(attack: Attack, test: Data, num_classes: int, batch: int = 1000) -> dict[str, float]:
-    """Means over the test images that the trigger is meant for; empty without a trigger."""
+    """Means over the test images that the trigger is meant for; empty without a trigger.
+
+    `batch` counts images of 32x32, of larger ones fewer are taken at a time.
+    """
     index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()
-    found = [of_images(test.images[part], stamped(attack, test.images[part], part)) for part in index.split(batch)]
+    parts = index.split(scaled_batch(batch, test.images))
+    found = [of_images(test.images[part], stamped(attack, test.images[part], part)) for part in parts]
     if not len(index):
         return {}
     return {name: torch.cat([part[name] for part in found]).mean().item() for name in found[0]}

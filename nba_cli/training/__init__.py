@@ -1,7 +1,7 @@
 """Training: its plan, the only loop, what it tells while it runs, and what a trained network says of images."""
 
 from nba_cli.training.descent import Partner
-from nba_cli.training.inference import accuracy, predict, share
+from nba_cli.training.inference import accuracy, batch_size, predict, share
 from nba_cli.training.loop import Augmentation, Objective, cross_entropy, fit
 from nba_cli.training.plan import Optimizer, Plan, Schedule
 from nba_cli.training.progress import Event, Progress, Snapshot, silent
@@ -17,6 +17,7 @@ __all__ = [
     "Schedule",
     "Snapshot",
     "accuracy",
+    "batch_size",
     "cross_entropy",
     "fit",
     "predict",

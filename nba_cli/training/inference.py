@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli import devices
-from nba_cli.data import Data, to_float
+from nba_cli.data import Data, scaled_batch, to_float
 
 TOGETHER = {"cpu": 250}
 """Device -> images of 32x32 pixels that one batch holds; 1000 on all others.
@@ -18,7 +18,7 @@ of processor time by 1000, in 4.5 s by 500, in 3.7 s by 250 or by 125.
 
 def batch_size(images: Tensor, device: torch.device) -> int:
     """How many of the images [N,C,H,W] pass through a network at a time; fewer of larger ones."""
-    return max(1, TOGETHER.get(device.type, 1000) * 1024 // (images.shape[2] * images.shape[3]))
+    return scaled_batch(TOGETHER.get(device.type, 1000), images)
 
 
 @torch.inference_mode()

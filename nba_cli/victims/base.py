@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nba_cli.data import Data
+from nba_cli.data import Data, scaled_batch
 from nba_cli.errors import Refused
 
 
@@ -42,12 +42,15 @@ class Network(nn.Module):
         return self.features(x)[1]
 
 
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+def channel_statistics(images: Tensor, batch: int = 10000) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel [C] of uint8 [N,C,H,W], in units of [0,1].
 
-    From histograms: exact, and without a float copy of the whole set. A constant channel gets std 1.
+    From histograms: exact, whatever the batch, and without a copy of the whole set. A constant channel gets std 1.
     """
-    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
+    seen = torch.zeros(images.shape[1], 256, dtype=torch.int64, device=images.device)
+    for part in images.split(scaled_batch(batch, images)):
+        seen += torch.stack([channel.flatten().bincount(minlength=256) for channel in part.unbind(1)])
+    counts = seen.double()
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     total = counts.sum(1)
     mean = (counts * levels).sum(1) / total

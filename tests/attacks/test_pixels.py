@@ -199,6 +199,9 @@ def test_the_rounds_of_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attacks._selection.predict", bright)
     settings: dict[str, Any] = {"mode": Mode.all2one, "candidates": 2, "reflections": 1, "target": 1, "low": 0.3}
     weights = select(Refool(rounds=1, **settings), given, bank, silent)
+    monkeypatch.setattr("attacks._selection.BATCH", 2)  # 8 of the 30 images at a time
+    select(Refool(rounds=1, **settings), given, bank, silent)
+    assert trained[0].digest() == trained[1].digest()
     assert weights[0] == pytest.approx(0.01) and weights[1] > 0.5
     trained.clear()
     select(Refool(rounds=2, **settings), given, bank, silent)

@@ -19,6 +19,7 @@ from attacks import (
     changed_index,
     poison,
     poisoned_index,
+    poisoning,
     stamped,
 )
 from attacks.badnets import Pattern
@@ -101,7 +102,7 @@ def test_stamped_rounds_to_8_bits_and_ignores_batch_size(attack: Attack) -> None
     exact = attack.stamp(x.float() / 255, index) * 255
     assert whole.dtype == torch.uint8
     assert (whole.float() - exact).abs().max() <= 0.5 + 1e-4
-    assert torch.equal(whole, stamped(attack, x, index, batch=5))
+    assert torch.equal(whole, stamped(attack, x, index, batch=1)), "four of 16x16 at a time"
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -186,6 +187,24 @@ def test_poison_changes_the_chosen_images_only(tiny: Data) -> None:
     assert torch.equal(poisoned.labels[rest], tiny.labels[rest])
     assert (poisoned.labels[index] == 1).all()
     assert torch.equal(poisoned.images[index], stamped(attack, tiny.images[index], index, train=True))
+
+
+@pytest.mark.parametrize("name", ["badnets", "wanet"])
+def test_poison_changes_a_batch_at_a_time(name: str, tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The poisoned images and, of wanet, the noise images."""
+    attack = made(name, tiny.images[:4].float() / 255, rate=0.2, target=1)
+    index = poisoned_index(attack, tiny, 3, seed=0)
+    whole = poison(attack, tiny, index, 3, seed=0)
+    sizes, true = [], poisoning.materialise
+
+    def spy(change: object, images: torch.Tensor, index: torch.Tensor, *given: int) -> torch.Tensor:
+        sizes.append(len(images))
+        return true(change, images, index, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(poisoning, "BATCH", 5)  # 20 images of 16x16
+    monkeypatch.setattr(poisoning, "materialise", spy)
+    assert poison(attack, tiny, index, 3, seed=0).digest() == whole.digest()
+    assert sizes == [20, 20, 8] + ([20, 20, 20, 20, 16] if name == "wanet" else [0])
 
 
 def test_no_attack_poisons_nothing(tiny: Data) -> None:

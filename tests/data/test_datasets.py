@@ -6,10 +6,9 @@ import gzip
 import hashlib
 import pickle
 import runpy
-import shutil
 import struct
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -24,7 +23,6 @@ from torchvision.datasets import CIFAR10
 
 from nba_cli.data import DATASETS
 from nba_cli.data.fashion_mini import FashionMini
-from nba_cli.data.folder import Folder
 from nba_cli.data.npz import Npz, read_npz
 from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
 from nba_cli.errors import Refused
@@ -271,55 +269,3 @@ def test_svhn_without_scipy_says_what_to_install(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("torchvision.datasets.SVHN", without)
     with pytest.raises(Refused, match="pip install scipy"):
         Svhn(root=str(tmp_path)).load()
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Three classes of PNGs; two of 16x16, one of 20x20."""
-    arrays = tiny_arrays(train=12, test=6)
-    for part in ("train", "test"):
-        for number, (pixels, label) in enumerate(zip(arrays[f"x_{part}"], arrays[f"y_{part}"], strict=True)):
-            folder = tmp_path / "set" / part / "abc"[label]
-            folder.mkdir(parents=True, exist_ok=True)
-            image = Image.fromarray(pixels)
-            (image.resize((20, 20)) if label == 2 else image).save(folder / f"{number:02}.png")
-    return tmp_path / "set"
-
-
-def test_folder_reads_classes_by_name_and_resizes(tree: Path) -> None:
-    (tree / "train/a/notes.txt").write_text("passed over")
-    (tree / "train/.hidden").mkdir()
-    splits = Folder(path=str(tree), size=16).load()
-    arrays = tiny_arrays(train=12, test=6)
-    assert splits.num_classes == 3 and splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert torch.equal(splits.train.images[4].permute(1, 2, 0), torch.from_numpy(arrays["x_train"][1]))
-    assert splits.test.images.shape == (6, 3, 16, 16)
-
-
-def test_folder_identity_is_its_content(tree: Path, tmp_path: Path) -> None:
-    shutil.copytree(tree, tmp_path / "copy")
-    shutil.copytree(tree, tmp_path / "other")
-    (tmp_path / "other/train/a/00.png").write_bytes((tree / "train/b/01.png").read_bytes())
-    names = [Folder(path=str(path)).identity() for path in (tree, tmp_path / "copy", tmp_path / "other")]
-    assert names[0] == names[1] != names[2]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda tree: (tree / "train/a/00.png").write_bytes(b"no image"), r"train/a/00.png: not a readable image"),
-        (
-            lambda tree: (tree / "test/b/01.png").write_bytes((tree / "test/b/01.png").read_bytes()[:60]),
-            "test/b/01.png: not",
-        ),
-        (lambda tree: [file.unlink() for file in (tree / "train/b").iterdir()], "train/b: no image in it"),
-        (lambda tree: shutil.rmtree(tree / "test"), "test: no such folder"),
-        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "bc"], "one class only"),
-        (lambda tree: [shutil.rmtree(tree / "train" / name) for name in "abc"], "no class folders"),
-        (lambda tree: (tree / "test/a").rename(tree / "test/zebra"), "zebra: there is no such class in train/"),
-    ],
-)
-def test_a_bad_folder_is_refused_by_name(tree: Path, spoil: Callable[[Path], object], message: str) -> None:
-    spoil(tree)
-    with pytest.raises(Refused, match=message):
-        Folder(path=str(tree), size=16).load()

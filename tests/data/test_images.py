@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nba_cli.data import Data
+from nba_cli.data import Data, scaled_batch
 from nba_cli.data.torchvision import Cifar10
 from nba_cli.errors import Refused
 
@@ -21,6 +21,11 @@ def test_digest_sees_pixels_labels_and_shape(tiny: Data) -> None:
         Data(tiny.images.reshape(240, 3, 8, 32), tiny.labels),
     ]
     assert len({data.digest() for data in views}) == 4
+
+
+def test_larger_images_are_taken_fewer_at_a_time() -> None:
+    found = [scaled_batch(100, torch.zeros(1, 3, side, side, device="meta")) for side in (16, 32, 64, 96, 4096)]
+    assert found == [400, 100, 25, 11, 1]
 
 
 def test_data_checks_types() -> None:

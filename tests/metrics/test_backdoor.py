@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from builders import Scripted, images_of
 
-from attacks import ATTACKS, BadNets, Mode
-from nba_cli.metrics import der, measure
+from attacks import ATTACKS, Attack, BadNets, Mode, stamped
+from nba_cli.metrics import backdoor, der, measure
+from nba_cli.training import inference
 
 
 def test_asr_leaves_the_target_class_out() -> None:
@@ -39,6 +41,21 @@ def test_acc_counts_the_whole_test_set() -> None:
     test = images_of([0, 1, 2, 3])
     test.labels[0] = 3
     assert measure(Scripted(4, {}), test, BadNets(target=1), 4)["acc"] == 0.75
+
+
+def test_triggered_images_are_made_as_many_at_a_time_as_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def spy(attack: Attack, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return stamped(attack, images, index)
+
+    test, model, attack = images_of([0, 1, 2, 1, 3] * 20), Scripted(4, {1: 0, 3: 1}), BadNets(target=0)
+    whole = measure(model, test, attack, 4)
+    monkeypatch.setattr(backdoor, "stamped", spy)
+    monkeypatch.setattr(inference, "TOGETHER", {"cpu": 1})  # 28 images of 6x6
+    assert measure(model, test, attack, 4) == whole and whole["triggered"] == 80
+    assert sizes == [28, 28, 24]
 
 
 def test_without_a_trigger_there_is_no_asr() -> None:

@@ -59,10 +59,14 @@ def test_small_images_get_a_smaller_window() -> None:
     assert visibility.ssim(x, x).item() == pytest.approx(1)
 
 
-def test_an_attacks_distances_are_means_over_the_images_that_it_is_meant_for() -> None:
-    images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+def test_an_attacks_distances_are_means_over_the_images_that_it_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
     images[0] = 255  # of the target class: does not count
     test = Data(images, torch.tensor([0, 1, 2, 1]))
-    found = visibility.of_attack(BadNets(target=0), test, 3, batch=2)
+    sizes: list[int] = []
+    true = visibility.of_images
+    monkeypatch.setattr(visibility, "of_images", lambda x, y: (sizes.append(len(x)), true(x, y))[1])
+    found = visibility.of_attack(BadNets(target=0), test, 3, batch=8)
+    assert sizes == [2, 1], "images of 64x64 fill four times the memory"
     assert found["l2"] == pytest.approx(math.sqrt(3 * 5)) and found["linf"] == 1
     assert visibility.of_attack(BadNets(target=0), Data(images[:1], torch.tensor([0])), 3) == {}

@@ -88,6 +88,28 @@ def test_normalisation_lives_inside_the_model(victim: Victim, tiny: Data) -> Non
     assert torch.allclose(state["normalise.std"].flatten().double(), pixels.std((0, 2, 3), correction=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 7, 47, 48, 49])
+def test_channel_statistics_do_not_depend_on_the_batch(tiny: Data, batch: int) -> None:
+    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in tiny.images.unbind(1)]).double()
+    levels, total = torch.arange(256, dtype=torch.float64) / 255, counts.sum(1)
+    mean = (counts * levels).sum(1) / total
+    std = ((counts * (levels - mean[:, None]) ** 2).sum(1) / total).sqrt()
+    found = channel_statistics(tiny.images, batch)
+    assert torch.equal(found[0], mean) and torch.equal(found[1], std), "to the last bit"
+
+
+def test_channel_statistics_copy_a_batch_at_a_time(monkeypatch: pytest.MonkeyPatch, tiny: Data) -> None:
+    sizes, true = [], torch.Tensor.bincount
+
+    def spy(pixels: torch.Tensor, minlength: int) -> torch.Tensor:
+        sizes.append(len(pixels))
+        return true(pixels, minlength=minlength)
+
+    monkeypatch.setattr(torch.Tensor, "bincount", spy)
+    channel_statistics(tiny.images, batch=20)
+    assert sizes == [20 * 1024] * 6 + [8 * 1024] * 3
+
+
 def test_a_constant_channel_does_not_divide_by_zero() -> None:
     mean, std = channel_statistics(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
     assert mean.tolist() == [0] and std.tolist() == [1]
