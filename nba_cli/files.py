@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+import filelock
 
 from nba_cli.errors import Refused
 
@@ -23,6 +27,20 @@ def write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def acquired(lock: Path, waiting: Callable[[], object]) -> AbstractContextManager:
+    """Hold `lock` until the context is left. `waiting` is called if another process holds it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    held = filelock.FileLock(lock)
+    try:
+        return held.acquire(timeout=0)
+    except filelock.Timeout:
+        waiting()
+        return held.acquire()
 
 
 @functools.lru_cache(maxsize=32)

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 
@@ -127,13 +127,6 @@ def fill(place: Path, build: Callable[[Path], About]) -> None:
 def locked(place: Path) -> Iterator[None]:
     """Hold the lock of a cache folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(place.parent / f".{place.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        LOG.info(f"waiting: another process decodes the images of {place}")
-        lock.acquire()
-    try:
+    waiting = partial(LOG.info, f"waiting: another process decodes the images of {place}")
+    with files.acquired(place.parent / f".{place.name}.lock", waiting):
         yield
-    finally:
-        lock.release()

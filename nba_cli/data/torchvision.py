@@ -1,7 +1,7 @@
 """The public data sets that torchvision fetches.
 
 Each reads <root>/<name>.npz (Keras convention) if it is there, else torchvision's copy in <root>, downloaded on
-first use with a progress bar. torchvision is imported for that alone: it takes longer to import than PyTorch.
+first use with a progress bar. torchvision is imported for that alone: it takes nearly as long to import as PyTorch.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 from omegaconf import OmegaConf
 
 from nba_cli import console, files
@@ -67,21 +67,15 @@ def locked(out: Path, root: Path) -> Iterator[None]:
     """
     try:
         (root / LOCKS).mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(lock_file(out, root))
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            LOG.info(f"waiting: another process works on {out}")
-            lock.acquire()
+        waiting = partial(LOG.info, f"waiting: another process works on {out}")
+        held = files.acquired(lock_file(out, root), waiting)
         out.mkdir(parents=True, exist_ok=True)  # now: whoever held the lock may have removed a refused run
     except OSError as error:
         raise Refused(
             f"output={root}: cannot be written ({error.strerror}). Set output=FOLDER to one that can."
         ) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def lock_file(out: Path, root: Path) -> Path:
