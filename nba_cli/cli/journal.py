@@ -110,21 +110,26 @@ class Journal:
             torn = lines.seek(0, os.SEEK_END) > 0 and (lines.seek(-1, os.SEEK_END), lines.read(1))[1] != b"\n"
             lines.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
 
-    def entries(self) -> list[dict[str, Any]]:
-        """All lines; none if the sweep is gone. A line is left out while it is being written, or if its process was
-        killed before it was whole."""
+    def since(self, place: int) -> tuple[list[dict[str, Any]], int]:
+        """What jobs have noted behind `place`, in bytes from the start, and the place of what is to come.
+
+        None if the sweep is gone. A line is left out while it is being written, or if its process was killed before it
+        was whole.
+        """
         try:
-            text = (self.folder / FILE).read_text(encoding="utf-8")
+            with (self.folder / FILE).open("rb") as lines:
+                lines.seek(place)
+                whole = [line for line in lines if line.endswith(b"\n")]
         except FileNotFoundError:
-            return []
-        found = (_entry(line) for line in text.splitlines(keepends=True))
-        return [entry for entry in found if entry is not None]
+            return [], place
+        found = (_entry(line) for line in whole)
+        return [entry for entry in found if entry and "number" in entry], place + sum(map(len, whole))
 
     @property
     def about(self) -> dict[str, Any]:
         """stage, command, total, swept (the options that differ among the jobs) and started; empty when it is gone."""
         try:
-            with (self.folder / FILE).open(encoding="utf-8") as lines:
+            with (self.folder / FILE).open("rb") as lines:
                 return _entry(lines.readline()) or {}
         except FileNotFoundError:
             return {}
@@ -150,17 +155,15 @@ class Journal:
 
     def jobs(self) -> list[Job]:
         """All jobs that have begun, by number: the last that was noted of each."""
-        found: dict[int, dict[str, Any]] = {}
-        for entry in self.entries()[1:]:
-            found[entry["number"]] = entry
+        found = {entry["number"]: entry for entry in self.since(0)[0]}
         return [Job(**entry) for _, entry in sorted(found.items()) if "forgotten" not in entry]
 
 
-def _entry(line: str) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any] | None:
     """The entry of a line; None if the line is not whole."""
     try:
-        return json.loads(line) if line.endswith("\n") else None
-    except json.JSONDecodeError:
+        return json.loads(line)
+    except ValueError:
         return None
 
 

@@ -73,6 +73,8 @@ class SweepView:
 
     def __init__(self, journal: Journal, total: int | None, parallel: bool) -> None:
         self.journal, self.total, self.parallel = journal, total, parallel
+        self.seen = 0  # of the journal, in bytes
+        self.running: set[int] = set()
         self.ended: dict[int, Job] = {}
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -98,16 +100,19 @@ class SweepView:
             self.look()
 
     def look(self) -> None:
-        """Read the journal, and show what is new."""
-        jobs = self.journal.jobs()
-        for job in jobs:
-            if job.end is not None and job.number not in self.ended:
-                self.ended[job.number] = job
+        """Read what is new in the journal, and show it."""
+        entries, self.seen = self.journal.since(self.seen)
+        for entry in entries:
+            if "end" not in entry and "forgotten" not in entry:
+                self.running.add(entry["number"])
+                continue
+            self.running.discard(entry["number"])
+            if "end" in entry and entry["number"] not in self.ended:
+                job = self.ended[entry["number"]] = Job(**entry)
                 if self.parallel:
                     LOG.info(self.line(job))
         if self.live:
-            running = sum(job.end is None for job in jobs)
-            note = progress_words(list(self.ended.values()), running, self.total)
+            note = progress_words(list(self.ended.values()), len(self.running), self.total)
             self.live.update(self.task, completed=len(self.ended), note=note)
 
     def line(self, job: Job) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nba_cli.cli import journal as sweep_journal
 from nba_cli.cli.journal import FILE, Job, Journal, journals
+from nba_cli.cli.sweep import SweepView
 
 
 def test_journal_keeps_jobs_and_forgets_older_journals_of_the_same_command(tmp_path: Path) -> None:
@@ -40,6 +42,47 @@ def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
     assert journal.about["stage"] == "attack" and [job.number for job in journal.jobs()] == [1]
     journal.forget(Job(number=1, overrides=["seed=1"]))
     assert journal.jobs() == []
+
+
+def test_each_line_of_a_sweep_is_read_once_however_often_one_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    usual = sweep_journal._entry
+    monkeypatch.setattr(sweep_journal, "_entry", lambda line: parsed.append(line) or usual(line))
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=range(30)"], [], 30)
+    view = SweepView(journal, 30, parallel=False)
+    for number in range(30):
+        journal.note(Job(number=number, overrides=[]))
+        view.look()
+        assert view.running == {number} and set(view.ended) == set(range(number))
+        journal.note(Job(number=number, overrides=[], end="finished"))
+        view.look()
+    assert not view.running and len(view.ended) == 30 and len(parsed) == 1 + 2 * 30
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    view = SweepView(journal, 2, parallel=False)
+    journal.note(Job(number=0, overrides=["seed=0"]))
+    with (journal.folder / FILE).open("a") as file:
+        file.write('{"number": 0, "overrides": [], ')
+        file.flush()
+        view.look()
+        assert view.running == {0} and not view.ended
+        file.write('"end": "finished"}\n')
+    view.look()
+    assert not view.running and view.ended[0].end == "finished"
+    journal.note(Job(number=1, overrides=["seed=1"]))
+    view.look()
+    journal.forget(Job(number=1, overrides=["seed=1"]))
+    view.look()
+    assert not view.running and list(view.ended) == [0]
+    journal.remove()
+    view.look()
+    assert list(view.ended) == [0], "what is gone has nothing new"
 
 
 def test_a_late_worker_does_not_bring_back_a_removed_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
