@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from nba_cli import console
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.files import file_digest
 from nba_cli.runs import naming
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.registry import GROUPS
 from nba_cli.runs.settings import RUNS, DefendRun, Machine, option_names
-from nba_cli.victims import external
+from nba_cli.victims import Victim, external
 
 
 @cache
@@ -39,11 +40,11 @@ def register() -> None:
             store.store(group=f"hydra/schema/{group}", name=name, node=cls)
 
 
-def unknown_keys(node: Any, cls: type, where: str = "") -> list[str]:
-    """Keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
+def unknown_keys(node: Any, keys: Iterable[Any], cls: type, where: str = "") -> list[str]:
+    """Those of the keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
     found = []
     known = option_names(cls)
-    for key in node:
+    for key in keys:
         child = node._get_node(key)
         path = f"{where}{key}"
         if key not in known:
@@ -51,7 +52,7 @@ def unknown_keys(node: Any, cls: type, where: str = "") -> list[str]:
         elif isinstance(child, DictConfig) and not child._is_none() and isinstance(OmegaConf.get_type(child), type):
             inner = OmegaConf.get_type(child)
             if inner is not None and is_dataclass(inner):
-                found += unknown_keys(child, inner, f"{path}.")
+                found += unknown_keys(child, child, inner, f"{path}.")
     return found
 
 
@@ -61,15 +62,19 @@ def typed_run(cfg: DictConfig, stage: str) -> Machine:
     Raises:
         Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range.
     """
-    job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     cls = RUNS[stage]
-    if unknown := unknown_keys(job, cls):
+    known = [str(key) for key in cfg if key != "hydra"]
+    if unknown := unknown_keys(cfg, known, cls):
         owner, _, leaf = unknown[0].rpartition(".")
-        options = (OmegaConf.get_type(OmegaConf.select(job, owner)) if owner else None) or cls
+        options = (OmegaConf.get_type(OmegaConf.select(cfg, owner)) if owner else None) or cls
         raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(options))}")
-    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), job))
-    assert isinstance(run, Machine)
+    run = cls(**{key: value_of(cfg[key]) for key in known})
     return with_named_victim(run) if isinstance(run, DefendRun) and run.weights is not None else run
+
+
+def value_of(node: Any) -> Any:
+    """What a node of a composed config stands for; of a part, which Hydra has composed on its schema, the part."""
+    return OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
 
 
 REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name
@@ -116,5 +121,12 @@ def expand(loader: ConfigLoader, params: dict[str, str], overrides: Sequence[str
 
 def with_named_victim(run: DefendRun) -> DefendRun:
     """The run with the victim that its weights file names, where it names one."""
-    victim = external.read(Path(str(run.weights))).victim
+    file = Path(str(run.weights))
+    victim = named_victim(file, file_digest(file))
     return run if victim is None else replace(run, victim=replace(victim, mean=run.victim.mean, std=run.victim.std))
+
+
+@lru_cache(maxsize=32)
+def named_victim(file: Path, digest: str) -> Victim | None:
+    """The victim that a weights file of this digest names, if it names one; read once a process."""
+    return external.read(file).victim

@@ -8,19 +8,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from attacks import BadNets, Blend
+from attacks import BadNets, Blend, Unknown
 from nba_cli import options
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.npz import Npz
 from nba_cli.defenses import FT, NBA
 from nba_cli.devices import Precision
-from nba_cli.runs import naming, settings
+from nba_cli.runs import compose, naming, settings
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
-from nba_cli.victims import WideResNet
+from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
 
 
 def attack_run(**changes: object) -> AttackRun:
@@ -184,3 +185,19 @@ def test_the_defaults_of_a_run_stay() -> None:
         "defense_seed": 0,
         "tune": False,
     }
+
+
+def test_weights_that_name_their_victim_are_read_once_while_they_stay_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of a sweep is typed twice, and its weights may be hundreds of megabytes."""
+    read: list[Path] = []
+    usual = external.read
+    monkeypatch.setattr(external, "read", lambda file: read.append(file) or usual(file))
+    file = tmp_path / "model.pt"
+    run = defend_run(weights=str(file), attack=Unknown())
+    for name, cls in (("preactresnet18", PreActResNet18), ("resnet18", Torchvision)):
+        torch.save({"model_name": name, "model": {"a": torch.ones(1)}}, file)
+        for _ in range(3):
+            assert type(compose.with_named_victim(run).victim) is cls
+    assert len(read) == 2
