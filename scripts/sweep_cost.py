@@ -6,7 +6,6 @@ Needs nba-cli[sweep].
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,13 @@ LAUNCHERS = {
 }
 TIMED = [("basic", "first"), ("basic", "again"), ("joblib", "first"), ("submitit", "first")]
 """What finished jobs cost, one launcher says."""
+
+ALONE = (
+    "import json, resource, subprocess, sys; code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL); "
+    "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(json.dumps([code, used.ru_utime + used.ru_stime, "
+    "used.ru_maxrss / 1024]))"
+)
+"""Runs a command: exit code, CPU seconds, peak MB. From a small process, since a peak counts what the parent held."""
 
 
 def launch(jobs: int, folder: Path) -> None:
@@ -66,12 +72,9 @@ def tabulate(runs: int, folder: Path) -> None:
         where = [] if form == "terminal" else [f"file={folder / 'table.html'}"]
         command = [*NBA, "table", f"output={folder / 'many'}", "against=d0", *where]
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, code, used = os.wait4(process.pid, 0)
+        code, cpu, peak = json.loads(subprocess.check_output([sys.executable, "-c", ALONE, *command]))
         took = time.monotonic() - began
-        print(
-            f"nba table, {form}: {runs} runs in {took:.1f} s, peak memory {used.ru_maxrss / 1024:.0f} MB; exit {code}"
-        )
+        print(f"nba table, {form}: {runs} runs in {took:.1f} s, {cpu:.1f} s of CPU, peak {peak:.0f} MB; exit {code}")
 
 
 def main() -> None:
