@@ -7,6 +7,7 @@ from enum import Enum
 
 import torch
 
+from nba_cli import ranks
 from nba_cli.errors import Refused
 
 
@@ -23,26 +24,38 @@ DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precisi
 
 
 def resolve(name: str) -> torch.device:
-    """The device that `name` (auto, cpu, cuda, cuda:N, mps) stands for.
+    """The device that `name` (auto, cpu, cuda, cuda:N, mps) stands for; under torchrun, that of this process.
 
     Raises:
-        Refused: the name is unknown, or this machine has no such device.
+        Refused: the name is unknown, or this machine has no such device, or not one for each process.
     """
+    local, processes = ranks.here()
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            return resolve("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() and ranks.launched() == 1 else "cpu")
     kind, colon, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdigit())):
         raise Refused(f"device={name}: not a device. Choose auto, cpu, cuda, cuda:N or mps.")
+    if ranks.launched() > 1 and (colon or kind == "mps"):
+        raise Refused(f"device={name}: each process of torchrun has a device of its own. Choose auto, cpu or cuda.")
     if kind == "cuda":
         count = torch.cuda.device_count()
+        if processes > count > 0:
+            raise Refused(f"device={name}: {processes} processes, but this machine has {count} CUDA devices.")
         if int(number or 0) >= count:
             raise Refused(f"device={name}: this machine has {count} CUDA devices. Try device=auto.")
-        return torch.device("cuda", int(number or 0))
+        return torch.device("cuda", int(number or local))
     if kind == "mps" and not torch.backends.mps.is_available():
         raise Refused("device=mps: this machine has no Apple GPU. Try device=auto.")
     return torch.device(kind)
+
+
+def of_this_rank(device: torch.device) -> torch.device:
+    """What `device` of rank 0 is on this rank, prepared."""
+    own = torch.device("cuda", ranks.here()[0]) if device.type == "cuda" and ranks.launched() > 1 else device
+    prepare(own)
+    return own
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
@@ -79,6 +92,8 @@ def prepare(device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        if ranks.launched() > 1:
+            torch.cuda.set_device(device)  # what pins memory and sums over ranks would otherwise use the first one
 
 
 def spread(number: int) -> str:

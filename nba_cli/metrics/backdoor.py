@@ -9,11 +9,17 @@ from torch import nn
 
 from attacks import Attack, stamped
 from nba_cli.data import Data
+from nba_cli.ranks import ALONE, Ranks
 from nba_cli.training import batch_size, predict, share
 
 
 def measure(
-    model: nn.Module, test: Data, attack: Attack, num_classes: int, dtype: torch.dtype = torch.float32
+    model: nn.Module,
+    test: Data,
+    attack: Attack,
+    num_classes: int,
+    dtype: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """The figures of one model under one attack.
 
@@ -23,11 +29,12 @@ def measure(
     ra: share of the same triggered images classified as their TRUE class (robust accuracy).
     asr and ra are None when the attack triggers no image. `triggered` counts the images behind them.
     asr_by_class: the same share among the triggered images of each true class; None if there are none.
+    Several `ranks` divide the images among them; the figures are those of one.
     """
     goal = attack.goal(test.labels, num_classes)
     index = (goal != test.labels).nonzero().flatten()
     figures: dict[str, Any] = {
-        "acc": share(predict(model, test.images, dtype), test.labels),
+        "acc": share(predict(model, test.images, dtype, ranks=ranks), test.labels),
         "asr": None,
         "ra": None,
         "triggered": len(index),
@@ -36,7 +43,7 @@ def measure(
     if len(index):
         # triggered as they are shown: all at once would fill the memory with a large test set
         parts = index.split(batch_size(test.images, next(model.parameters()).device))
-        classes = torch.cat([predict(model, stamped(attack, test.images[part], part), dtype) for part in parts])
+        classes = ranks.deal(parts, lambda part: predict(model, stamped(attack, test.images[part], part), dtype))
         labels, wanted = test.labels[index], goal[index]
         figures |= {
             "asr": share(classes, wanted),

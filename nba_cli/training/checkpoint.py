@@ -10,6 +10,7 @@ import torch
 
 from nba_cli import files
 from nba_cli.errors import Refused
+from nba_cli.ranks import Ranks
 
 
 def save(
@@ -25,15 +26,18 @@ def save(
     files.write(path, buffer.getvalue())
 
 
-def restore(path: Path, state: dict[str, Any], generator: torch.Generator, device: torch.device) -> tuple[int, float]:
-    """Load a checkpoint if there is one; returns the steps and the seconds done.
+def restore(
+    path: Path | None, state: dict[str, Any], generator: torch.Generator, device: torch.device, ranks: Ranks
+) -> tuple[int, float]:
+    """Load the checkpoint of rank 0 if there is one; returns the steps and the seconds done.
 
     Raises:
         Refused: it was made on another kind of device, whose random streams cannot be continued here.
     """
-    if not path.is_file():
+    found = path if path is not None and path.is_file() else None
+    payload = ranks.broadcast(found and torch.load(found, map_location="cpu", weights_only=True))
+    if payload is None:
         return 0, 0.0
-    payload = torch.load(path, map_location="cpu", weights_only=True)
     if payload["device"] != device.type:
         raise Refused(
             f"{path}: this checkpoint was made on {payload['device']} and cannot be resumed on {device.type}. "

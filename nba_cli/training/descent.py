@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nba_cli.ranks import ALONE, Ranks
 from nba_cli.training.plan import Plan
 
 
@@ -46,16 +48,20 @@ class Descent:
             self.average = self.state["average"] = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
         self.weights: nn.Module = model if self.average is None else self.average.module
 
-    def step(self, loss: Tensor, rate: float) -> None:
+    def step(self, loss: Tensor, rate: float, weight: float = 1.0, ranks: Ranks = ALONE) -> None:
         """One step of every optimizer down `loss`, at the share `rate` of its peak learning rate.
 
-        The norm of the model's gradient is clipped, not that of its partner's.
+        With several ranks, down the sum of `weight` times `loss` over them. The norm of the model's gradient is
+        clipped, not that of its partner's.
         """
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
             optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        if ranks.size > 1:
+            groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+            add_up([parameter for group in groups for parameter in group["params"]], weight, ranks)
         if self.clip is not None:
             self.scaler.unscale_(self.optimizers[0])
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -69,3 +75,19 @@ class Descent:
         """Give the model the weights that are the result."""
         if self.average is not None:
             self.model.load_state_dict(self.weights.state_dict())
+
+
+def add_up(parameters: Sequence[nn.Parameter], weight: float, ranks: Ranks) -> None:
+    """Put the sum over `ranks` of `weight` times the gradient in the place of each gradient, by one collective.
+
+    What no rank has a gradient of keeps none: an optimizer leaves it alone, which for a gradient of 0 it does not.
+    """
+    mine = [parameter.grad is not None for parameter in parameters]
+    slopes = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    has = torch.tensor(mine, dtype=torch.float32).to(slopes[0].device)
+    flat = ranks.sum(torch.cat([has, *(weight * slope.flatten() for slope in slopes)]))
+    somewhere = mine if all(mine) else (flat[: len(mine)] > 0).tolist()  # waits for the device in the rare case alone
+    for parameter, slope, total, any_has in zip(
+        parameters, slopes, flat[len(mine) :].split([len(slope.flatten()) for slope in slopes]), somewhere, strict=True
+    ):
+        parameter.grad = slope.copy_(total.view_as(slope)) if any_has else None

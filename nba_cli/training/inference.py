@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices
 from nba_cli.data import Data, scaled_batch, to_float
+from nba_cli.ranks import ALONE, Ranks
 
 TOGETHER = {"cpu": 250}
 """Device -> images of 32x32 pixels that one batch holds; 1000 on all others.
@@ -22,20 +23,28 @@ def batch_size(images: Tensor, device: torch.device) -> int:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32, batch: int | None = None) -> Tensor:
+def predict(
+    model: nn.Module,
+    images: Tensor,
+    dtype: torch.dtype = torch.float32,
+    batch: int | None = None,
+    ranks: Ranks = ALONE,
+) -> Tensor:
     """Predicted classes int64 [N], on the device of `images` (uint8 [N,C,H,W]), in eval mode, unaugmented.
 
     Images that are not on the model's device are copied there batch by batch; `batch` is `batch_size` of them if it is
-    not given.
+    not given. Several `ranks`, each of which has to call this, take the same batches in turn as one would.
     """
     device = next(model.parameters()).device
     batch = batch or batch_size(images, device)
     was_training = model.training
     model.eval()
     with devices.autocast(device, dtype):
-        classes = [model(to_float(part.to(device))).argmax(1).to(images.device) for part in images.split(batch)]
+        classes = ranks.deal(
+            images.split(batch), lambda part: model(to_float(part.to(device))).argmax(1).to(images.device)
+        )
     model.train(was_training)
-    return torch.cat(classes)
+    return classes
 
 
 def share(classes: Tensor, wanted: Tensor) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices
 from nba_cli.data import Data
+from nba_cli.ranks import ALONE, Ranks
 from nba_cli.seeds import derive
 from nba_cli.training.bookkeeping import Books
 from nba_cli.training.checkpoint import restore, save
@@ -47,6 +49,7 @@ def fit(
     phase: str = "train",
     checkpoint: Path | None = None,
     partner: Partner | None = None,
+    ranks: Ranks = ALONE,
 ) -> N:
     """Train `model` in place on `data` and return it.
 
@@ -56,26 +59,48 @@ def fit(
     continued from: the result is the same as without the interruption. A `partner`, already on that device,
     is trained by the same loss.
 
+    Several `ranks`, each of which has to call this with equal weights, data, plan and generator, draw the same batches
+    and augmentation. Each passes its part of a batch through the model, then their gradients are added up: the weights
+    are those of one process up to rounding, if the loss is a mean over images and no layer looks beyond an image.
+    Batch norm does: on CUDA it sees the whole batch (SyncBatchNorm), elsewhere a rank's part, and the running
+    statistics are those of rank 0's parts. Rank 0 alone has a `checkpoint` and `progress`.
+
     Raises:
         Refused: the loss is no longer finite (names the step), or the checkpoint was made on another kind of device.
     """
     device = next(model.parameters()).device
     total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))
-    descent = Descent(model, plan, dtype, partner)
+    learner, layers = synchronised(model, device, ranks), generator.initial_seed()
+    descent = Descent(learner, plan, dtype, partner)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(derive(generator.initial_seed(), "layers"))
-        done, seconds = restore(checkpoint, descent.state, generator, device) if checkpoint else (0, 0.0)
+        torch.manual_seed(derive(layers, "layers"))
+        done, seconds = restore(checkpoint, descent.state, generator, device, ranks)
         keep = partial(save, checkpoint, descent.state, generator, device) if checkpoint else None
-        books = Books(phase, plan.lr, total, per_epoch, progress, descent.weights.state_dict, seconds, keep)
-        model.train()
-        for step, x, y in batches(data, plan.batch, per_epoch, range(done, total), augment, generator, device):
+        books = Books(phase, plan.lr, total, per_epoch, progress, descent.weights.state_dict, seconds, keep, ranks)
+        learner.train()
+        steps = range(done, total)
+        for step, x, y, weight in batches(data, plan.batch, per_epoch, steps, augment, generator, device, ranks):
+            if ranks.rank and step % per_epoch == 0:  # its dropout is not rank 0's; a resumed epoch has the same
+                torch.manual_seed(derive(layers, f"layers of rank {ranks.rank} from step {step}"))
             with devices.autocast(device, dtype):
-                loss, logits = objective(model, x, y)
+                loss, logits = objective(learner, x, y)
             rate = rate_at(plan, step, total)
-            descent.step(loss, rate)
-            books.note(step, loss, logits, y, rate)
+            descent.step(loss, rate, weight, ranks)
+            books.note(step, loss, logits, y, rate, counts=weight > 0)
     descent.finish()
+    if learner is not model:
+        model.load_state_dict(learner.state_dict())
     return model
+
+
+def synchronised(model: N, device: torch.device, ranks: Ranks) -> N:
+    """What is trained in the place of `model`: a copy whose batch norm sees the whole batch if the device can do that.
+
+    A copy because SyncBatchNorm would wait for the other ranks wherever the model is trained later.
+    """
+    if ranks.size == 1 or device.type != "cuda":
+        return model
+    return cast(N, nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model)))
 
 
 def batches(
@@ -86,10 +111,12 @@ def batches(
     augment: Augmentation,
     generator: torch.Generator,
     device: torch.device,
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """(step, x, y) on `device` for every one of `steps`, the first of which begins an epoch.
+    ranks: Ranks,
+) -> Iterator[tuple[int, Tensor, Tensor, float]]:
+    """(step, x, y, weight) on `device` for every one of `steps`, the first of which begins an epoch.
 
-    Each epoch has an order of its own. Its last batch takes what is left, at least two images if there are two.
+    Each epoch has an order of its own. Its last batch takes what is left, at least two images if there are two. x, y
+    are this rank's part of the batch, which is augmented whole; `weight` is what its mean counts in that of the batch.
     """
     order = torch.empty(0, dtype=torch.int64)
     for step in steps:
@@ -98,4 +125,5 @@ def batches(
             order = torch.randperm(len(data), generator=generator, device=device)
         end = (place + 1) * size if place < per_epoch - 1 else len(data)
         images, y = data.batch(order[place * size : end], device)
-        yield step, augment(images, generator), y
+        part, weight = ranks.part(len(y))
+        yield step, augment(images, generator)[part], y[part], weight
