@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 import nba_cli
 from nba_cli.cli.commands import COMMANDS
@@ -22,6 +23,7 @@ Commands:
 
 Try it: nba preview, then nba defend attack=blend defense=nba
 """
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # in the environment of the processes that torchrun starts
 HELP = {"--help", "-h"}
 INTERRUPTED = (
     "Interrupted. Run the same command to resume: a victim continues after its last finished epoch, a defense starts "
@@ -43,7 +45,16 @@ def main() -> None:
 
 
 def launch(command: str, arguments: list[str]) -> int:
-    """Run `command`; returns the exit code."""
+    """Run `command`, of torchrun's processes on the first alone; returns the exit code."""
+    if TORCHRUN not in os.environ:
+        return attempt(command, arguments)
+    from nba_cli import ranks
+
+    return ranks.run(partial(attempt, command, arguments), needed="nba_cli.pipeline.collective")
+
+
+def attempt(command: str, arguments: list[str]) -> int:
+    """Run `command`, and say in a line what went wrong; returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
     from nba_cli.runs.hydra_errors import killed, one_line
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO, cast
 
 import hydra
 import rich
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
@@ -20,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from attacks import Unknown
-from nba_cli import devices
+from nba_cli import devices, ranks
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.sweep import Sweep, is_parallel
 from nba_cli.console import LOG
@@ -43,6 +44,11 @@ def main(stage: str, arguments: list[str]) -> int:
     declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
+    if ranks.launched() > 1 and (MULTIRUN & set(arguments) or sweeps(stage, arguments)):
+        raise Refused(
+            "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
+            "hydra/launcher=parallel, processes or slurm."
+        )
     if MULTIRUN & set(arguments):
         arguments = leave_to_jobs(arguments)
     # Hydra's parser wants its flags first; a user may write them anywhere
@@ -56,6 +62,14 @@ def main(stage: str, arguments: list[str]) -> int:
         if Sweep.current is not None:
             code = Sweep.current.conclude()
     return code
+
+
+def sweeps(stage: str, words: list[str]) -> bool:
+    """Whether what is composed asks for a sweep, as experiments do."""
+    settings = [word for word in words if not word.startswith("-")]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composer = GlobalHydra.instance().hydra
+        return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN
 
 
 def leave_to_jobs(words: list[str]) -> list[str]:

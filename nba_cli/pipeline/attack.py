@@ -8,19 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from attacks import Attack, poison, poisoned_index
-from nba_cli import console, seeds
+from nba_cli import console, ranks, seeds
 from nba_cli.console import LOG
 from nba_cli.data import Data
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
-from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline import collective, trigger_cache
 from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.history import History
 from nba_cli.pipeline.workbench import Workbench, open_workbench, poison_note
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import AttackRun, as_attack, as_clean, as_helper
-from nba_cli.training import cross_entropy, fit
 from nba_cli.victims import Network, weights
 
 
@@ -75,27 +74,12 @@ def attack(run: AttackRun, out: Path) -> None:
 
 def train_victim(bench: Workbench, ready: Attack, poisoned: Data) -> tuple[Network, Attack, float]:
     """The victim, the attack with all of its trigger, and the seconds of training over all sessions."""
-    run, num_classes = bench.run, bench.splits.num_classes
-    network = run.victim.build(num_classes, bench.splits.train, seeds.derive(run.seed, "weights")).to(bench.device)
-    channels = poisoned.images.shape[1]
-    joint = ready.joint_training(channels, num_classes, seeds.derive(run.seed, "partner"), bench.device)
-    objective, partner = joint or (cross_entropy, None)
-    checkpoint = bench.out / folder.CHECKPOINT
+    run, checkpoint = bench.run, bench.out / folder.CHECKPOINT
+    fresh = run.victim.build(bench.splits.num_classes, bench.splits.train, seeds.derive(run.seed, "weights"))
     history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
+    shared = (bench.copied(fresh), ready, poisoned, run, bench.device, bench.dtype)
     with Bars(history) as progress:
-        fit(
-            network,
-            run.dataset.place(poisoned, bench.device),
-            run.train,
-            objective,
-            augment=run.dataset.augment,
-            generator=seeds.generator(run.seed, "train", bench.device),
-            dtype=bench.dtype,
-            progress=progress,
-            phase="victim",
-            checkpoint=checkpoint,
-            partner=partner,
-        )
+        network, partner = ranks.together(collective.train, *shared, checkpoint=checkpoint, progress=progress)
     return network, ready if partner is None else trigger_cache.add_partner(ready, partner), history.seconds
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from attacks import Attack, Mode
-from nba_cli import console, devices
+from nba_cli import console, devices, ranks
 from nba_cli.data import Splits
-from nba_cli.metrics import backdoor, visibility
-from nba_cli.pipeline import pictures
+from nba_cli.metrics import visibility
+from nba_cli.pipeline import collective, pictures
 from nba_cli.runs import folder
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.provenance import provenance
@@ -45,8 +45,8 @@ class Workbench:
             "runs": f"{kind(run.attack)} on {run.victim.label}",
             "data": f"{kind(run.dataset)}: {sizes}, {splits.num_classes} classes",
         }
-        where = {"device": devices.describe(self.device, self.precision), "folder": str(self.out)}
-        console.header(f"nba {self.stage}", about | rows | where)
+        where = {"device": devices.describe(self.device, self.precision)} | ranks_note(self.device)
+        console.header(f"nba {self.stage}", about | rows | where | {"folder": str(self.out)})
 
     def begin(self) -> None:
         """Nothing can be refused any more: mark the run unfinished, write its settings."""
@@ -60,9 +60,20 @@ class Workbench:
 
     def measure(self, network: Network, attack: Attack) -> dict[str, Any]:
         """The figures of `network` on the test set, under the trigger of `attack`."""
-        splits = self.splits
-        test = self.run.dataset.place(splits.test, self.device)
-        return backdoor.measure(network, test, attack, splits.num_classes, self.dtype)
+        run, test = self.run, self.splits.test
+        return ranks.together(
+            collective.measure, self.copied(network), attack, test, run.dataset, self.device, self.dtype
+        )
+
+    def copied(self, network: Network) -> collective.Copied:
+        """`network`, a victim of the run's architecture, as other ranks can have it."""
+        channels, height, width = self.splits.test.images.shape[1:]
+        return collective.Copied(
+            network=network,
+            victim=self.run.victim,
+            num_classes=self.splits.num_classes,
+            shape=(channels, height, width),
+        )
 
     def trigger_figures(self, attack: Attack) -> dict[str, float]:
         """Write a picture of the trigger; returns how far it moves test images, see `metrics.visibility`."""
@@ -88,6 +99,15 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
     return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=run.dataset.load())
+
+
+def ranks_note(device: torch.device) -> dict[str, str]:
+    """What the processes of torchrun divide among them; nothing where there is one."""
+    if ranks.launched() == 1:
+        return {}
+    norm = "sees the whole batch (SyncBatchNorm)" if device.type == "cuda" else "sees a rank's part of the batch"
+    who = f"{ranks.launched()}, which train a victim and measure together; the rest is rank 0's alone"
+    return {"ranks": f"{who}. Batch norm {norm}"}
 
 
 def poison_note(attack: Attack, count: int, total: int) -> str:

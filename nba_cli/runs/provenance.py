@@ -10,12 +10,15 @@ from pathlib import Path
 import torch
 
 import nba_cli
+from nba_cli import ranks
 
 
 def provenance(device: torch.device) -> dict[str, str | int]:
-    """What a result's reader asks first: when, on what, with which code; of a GPU also whether it computes in TF32."""
-    tf32: dict[str, str | int] = {"tf32": torch.backends.cuda.matmul.allow_tf32} if device.type == "cuda" else {}
-    return {
+    """What a result's reader asks first: when, on what, with which code.
+
+    Of a GPU also whether it computes in TF32, of several processes how many.
+    """
+    found: dict[str, str | int] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "nba": nba_cli.__version__,
         "commit": commit(),
@@ -23,7 +26,12 @@ def provenance(device: torch.device) -> dict[str, str | int]:
         "python": platform.python_version(),
         "processor": processor(device),
         "threads": torch.get_num_threads(),
-    } | tf32
+    }
+    if device.type == "cuda":
+        found["tf32"] = torch.backends.cuda.matmul.allow_tf32
+    if ranks.launched() > 1:
+        found["ranks"] = ranks.launched()
+    return found
 
 
 def processor(device: torch.device) -> str:
