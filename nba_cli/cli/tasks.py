@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from attacks import Unknown
 from nba_cli import devices, ranks
@@ -165,7 +165,9 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
         job = _failed(job, error)
         LOG.error(f"{job.end}: {job.label}: {job.why}")
     journal.note(replace(job, seconds=time.monotonic() - began))
-    if getattr(cfg, "tune", False):  # a sweeper that chooses settings reads a number
+    if getattr(cfg, "tune", False) or OmegaConf.select(
+        cfg, "dataset.reserved"
+    ):  # a sweeper that chooses settings reads a number
         return score(Path(job.folder)) if job.end == "finished" and job.folder else None
     return job.folder or ""
 

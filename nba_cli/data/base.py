@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ class Dataset:
     clean_seed: which images the defender has
     clean_disjoint: draw only images that the attacker did not change
     held: if there are clean images only: the share of them, in (0,1), that is held out to measure on
+    reserved: to choose settings: so many training images that nobody trains or cleans with take the test set's place
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip
@@ -35,6 +36,7 @@ class Dataset:
     clean_seed: int = options.seed("defend")
     clean_disjoint: bool = options.only(False, "defend")
     held: float = options.only(0.3, "defend")
+    reserved: int = 0
     device: str = options.idle("auto")
     crop: int = 4
     flip: bool = True
@@ -44,6 +46,8 @@ class Dataset:
             raise Refused(f"dataset.clean_ratio={self.clean_ratio}: a share of the training set lies in (0,1].")
         if not 0 < self.held < 1:
             raise Refused(f"dataset.held={self.held}: a share of the clean images lies in (0,1).")
+        if self.reserved < 0:
+            raise Refused(f"dataset.reserved={self.reserved}: a number of images is 0 or more.")
         if self.device not in ("auto", "cpu"):
             raise Refused(f"dataset.device={self.device}: choose auto (beside the model) or cpu.")
         if self.crop < 0:
@@ -76,7 +80,25 @@ class Dataset:
         return Splits(kept, held, num_classes, defender=True)
 
     def load(self) -> Splits:
-        """Training and test set on the CPU.
+        """Training and test set on the CPU; with `reserved`, the rest of the training set and what is reserved of it.
+
+        The same images are reserved for every seed, the same share of each class.
+
+        Raises:
+            Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved.
+        """
+        splits = self.read()
+        if not self.reserved:
+            return splits
+        if splits.defender or self.reserved >= len(splits.train):
+            has = "there are clean images only" if splits.defender else f"there are {len(splits.train):,} of them"
+            raise Refused(f"dataset.reserved={self.reserved}: it takes training images of a victim, and {has}.")
+        ratio = self.reserved / len(splits.train)
+        rest, reserved = hold_out(splits.train, ratio, seeds.generator(0, "reserved"))
+        return replace(splits, train=rest, test=reserved)
+
+    def read(self) -> Splits:
+        """Training and test set on the CPU, as the files hold them.
 
         Raises:
             Refused: a file is missing, damaged or of the wrong form.

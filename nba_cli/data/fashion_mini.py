@@ -19,7 +19,7 @@ class FashionMini(Dataset):
     10 classes, drawn stratified by scripts/make_fashion_mini.py; grey 28x28 becomes 3x32x32 by a black border.
     """
 
-    def load(self) -> Splits:
+    def read(self) -> Splits:
         with resources.as_file(resources.files("nba_cli.data") / "fashion_mini.npz") as path:
             splits = read_npz(path)
         for data in (splits.train, splits.test):

@@ -104,7 +104,7 @@ class Folder(Dataset):
     def identity(self) -> str:
         return tree.source(self.at(self.path), self.cache).digest
 
-    def load(self) -> Splits:
+    def read(self) -> Splits:
         path = self.at(self.path)
         source = tree.source(path, self.cache)
         place = self.cache / f"{source.digest[:16]}-{self.size}-{self.version}"

@@ -98,7 +98,7 @@ class Npz(Dataset):
     def identity(self) -> str:
         return file_digest(self.at(self.path))
 
-    def load(self) -> Splits:
+    def read(self) -> Splits:
         path = self.at(self.path)
         found = read_arrays(path)
         if CLEAN_KEYS[0] not in found:

@@ -45,7 +45,7 @@ class TorchvisionSet(Dataset):
         """Images uint8 [N,H,W] or [N,H,W,C] and integer labels [N] of a split, downloaded when missing."""
         raise NotImplementedError
 
-    def load(self) -> Splits:
+    def read(self) -> Splits:
         archive = self.folder / f"{self.name}.npz"
         if archive.is_file():
             splits = read_npz(archive)

@@ -40,7 +40,8 @@ class Workbench:
         """Say what is about to run, on what."""
         splits, run = self.splits, self.run
         shape = "x".join(map(str, splits.test.images.shape[1:]))
-        sizes = f"{len(splits.train):,} training and {len(splits.test):,} test images {shape}"
+        kept = "reserved" if run.dataset.reserved else "test"
+        sizes = f"{len(splits.train):,} training and {len(splits.test):,} {kept} images {shape}"
         about = {
             "runs": f"{kind(run.attack)} on {run.victim.label}",
             "data": f"{kind(run.dataset)}: {sizes}, {splits.num_classes} classes",

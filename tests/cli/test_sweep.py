@@ -88,7 +88,8 @@ def test_a_sweep_whose_jobs_all_finished_leaves_runs_and_nothing_else(nba: Run, 
     assert not list((tmp_path / "runs" / ".sweeps").iterdir())
 
 
-def test_a_failed_trial_has_no_score(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["tune=true", "dataset.reserved=30"])
+def test_a_failed_trial_has_no_score(nba: Run, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Optuna counts None as a failed trial and goes on; it stops at a NaN."""
     scores: list[object] = []
 
@@ -98,7 +99,7 @@ def test_a_failed_trial_has_no_score(nba: Run, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setitem(TASKS, "defend", watched)
     steps = "defense.train.steps=2,0"
-    assert nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", "tune=true", steps)[0] == 2
+    assert nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", way, steps)[0] == 2
     assert isinstance(scores[0], float) and 0 < scores[0] <= 1 and scores[1] is None
 
 

@@ -68,6 +68,25 @@ def test_npz_round_trip(tiny_file: Path) -> None:
     assert splits.test.labels.tolist() == arrays["y_test"].tolist() and splits.num_classes == 3
 
 
+def test_reserved_images_leave_the_training_set_and_take_the_place_of_the_test_set(tiny_file: Path) -> None:
+    whole, splits = Npz(path=str(tiny_file)).load(), Npz(path=str(tiny_file), reserved=30).load()
+    assert splits.train.labels.bincount().tolist() == [70] * 3 and splits.test.labels.bincount().tolist() == [10] * 3
+    pixels = [[image.numpy().tobytes() for image in data.images] for data in (splits.train, splits.test, whole.train)]
+    assert sorted(pixels[0] + pixels[1]) == sorted(pixels[2]), "each is in one of them"
+    assert Npz(path=str(tiny_file), reserved=30, clean_seed=5).load().test.digest() == splits.test.digest()
+
+
+def test_images_that_are_not_there_are_not_reserved(tiny_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"dataset.reserved=240: .* there are 240 of them"):
+        Npz(path=str(tiny_file), reserved=240).load()
+    with pytest.raises(Refused, match=r"dataset.reserved=-1: a number of images is 0 or more"):
+        Npz(path=str(tiny_file), reserved=-1)
+    arrays = {key.replace("train", "clean"): value for key, value in tiny_arrays().items() if "train" in key}
+    np.savez(tmp_path / "clean.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"dataset.reserved=3: .* there are clean images only"):
+        Npz(path=str(tmp_path / "clean.npz"), reserved=3).load()
+
+
 def test_npz_takes_grey_images_and_column_labels(tmp_path: Path) -> None:
     arrays = tiny_arrays()
     arrays = {key: value[..., 0] if key[0] == "x" else value[:, None] for key, value in arrays.items()}

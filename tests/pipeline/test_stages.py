@@ -175,6 +175,15 @@ def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path
     assert len(list((tmp_path / "runs" / "defend").iterdir())) == 2, "a run of its own"
 
 
+def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", *SHORT, "defense=none", "dataset.reserved=30", "dataset.clean_ratio=0.2")
+    assert code == 0 and "210 training and 30 reserved images" in text
+    for stage in ("attack", "defend"):
+        (out,) = results(tmp_path, stage)
+        assert metrics(out)["counts"]["train"] == 210 and metrics(out)["counts"]["test"] == 30
+    assert metrics(out)["counts"]["clean"] == 42
+
+
 def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:
     code, text = nba("defend", *TINY, "weights=model.pt", "tune=true")
     assert code == 2 and "tune=true needs a victim with a known trigger" in text
