@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from nba_cli.devices import Precision
-from scripts.bench import cleaning
+from scripts.bench import cleaning, sweeps
 from scripts.bench.race import Speed, race
+from scripts.bench.scaling import draw, exponent
 from scripts.bench.setting import Setting
 from scripts.bench.start import until
 
@@ -68,12 +69,30 @@ def test_a_peak_is_that_of_the_command_alone() -> None:
     assert until("", [sys.executable, "-c", "print()"])[1] < 100_000_000
 
 
+def test_the_exponent_of_a_power_law_is_found(tmp_path: Path) -> None:
+    square = {size: 0.5 + (size / 100) ** 2 for size in (1, 10, 1000, 2000)}
+    assert exponent(square) == pytest.approx(2, abs=0.01), "what is fixed weighs nothing at the end"
+    assert exponent({10: 3.0, 100: 3.0}) == 0
+    draw({"squares": square, "again": square, "once more": square}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_sweep_and_a_table_of_its_runs_are_timed(tmp_path: Path) -> None:
+    first, again = sweeps.sweep("basic", 2, tmp_path), sweeps.sweep("basic", 2, tmp_path)
+    assert again > 0 and len(list(tmp_path.glob("basic/attack/*/metrics.json"))) == 2
+    sweeps.fill(400, tmp_path / "many", next(tmp_path.glob("basic/attack/*/metrics.json")))
+    one = sweeps.table(tmp_path / "many")
+    assert first > 0 and one["peak"] > 1 and one["seconds"] > 0
+    with pytest.raises(SystemExit, match="exit code 2"):
+        sweeps.table(tmp_path / "nowhere")
+
+
 @pytest.mark.slow
 def test_every_part_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.bench", "--victims", "wrn_16_1", "--rounds", "1", "--seconds", "0.01"]
     file = tmp_path / "bench.json"
     subprocess.run([*command, "--file", str(file)], check=True, cwd=Path(__file__).parents[1])
     found = json.loads(file.read_text())
-    assert found.keys() == {"training", "evaluation", "stamping", "defenses", "start", "made"}
+    assert found.keys() == {"training", "evaluation", "stamping", "defenses", "start", "sweeps", "made"}
     times = {name: one["times"] for name, one in found["defenses"]["wrn_16_1"].items()}
     assert times["ft"] > 0 and times["none"] is None and times["clp"] is None

@@ -1,7 +1,7 @@
 """What this machine can do, what nba does of it, and what the usual loop does: side by side, in turns.
 
     python -m scripts.bench                                # everything: about an hour on 2 cores
-    python -m scripts.bench training --victims wrn_16_1    # a part: training, evaluation, stamping, defenses, start
+    python -m scripts.bench training --victims wrn_16_1    # a part; --help names all
     python -m scripts.bench training --file bench.json     # the numbers of every round, and of the machine
 
 Ratios of speeds are medians of the ratios round by round; what passes through the best batch size is the best of four
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 from attacks import ATTACKS
 from nba_cli.defenses import DEFENSES
 from nba_cli.runs import provenance
-from scripts.bench import cleaning, evaluation, start, training
+from scripts.bench import cleaning, evaluation, start, sweeps, training
 from scripts.bench.race import Entrant, Speed, race
 from scripts.bench.setting import VICTIMS, Setting, noise, setting
 
@@ -96,14 +97,25 @@ def begin(at: Setting) -> dict[str, Any]:
     return found
 
 
+def run_many(at: Setting) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        found = sweeps.cost(Path(name))
+    for name, seconds in found["each"].items():
+        print(f"{'sweep':<22}{name:<18}{1000 * seconds:>10.0f} ms a job", flush=True)
+    for name, one in found["tables"].items():
+        print(f"{found['runs']:,} runs{name:>20}{one['seconds']:>10.1f} s, {one['peak']:.0f} MB", flush=True)
+    return found
+
+
 PARTS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "training": train,
     "evaluation": evaluate,
     "stamping": stamp,
     "defenses": clean,
     "start": begin,
+    "sweeps": run_many,
 }
-ONCE = ("stamping", "defenses")  # for the first victim alone
+ONCE = ("stamping", "defenses", "sweeps")  # for the first victim alone
 
 
 def main() -> None:

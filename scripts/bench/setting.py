@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from nba_cli import devices
@@ -14,6 +17,7 @@ from nba_cli.victims import VGG, Network, PreActResNet18, Victim, WideResNet
 VICTIMS: dict[str, type[Victim]] = {"wrn_16_1": WideResNet, "preact_resnet18": PreActResNet18, "vgg16_bn": VGG}
 CLASSES = 10
 BATCH = 128
+NBA = [sys.executable, "-c", "import sys; from nba_cli.cli.main import main; sys.exit(main())"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,12 @@ def noise(count: int, side: int = 32) -> Data:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=random)
     return Data(images, torch.randint(0, CLASSES, (count,), generator=random))
+
+
+def noise_file(file: Path, train: int, test: int, side: int = 32) -> Path:
+    """Images of noise as `dataset=npz` takes them."""
+    arrays = {}
+    for part, data in {"train": noise(train, side), "test": noise(test, side)}.items():
+        arrays |= {f"x_{part}": data.images.permute(0, 2, 3, 1).numpy(), f"y_{part}": data.labels.numpy()}
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file

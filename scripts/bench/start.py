@@ -9,11 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from scripts.bench.setting import NBA, Setting, noise_file
 
-from scripts.bench.setting import Setting, noise
-
-NBA = "import sys; from nba_cli.cli.main import main; sys.exit(main())"
 IMPORT = "import torch, torchvision; print()"
 
 
@@ -34,14 +31,11 @@ print(json.dumps([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru
 def short_run(at: Setting) -> dict[str, Any]:
     """One step and the evaluation: seconds until that step is done, peak bytes, and those of importing torch alone."""
     with tempfile.TemporaryDirectory() as name:
-        arrays = {}
-        for part, data in {"train": noise(50_000), "test": noise(10_000)}.items():
-            arrays |= {f"x_{part}": data.images.permute(0, 2, 3, 1).numpy(), f"y_{part}": data.labels.numpy()}
-        np.savez(Path(name, "noise.npz"), **arrays)
-        words = ["attack", "attack=badnets", f"victim={at.victim}", "dataset=npz", f"dataset.path={name}/noise.npz",
+        data = noise_file(Path(name, "noise.npz"), train=50_000, test=10_000)
+        words = ["attack", "attack=badnets", f"victim={at.victim}", "dataset=npz", f"dataset.path={data}",
                  f"device={at.device}", f"precision={at.precision.value}", "train.epochs=null", "train.steps=1",
                  "reference=false", f"output={name}/runs"]  # fmt: skip
-        seconds, peak = until("step 1/1", [sys.executable, "-c", NBA, *words])
+        seconds, peak = until("step 1/1", [*NBA, *words])
     return {"first_step": seconds, "peak": peak, "torch": until("", [sys.executable, "-c", IMPORT])[1]}
 
 
