@@ -48,6 +48,7 @@ def train(at: Setting) -> dict[str, Any]:
         "limit": lambda: training.limit(at),
         "ours": lambda: training.ours(at, resident),
         "plain limit": lambda: training.plain_limit(at),
+        "compiled limit": lambda: training.compiled_limit(at),
     } | {name: partial(training.usual, at, pictures, count) for name, count in workers.items()}
     speeds = race(entrants, at.rounds, at.seconds, at.device)
     found = say(f"train {at.victim}", speeds, lambda name: "plain limit" if "usual" in name else "limit")

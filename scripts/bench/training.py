@@ -29,6 +29,14 @@ def limit(at: Setting) -> Iterator[int]:
     return bare_steps(at, network, optimizer, to_float(data.images), data.labels, at.dtype)
 
 
+def compiled_limit(at: Setting) -> Iterator[int]:
+    """The same with a network compiled as a whole, which `nba` does not do; compiling is not timed."""
+    network, data = at.network().train(), noise(BATCH).to(at.device)
+    network.forward = torch.compile(network.forward)
+    optimizer = Plan(steps=1).optimize(network.parameters(), at.device)
+    return bare_steps(at, network, optimizer, to_float(data.images), data.labels, at.dtype)
+
+
 def plain_limit(at: Setting) -> Iterator[int]:
     """The same with the network, the optimizer and the fp32 of the usual loop (TF32 on a GPU that has it)."""
     network, optimizer = usual_network(at)
