@@ -57,26 +57,37 @@ class TorchvisionSet(Dataset):
                     "For a set of your own: dataset=npz dataset.path=…"
                 )
         else:
-            splits = self.fetched()
-            if self.keep:
-                self.archive(splits, archive)
+            splits = self.fetched(archive)
         return Splits(to_32(splits.train), to_32(splits.test), self.num_classes)
 
-    def fetched(self) -> Splits:
+    def fetched(self, archive: Path) -> Splits:
+        """Both splits by torchvision; kept as `archive` if they are to be. One job of a sweep does it, others wait."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(self.folder / f".{self.name}.lock"):  # two jobs of a sweep need it at once
+            lock = filelock.FileLock(self.folder / f".{self.name}.lock").acquire()
+        except OSError as error:
+            raise self.missing(error) from error
+        with lock:
+            if archive.is_file():
+                return read_npz(archive)
+            try:
                 train, test = (to_data(*self.fetch(train), str(self.folder)) for train in (True, False))
-        except ImportError as error:
-            raise Refused(
-                f"dataset={self.name}: torchvision needs {error.name} to read it: pip install {error.name}"
-            ) from error
-        except (OSError, RuntimeError) as error:
-            raise Refused(
-                f"dataset={self.name}: not found in {self.folder}, and cannot be downloaded ({error}). "
-                "Set dataset.root or $NBA_DATA to where it is."
-            ) from error
-        return Splits(train, test, self.num_classes)
+            except ImportError as error:
+                raise Refused(
+                    f"dataset={self.name}: torchvision needs {error.name} to read it: pip install {error.name}"
+                ) from error
+            except (OSError, RuntimeError) as error:
+                raise self.missing(error) from error
+            splits = Splits(train, test, self.num_classes)
+            if self.keep:
+                self.archive(splits, archive)
+            return splits
+
+    def missing(self, error: Exception) -> Refused:
+        return Refused(
+            f"dataset={self.name}: not found in {self.folder}, and cannot be downloaded ({error}). "
+            "Set dataset.root or $NBA_DATA to where it is."
+        )
 
 
 def to_32(data: Data) -> Data:

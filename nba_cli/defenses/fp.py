@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli import devices
-from nba_cli.data import Data, hold_out, to_float
+from nba_cli.data import Data, hold_out, scaled_batch, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
@@ -112,7 +112,7 @@ def classifier(model: Network, clean: Data, dtype: torch.dtype, batch: int = 500
     model.eval()
     total, head, channels = torch.zeros((), device=device), None, 0
     try:
-        for images in clean.images.split(batch):
+        for images in clean.images.split(scaled_batch(batch, clean.images)):
             read.clear()
             maps.clear()
             with devices.autocast(device, dtype):

@@ -8,6 +8,8 @@ import pickle
 import runpy
 import struct
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -274,6 +276,26 @@ def test_every_library_set_asks_torchvision_for_both_splits(
         monkeypatch.setattr(dataset, "sizes", (dataset.num_classes,) * 2)
         again = dataset(root=str(tmp_path)).load()
         assert len(asked) == 2 and again.train.digest() == splits.train.digest()
+
+
+def test_what_is_slow_to_decode_is_decoded_by_one_of_the_jobs_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bool] = []
+
+    def fetch(self: Gtsrb, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        decoded.append(train)
+        time.sleep(0.1)
+        return np.zeros((43, 32, 32, 3), np.uint8), np.arange(43)
+
+    monkeypatch.setattr(Gtsrb, "fetch", fetch)
+    monkeypatch.setattr(Gtsrb, "sizes", (43, 43))
+    jobs = [threading.Thread(target=Gtsrb(root=str(tmp_path)).load) for _ in range(3)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert decoded == [True, False]
 
 
 def test_flip_is_off_where_it_changes_the_meaning() -> None:

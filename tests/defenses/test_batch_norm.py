@@ -7,6 +7,7 @@ from torch import nn
 
 from nba_cli.data import Data, to_float
 from nba_cli.defenses._batch_norm import frozen_statistics, refresh_statistics
+from nba_cli.defenses.fp import classifier
 from nba_cli.victims import WideResNet
 
 
@@ -35,3 +36,14 @@ def test_still_leaves_the_running_statistics_alone(tiny: Data) -> None:
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
     assert torch.equal(inside, network(x)), "the output is that of training mode"
     assert any(not torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+
+
+def test_fewer_large_images_pass_at_a_time(tiny: Data) -> None:
+    large = Data(tiny.images.repeat(1, 1, 6, 6), tiny.labels)  # 96x96: as much memory as nine of 32x32
+    model, seen = WideResNet(depth=10).build(3, tiny), []
+    model.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    refresh_statistics(model, large[torch.arange(30)], to_float, torch.float32, batch=90)
+    classifier(model, large[torch.arange(30)], torch.float32, batch=90)
+    assert seen == [10] * 6
+    refresh_statistics(model, tiny, to_float, torch.float32, batch=120)
+    assert seen[6:] == [120, 120]
