@@ -11,7 +11,7 @@ from pathlib import Path
 import rich
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nba_cli.errors import Refused
@@ -74,20 +74,19 @@ def header(title: str, rows: dict[str, str]) -> None:
         LOG.info(line, extra={"file_only": live})
 
 
+def bars(*more: ProgressColumn) -> Progress:
+    """Bars on the terminal: what, how far, `more`, and the time that is left."""
+    head = (TextColumn("{task.description:<10}"), BarColumn(20), MofNCompleteColumn())
+    return Progress(*head, *more, TextColumn("left"), TimeRemainingColumn(), console=rich.get_console())
+
+
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[], object]]:
     """A bar for `total` things on a terminal, nothing elsewhere; yields what counts one."""
     if not rich.get_console().is_terminal:
         yield lambda: None
         return
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=rich.get_console()) as bar:
+    with bars() as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 

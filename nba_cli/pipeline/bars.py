@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import rich
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as LiveBars
+from rich.progress import TaskID, TextColumn
 
+from nba_cli import console
 from nba_cli.console import LOG
 from nba_cli.training import Event, Progress, silent
 
@@ -27,15 +27,8 @@ class Bars:
         self.started: dict[str, float] = {}
         self.last_line = 0.0
         self.tasks: dict[str, TaskID] = {}
-        columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self.live = LiveBars(*columns, console=rich.get_console()) if rich.get_console().is_terminal else None
+        note = TextColumn("{task.fields[note]}")
+        self.live = console.bars(note) if rich.get_console().is_terminal else None
 
     def __enter__(self) -> Bars:
         if self.live:
