@@ -53,6 +53,15 @@ class Attack:
             fitting = ", ".join(mode.value for mode in self.modes)
             raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
 
+    def check(self, num_classes: int) -> None:
+        """Whether it suits a data set of so many classes.
+
+        Raises:
+            Refused: `target` is not a class.
+        """
+        if self.target >= num_classes:
+            raise Refused(f"attack.target={self.target}: the data set has classes 0 to {num_classes - 1}.")
+
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         """Draw the images to poison: int64 [P], ascending, from labels int64 [N] on the CPU.
 
@@ -61,8 +70,7 @@ class Attack:
         Raises:
             Refused: `target` is not a class, or the rate asks for more images than there are.
         """
-        if self.target >= num_classes:
-            raise Refused(f"attack.target={self.target}: the data set has classes 0 to {num_classes - 1}.")
+        self.check(num_classes)
         wanted = self.mode is Mode.clean_label
         candidates = torch.ones_like(labels, dtype=torch.bool)
         if self.mode is not Mode.all2all:

@@ -12,7 +12,7 @@ from nba_cli.data import Data, Splits, clean_share, hold_out
 from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
-from nba_cli.pipeline.workbench import open_workbench, poison_note
+from nba_cli.pipeline.workbench import load, open_workbench, poison_note
 from nba_cli.runs import folder
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.registry import kind
@@ -30,7 +30,7 @@ def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Pat
 def defend(run: DefendRun, out: Path) -> None:
     """Clean the victim of the same settings, and measure before and after."""
     if run.dataset.clean_disjoint:
-        clean_set(run, run.dataset.load())  # what is refused is refused before a victim is trained
+        clean_set(run, load(run))  # what is refused is refused before a victim is trained
     source = victim(as_attack(run))
     made = folder.read_metrics(source)
     attack = trigger_cache.load(run.attack, source / folder.TRIGGER)

@@ -13,7 +13,7 @@ from nba_cli.console import LOG
 from nba_cli.data import Data, Splits
 from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
-from nba_cli.pipeline import preview_sheet, trigger_cache
+from nba_cli.pipeline import preview_sheet, trigger_cache, workbench
 from nba_cli.pipeline.pictures import amplified
 from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
@@ -33,7 +33,7 @@ def previewed(run: PreviewRun, again: Callable[[Path], None] | None = None) -> P
 
 def preview(run: PreviewRun, out: Path) -> None:
     """Draw triggers on test images. A learned trigger is shown if a run has learned it."""
-    splits = run.dataset.load()
+    splits = workbench.load(run)
     index = choose_images(splits.test, run.images)
     clean = splits.test.images[index]
     every = (cls() for cls in GROUPS["attack"].values())

@@ -17,7 +17,7 @@ from nba_cli.runs import folder
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.provenance import provenance
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import AttackRun
+from nba_cli.runs.settings import AttackRun, PreviewRun
 from nba_cli.victims import Network, weights
 
 
@@ -99,7 +99,19 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
-    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=run.dataset.load())
+    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=load(run))
+
+
+def load(run: AttackRun | PreviewRun) -> Splits:
+    """The run's data.
+
+    Raises:
+        Refused: it cannot be read, or the run's attack does not suit it.
+    """
+    splits = run.dataset.load()
+    if run.attack is not None:
+        run.attack.check(splits.num_classes)
+    return splits
 
 
 def ranks_note(device: torch.device) -> dict[str, str]:

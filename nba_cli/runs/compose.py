@@ -21,7 +21,7 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import file_digest
 from nba_cli.runs import naming
 from nba_cli.runs.hydra_errors import one_line
-from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import RUNS, DefendRun, Machine, option_names
 from nba_cli.victims import Victim, external
 
@@ -68,13 +68,25 @@ def typed_run(cfg: DictConfig, stage: str) -> Machine:
         owner, _, leaf = unknown[0].rpartition(".")
         options = (OmegaConf.get_type(OmegaConf.select(cfg, owner)) if owner else None) or cls
         raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(options))}")
-    run = cls(**{key: value_of(cfg[key]) for key in known})
+    run = cls(**{key: value_of(cfg[key], key) for key in known})
     return with_named_victim(run) if isinstance(run, DefendRun) and run.weights is not None else run
 
 
-def value_of(node: Any) -> Any:
-    """What a node of a composed config stands for; of a part, which Hydra has composed on its schema, the part."""
-    return OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
+def value_of(node: Any, where: str) -> Any:
+    """What the node of a composed config stands for; of a part, which Hydra has composed on its schema, the part.
+
+    Raises:
+        Refused: a value out of range. Parts name their options in full; what may stand anywhere, a plan, does not know
+            `where` it stands.
+    """
+    cls = OmegaConf.get_type(node) if isinstance(node, DictConfig) and not node._is_none() else None
+    if cls is None or not is_dataclass(cls):
+        return OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
+    values = {str(key): value_of(node[key], f"{where}.{key}") for key in node}
+    try:
+        return cls(**values)
+    except Refused as error:
+        raise error if cls in KINDS else Refused(f"{where}.{error}") from error
 
 
 REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name

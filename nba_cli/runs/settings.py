@@ -86,6 +86,8 @@ class DefendRun(AttackRun):
     def __post_init__(self) -> None:
         if self.tune and self.weights is not None:
             raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")
+        if self.trigger is not None and self.weights is None:
+            raise Refused(f"trigger={self.trigger}: it goes with weights=FILE. Without it, the victim's own is used.")
 
 
 @dataclass(kw_only=True)

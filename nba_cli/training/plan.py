@@ -67,16 +67,20 @@ class Plan:
             raise Refused(
                 f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
             )
-        if (self.epochs or self.steps or 0) <= 0 or self.batch < 1 or self.lr <= 0:
-            length = f"steps={self.steps}" if self.epochs is None else f"epochs={self.epochs:g}"
-            raise Refused(f"{length}, batch={self.batch}, lr={self.lr}: all must be above 0.")
+        length, limits = ("steps", "") if self.epochs is None else ("epochs", " and finite")
+        for name, least in ((length, limits), ("batch", ""), ("lr", " and finite"), ("clip", " and finite")):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise Refused(f"{name}={value:g}: must be above 0{least}.")
+        if not (self.decay >= 0 and math.isfinite(self.decay)):
+            raise Refused(f"decay={self.decay}: must be 0 or more, and finite.")
         if not is_ascending(self.drops) or (self.schedule is Schedule.drop and not self.drops):
             raise Refused(
                 f"schedule={self.schedule.value}, drops={self.drops}: drops are shares of the length, ascending in "
                 "(0,1), such as [0.5,0.75]; schedule=drop needs one or more."
             )
         if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
-            raise Refused(f"momentum={self.momentum}, average={self.average}: both lie in [0,1).")
+            raise Refused(f"momentum={self.momentum}, average={_yaml(self.average)}: both lie in [0,1).")
 
     def optimize(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
         """The optimizer at peak learning rate."""

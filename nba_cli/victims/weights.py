@@ -57,7 +57,7 @@ def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: 
     """Load tensors, which came from `path`, into `model`; if they bring no normalisation, its own stays.
 
     Raises:
-        Refused: they do not fit; names the first tensors that differ.
+        Refused: they do not fit (names the first tensors that differ), are of another kind or are not finite.
     """
     found = dict(found)
     own = model.state_dict()
@@ -76,4 +76,11 @@ def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: 
             f"{key}: file {shapes.get(key, 'none')}, victim {wanted.get(key, 'none')}" for key in wrong[:3]
         )
         raise Refused(f"{path}: {len(wrong)} tensors do not fit this victim ({first}). Is victim=… the right one?")
+    for key, value in found.items():
+        if value.is_floating_point() != own[key].is_floating_point():
+            raise Refused(f"{path}: {key} holds {value.dtype}; this victim has {own[key].dtype} there.")
+        if not value.isfinite().all():
+            raise Refused(
+                f"{path}: {key} holds numbers that are infinite or none (NaN). Such a model classifies nothing."
+            )
     model.load_state_dict(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,44 @@ def test_an_unreadable_image_is_named(nba: Run, tmp_path: Path) -> None:
     (tmp_path / "set/test/b/0.png").write_text("text")
     answer = nba("attack", "dataset=folder", f"dataset.path={tmp_path}/set", dataset=False)
     refused(answer, "test/b/0.png: not a readable image")
+    assert left(tmp_path) == []
+
+
+def test_a_target_that_is_no_class(nba: Run, tmp_path: Path, tiny: Data) -> None:
+    """Nothing is ever taken for such a class: an ASR of 0 would look like a clean model."""
+    file = tmp_path / "model.safetensors"
+    weights.save(WideResNet(depth=10).build(3, tiny), file)
+    given = ("victim=wrn_16_1", "victim.depth=10", "attack=badnets", "attack.target=3")
+    for answer in (
+        nba("attack", *given),
+        nba("evaluate", f"weights={file}", *given),
+        nba("defend", f"weights={file}", "defense=none", *given),
+        nba("preview", *given),
+    ):
+        refused(answer, "attack.target=3: the data set has classes 0 to 2.")
+    assert left(tmp_path) == []
+    assert nba("attack", *SHORT, "attack=none")[0] == 0
+    (run,) = (tmp_path / "runs/attack").iterdir()
+    refused(nba("evaluate", f"run={run}", "attack=badnets", "attack.target=3"), "the data set has classes 0 to 2")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda weight: weight * torch.nan, ("conv1.weight", "infinite or none (NaN)")),
+        (lambda weight: weight.abs() / 0, ("conv1.weight", "infinite or none (NaN)")),
+        (lambda weight: weight.to(torch.complex64), ("conv1.weight holds torch.complex64", "torch.float32")),
+        (lambda weight: (100 * weight).to(torch.int32), ("conv1.weight holds torch.int32", "torch.float32")),
+    ],
+)
+def test_weights_that_are_no_numbers(
+    nba: Run, tmp_path: Path, tiny: Data, spoil: Callable[[torch.Tensor], torch.Tensor], words: tuple[str, ...]
+) -> None:
+    state = WideResNet(depth=10).build(3, tiny).state_dict()
+    torch.save(state | {"conv1.weight": spoil(state["conv1.weight"])}, tmp_path / "model.pt")
+    given = (f"weights={tmp_path}/model.pt", "victim=wrn_16_1", "victim.depth=10")
+    refused(nba("evaluate", *given), "model.pt", *words)
+    refused(nba("defend", *given, "defense=none"), "model.pt", *words)
     assert left(tmp_path) == []
 
 
