@@ -57,6 +57,17 @@ def file_digest(path: Path) -> str:
     return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
 
 
+def unchanged(path: Path, recorded: str | None, cure: str) -> Path:
+    """`path`, whose SHA-256 is the `recorded` one; None: an older version recorded none.
+
+    Raises:
+        Refused: it is another; the line ends in the `cure`.
+    """
+    if recorded not in (None, found := file_digest(path)):
+        raise Refused(f"{path}: changed since it was written: its SHA-256 was {recorded} and is {found}. {cure}")
+    return path
+
+
 def conf_dir() -> Path:
     """The configs: inside the package in a wheel, beside it in a checkout."""
     here = Path(__file__).resolve().parent

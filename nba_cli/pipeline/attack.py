@@ -89,8 +89,8 @@ def complete(run: AttackRun, out: Path) -> None:
     if not run.reference or found["figures"]["asr"] is None or found.get("reference") is not None:
         return
     bench = open_workbench("attack", run, out)
-    ready = trigger_cache.load(run.attack, out / folder.TRIGGER)
-    figures = bench.measure(bench.load(out / folder.WEIGHTS), ready)
+    ready = trigger_cache.of_run(run.attack, out)
+    figures = bench.measure(bench.load(folder.intact(out, folder.WEIGHTS)), ready)
     reference = bench.measure(clean_victim(bench), ready)
     folder.amend(out, {"figures": figures, "reference": reference, "trigger": bench.trigger_figures(ready)})
     console.closing(summary.figures([("victim", figures, None), ("clean victim", reference, None)]), out)
@@ -110,4 +110,4 @@ def frozen(bench: Workbench, run: AttackRun, what: str) -> Network:
     """The network of an attack run, which is done first when it is missing."""
     if not folder.finished(folder_of("attack", run)):
         LOG.info(f"next: {what}")
-    return bench.load(victim(run) / folder.WEIGHTS).eval().requires_grad_(False)
+    return bench.load(folder.intact(victim(run), folder.WEIGHTS)).eval().requires_grad_(False)

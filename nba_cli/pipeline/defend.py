@@ -33,7 +33,7 @@ def defend(run: DefendRun, out: Path) -> None:
         clean_set(run, load(run))  # what is refused is refused before a victim is trained
     source = victim(as_attack(run))
     made = folder.read_metrics(source)
-    attack = trigger_cache.load(run.attack, source / folder.TRIGGER)
+    attack = trigger_cache.of_run(run.attack, source)
     bench = open_workbench("defend", run, out)
     train = bench.splits.train
     clean = clean_set(run, bench.splits)
@@ -43,7 +43,7 @@ def defend(run: DefendRun, out: Path) -> None:
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images "
         f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
     )
-    network = bench.load(source / folder.WEIGHTS)
+    network = bench.load(folder.intact(source, folder.WEIGHTS))
     bench.begin()
     before, reference = made["figures"], made.get("reference")
     if run.tune:  # all is measured on images that the defense does not see, and none of the test set

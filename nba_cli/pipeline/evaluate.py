@@ -29,6 +29,8 @@ def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> 
 def evaluate(run: EvaluateRun, out: Path) -> None:
     """Measure the model of a finished run, or bare weights, under a trigger."""
     measured, file = subject(run)
+    if run.run is not None:
+        folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
     bench.header(weights=str(file))
     network = measured.victim.build(bench.splits.num_classes, bench.splits.train)

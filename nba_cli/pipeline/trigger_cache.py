@@ -42,7 +42,7 @@ def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, fl
     with folder.locked(out, Path(run.output)):
         if not (out / COST).is_file():
             learn(attack, bench, helper, out)
-        return load(attack, out / folder.TRIGGER), json.loads((out / COST).read_text(encoding="utf-8"))["seconds"]
+        return load(attack, cached(out)), json.loads((out / COST).read_text(encoding="utf-8"))["seconds"]
 
 
 def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
@@ -65,7 +65,18 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
     with Bars() as progress:
         tensors = attack.learn(lesson, progress)
     files.write(out / folder.TRIGGER, serialize(tensors))
-    files.write(out / COST, json.dumps({"seconds": time.monotonic() - began}) + "\n")
+    about = {"seconds": time.monotonic() - began, "digest": files.file_digest(out / folder.TRIGGER)}
+    files.write(out / COST, json.dumps(about) + "\n")
+
+
+def cached(out: Path) -> Path:
+    """The trigger in the cache folder `out`, which is as it was learned.
+
+    Raises:
+        Refused: it is not.
+    """
+    recorded = json.loads((out / COST).read_text(encoding="utf-8")).get("digest")
+    return files.unchanged(out / folder.TRIGGER, recorded, f"Delete {out} to learn it again.")
 
 
 def reuse(run: AttackRun, splits: Splits) -> Attack:
@@ -79,8 +90,11 @@ def reuse(run: AttackRun, splits: Splits) -> Attack:
     if not attack.crafted and not attack.joint:
         images = splits.train.images
         return attack.with_trigger(attack.draw((images.shape[1], images.shape[2], images.shape[3])))
-    out = folder_of("attack", as_attack(run)) if attack.joint else trigger_folder(run)
-    return load(attack, out / folder.TRIGGER) if (out / folder.TRIGGER).is_file() else attack
+    if attack.joint:
+        out = folder_of("attack", as_attack(run))
+        return of_run(attack, out) if folder.finished(out) else attack
+    out = trigger_folder(run)
+    return load(attack, cached(out)) if (out / COST).is_file() else attack
 
 
 def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Network]) -> Attack:
@@ -95,7 +109,7 @@ def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Netw
     if run.trigger is not None or run.run is None:
         return from_user(bench.run, run.trigger, bench.splits)
     if run.attack is None:
-        return load(attack, Path(run.run) / folder.TRIGGER)
+        return of_run(attack, Path(run.run))
     if not isinstance(attack, Learned):
         return attack
     if attack.joint:
@@ -146,12 +160,22 @@ def add_partner(attack: Attack, partner: Partner) -> Attack:
 
 
 def save(attack: Attack, out: Path) -> dict[str, str]:
-    """Write what testing needs of a learned trigger beside the victim; returns its digest for the record."""
+    """Write what testing needs of a learned trigger beside the victim; returns digests of the whole and of the file."""
     if not isinstance(attack, Learned) or attack.made is None:
         return {}
     kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
-    files.write(out / folder.TRIGGER, serialize(kept))
-    return {"trigger": tensors_digest(attack.made)}
+    file = out / folder.TRIGGER
+    files.write(file, serialize(kept))
+    return {"trigger": tensors_digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
+
+
+def of_run(attack: Attack, out: Path) -> Attack:
+    """The attack with the trigger of the finished run in `out`.
+
+    Raises:
+        Refused: the file is missing or damaged, or not what the run wrote.
+    """
+    return load(attack, folder.intact(out, folder.TRIGGER)) if isinstance(attack, Learned) else attack
 
 
 def load(attack: Attack, file: Path) -> Attack:

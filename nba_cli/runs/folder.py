@@ -30,6 +30,7 @@ CLEANED = "cleaned"  # with the ending of the file that came in
 PREVIEW = "preview.png"
 
 LOCKS = ".locks"  # beside the stages, in the folder of all runs
+DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file"}  # their names in the record
 SCHEMA = 1  # of metrics.json; README documents it
 
 
@@ -111,6 +112,16 @@ def finish(out: Path, metrics: dict) -> None:
 def amend(out: Path, more: dict) -> None:
     """Add measurements to the record of a finished run; what made it stays as it is."""
     files.write(out / METRICS, json.dumps(read_metrics(out) | more, indent=2) + "\n")
+
+
+def intact(out: Path, name: str) -> Path:
+    """The weights or the trigger of a finished run, which are as its record says.
+
+    Raises:
+        Refused: they are not.
+    """
+    recorded = read_metrics(out)["digests"].get(DIGESTS[name])
+    return files.unchanged(out / name, recorded, "Put the file back, or do the run again with overwrite=true.")
 
 
 def read_metrics(out: Path) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from nba_cli import files
 from nba_cli.errors import Refused
 from nba_cli.ranks import Ranks
+
+DIGEST = hashlib.sha256().digest_size  # bytes before the content, because a flipped bit would only train on
 
 
 def save(
@@ -23,7 +26,21 @@ def save(
         payload["cuda"] = torch.cuda.get_rng_state(device)
     buffer = io.BytesIO()  # a full disk is an OSError only when it is Python that writes
     torch.save(payload | {"device": device.type, "step": step, "seconds": seconds}, buffer)
-    files.write(path, buffer.getvalue())
+    content = buffer.getvalue()
+    files.write(path, hashlib.sha256(content).digest() + content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What `save` wrote.
+
+    Raises:
+        Refused: the file is not as it was written.
+    """
+    content = path.read_bytes()
+    digest, content = content[:DIGEST], content[DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        raise Refused(f"{path}: this checkpoint is damaged. overwrite=true starts over.")
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def restore(
@@ -32,10 +49,10 @@ def restore(
     """Load the checkpoint of rank 0 if there is one; returns the steps and the seconds done.
 
     Raises:
-        Refused: it was made on another kind of device, whose random streams cannot be continued here.
+        Refused: it is damaged, or of another training, or was made on another kind of device, whose random streams
+            cannot be continued here.
     """
-    found = path if path is not None and path.is_file() else None
-    payload = ranks.broadcast(found and torch.load(found, map_location="cpu", weights_only=True))
+    payload = ranks.broadcast(read(path) if path is not None and path.is_file() else None)
     if payload is None:
         return 0, 0.0
     if payload["device"] != device.type:
@@ -43,8 +60,11 @@ def restore(
             f"{path}: this checkpoint was made on {payload['device']} and cannot be resumed on {device.type}. "
             f"Set device={payload['device']}, or overwrite=true to start over."
         )
-    for name, part in state.items():
-        part.load_state_dict(payload[name])
+    try:
+        for name, part in state.items():
+            part.load_state_dict(payload[name])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise Refused(f"{path}: this checkpoint is of another training. overwrite=true starts over.") from error
     generator.set_state(payload["generator"])
     torch.set_rng_state(payload["host"])
     if device.type == "cuda":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from torch import nn
 from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
 from nba_cli.seeds import generator
-from nba_cli.training import Event, Partner, Plan, fit
+from nba_cli.training import Event, Partner, Plan, checkpoint, fit
 from nba_cli.victims import WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
@@ -119,11 +122,44 @@ def test_a_partner_learns_from_the_same_loss_with_its_own_optimizer_and_is_resum
     assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
 
 
+def rewrite(file: Path, **changes: object) -> None:
+    """Change what a checkpoint says."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint.read(file) | changes, buffer)
+    file.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        lambda content: content[:1000] + bytes([content[1000] ^ 16]) + content[1001:],
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"random" * 100,
+    ],
+)
+def test_a_damaged_checkpoint_is_noticed(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    file, model, plan = tmp_path / "checkpoint", Linear(), Plan(epochs=1)
+    fit(model, tiny_linear(), plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(Refused, match=r"checkpoint: this checkpoint is damaged\. overwrite=true starts over"):
+        fit(Linear(), tiny_linear(), plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tiny: Data, tmp_path: Path) -> None:
+    file, plan = tmp_path / "checkpoint", Plan(epochs=1)
+    fit(Linear(), tiny_linear(), plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    with pytest.raises(Refused, match="checkpoint: this checkpoint is of another training"):
+        fit(
+            WideResNet(depth=10).build(3, tiny), tiny, plan, augment=PLAIN, generator=generator(0, "t"), checkpoint=file
+        )
+
+
 def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint"
     fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
-    payload = torch.load(file, weights_only=True)
-    torch.save(payload | {"device": "cuda"}, file)
+    rewrite(file, device="cuda")
     with pytest.raises(Refused, match=r"made on cuda and cannot be resumed on cpu. Set device=cuda, or overwrite=true"):
         fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
 
@@ -131,8 +167,7 @@ def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
 def test_seconds_go_on_after_an_interruption(tmp_path: Path) -> None:
     file, seen = tmp_path / "checkpoint", []
     fit(Linear(), tiny_linear(), Plan(steps=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
-    payload = torch.load(file, weights_only=True)
-    torch.save(payload | {"seconds": 1000.0}, file)
+    rewrite(file, seconds=1000.0)
     fit(
         Linear(),
         tiny_linear(),
@@ -164,4 +199,4 @@ def test_a_loss_that_is_no_longer_finite_is_refused_and_keeps_the_checkpoint(tin
             phase="victim",
             checkpoint=file,
         )
-    assert torch.load(file, weights_only=True)["step"] == 4
+    assert checkpoint.read(file)["step"] == 4
