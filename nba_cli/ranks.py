@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 T = TypeVar("T")
-LONG = timedelta(days=30)  # a defense takes as long as it takes; that a process is gone is noticed without a clock
+LONG = timedelta(days=30)  # no limit: a defense may take days, and a lost process shows by its closed connection
 SOON = timedelta(seconds=10)  # in which rank 0 says why all end, if it can
 LINGER = 1.0  # seconds: torchrun stops all when one has ended, and rank 0 may still be saying why it did
 CALL, END, CODE = "call", "end", "nba/code"
@@ -88,13 +88,13 @@ def here() -> tuple[int, int]:
     return (int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])) if launched() > 1 else (0, 1)
 
 
-class Line:
+class Channel:
     """How rank 0 tells the others what comes next, and all of them how it ended: by the store that torchrun keeps.
 
     Whoever waits at a store is woken by a word. A collective that rank 0 does not enter would end in an error.
     """
 
-    to_followers: ClassVar[Line | None] = None  # of rank 0 while it leads
+    to_followers: ClassVar[Channel | None] = None  # of rank 0 while it leads
 
     def __init__(self, store: Store) -> None:
         self.store, self.words = store, 0
@@ -127,10 +127,10 @@ def together(function: Callable[..., T], *shared: Any, **own: Any) -> T:
 
     `shared` is sent to the others, `function` by its name. `own` is rank 0's: files, progress.
     """
-    if Line.to_followers is None:
+    if Channel.to_followers is None:
         return function(ALONE, *shared, **own)
     ranks = Ranks(dist.get_rank(), dist.get_world_size())
-    Line.to_followers.say(CALL)
+    Channel.to_followers.say(CALL)
     ranks.broadcast((function, shared))
     return function(ranks, *shared, **own)
 
@@ -138,46 +138,48 @@ def together(function: Callable[..., T], *shared: Any, **own: Any) -> T:
 def run(command: Callable[[], int], needed: str) -> int:
     """Run `command` on rank 0, and follow it on the others; returns its exit code on all of them.
 
-    `needed` is the module of what is called together: the others import it while rank 0 begins. What a follower alone
-    fails by is raised there; torchrun then ends the others.
+    `needed` is the module of what is called together: the others import it while rank 0 begins. An error on one
+    follower alone is raised there; torchrun then ends the others.
     """
     if launched() == 1:
         return command()
     from torch.distributed.rendezvous import rendezvous  # not there in a torch that was built without
 
+    if int(os.environ["RANK"]):  # rank 0 says that it was interrupted; Python's own handler would too
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     store, rank, size = next(rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONG)
-    code = lead(command, Line(store)) if rank == 0 else follow(Ranks(rank, size), Line(store), needed)
+    code = lead(command, Channel(store)) if rank == 0 else follow(Ranks(rank, size), Channel(store), needed)
     dist.destroy_process_group()
     if rank and code:
         time.sleep(LINGER)
     return code
 
 
-def lead(command: Callable[[], int], line: Line) -> int:
+def lead(command: Callable[[], int], channel: Channel) -> int:
     """What rank 0 does."""
     code = 1  # of a defect
-    Line.to_followers = line
+    Channel.to_followers = channel
     try:
         code = command()
     finally:
-        Line.to_followers = None
-        line.end(code)
+        Channel.to_followers = None
+        channel.end(code)
     return code
 
 
-def follow(ranks: Ranks, line: Line, needed: str) -> int:
+def follow(ranks: Ranks, channel: Channel, needed: str) -> int:
     """What the other ranks do."""
     import_module(needed)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # rank 0 says that it was interrupted; Python's handler would too
-    while line.next() == CALL:
-        function, shared = ranks.broadcast(None)
+    while channel.next() == CALL:
         try:
+            function, shared = ranks.broadcast(None)
             function(ranks, *shared)
+            del shared  # images, perhaps; the next call may come in hours
         except Exception:
-            code = line.code(SOON)  # if rank 0 has failed, here or by the same, it says why
+            code = channel.code(SOON)  # if rank 0 has failed, here or by the same, it says why
             if not code:
                 raise
             return code
-    return line.code(SOON) or 0
+    return channel.code(SOON) or 0

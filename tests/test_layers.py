@@ -12,12 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HYDRA = ("nba_cli.cli.", "nba_cli.runs.compose", "nba_cli.runs.hydra_errors", "nba_cli.reports.experiments")
+HYDRA = (
+    "nba_cli.cli.",
+    "hydra_plugins.",
+    "nba_cli.runs.compose",
+    "nba_cli.runs.hydra_errors",
+    "nba_cli.reports.experiments",
+)
 
 
 def modules(root: Path) -> dict[str, Path]:
     """Name -> file of every module of the packages; a package's own name means its __init__."""
-    files = [*(root / "nba_cli").rglob("*.py"), *(root / "attacks").rglob("*.py")]
+    files = [file for name in ("nba_cli", "attacks", "hydra_plugins") for file in (root / name).rglob("*.py")]
     return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
@@ -69,7 +75,11 @@ def test_a_relative_import_is_refused(tmp_path: Path) -> None:
 def test_the_documents_show_every_folder(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = {f"{file.parent.relative_to(ROOT)}/" for file in (ROOT / "nba_cli").glob("*/__init__.py")}
-    missing = [name for name in sorted({*folders, "attacks/", "conf/", "tests/", "scripts/"}) if name not in text]
+    missing = [
+        name
+        for name in sorted({*folders, "attacks/", "conf/", "tests/", "scripts/", "hydra_plugins/"})
+        if name not in text
+    ]
     assert len(folders) == 9 and not missing
 
 
@@ -92,7 +102,9 @@ def floors() -> list[str]:
 def test_every_file_has_a_floor() -> None:
     rooms = floors()
     without = [name for name in modules(ROOT) if not any(name == room or name.startswith(f"{room}.") for room in rooms)]
-    assert without == ["nba_cli"], "add the file to [tool.importlinter] in pyproject.toml"
+    roof = [name for name in modules(ROOT) if name.startswith("hydra_plugins.")]
+    assert without == ["nba_cli", *roof], "add the file to [tool.importlinter] in pyproject.toml"
+    assert roof and not any(set(roof) & targets for targets in graph(ROOT).values()), "nobody imports what Hydra finds"
 
 
 def test_hydra_is_imported_where_it_belongs() -> None:

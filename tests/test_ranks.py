@@ -17,7 +17,7 @@ from two_ranks import environment
 
 from nba_cli import devices, ranks
 from nba_cli.errors import Refused
-from nba_cli.ranks import ALONE, Line, Ranks
+from nba_cli.ranks import ALONE, Channel, Ranks
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ class Threads:
         def target() -> None:
             try:
                 store = TCPStore("127.0.0.1", self.store.port, is_master=False)
-                found.append(ranks.follow(Ranks(1, 2), Line(store), "json"))
+                found.append(ranks.follow(Ranks(1, 2), Channel(store), "json"))
             except Exception as error:
                 found.append(error)
 
@@ -89,15 +89,15 @@ def test_followers_end_with_the_exit_code_of_rank_0(monkeypatch: pytest.MonkeyPa
     """Such as 2 of a refusal before anything was done together."""
     threads = Threads(monkeypatch)
     ended = threads.follow()
-    assert ranks.lead(lambda: code, Line(threads.store)) == code and ended() == code
+    assert ranks.lead(lambda: code, Channel(threads.store)) == code and ended() == code
 
 
 def test_followers_end_by_1_when_rank_0_has_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = Threads(monkeypatch)
     ended = threads.follow()
     with pytest.raises(ZeroDivisionError):
-        ranks.lead(lambda: 1 // 0, Line(threads.store))
-    assert ended() == 1 and Line.to_followers is None
+        ranks.lead(lambda: 1 // 0, Channel(threads.store))
+    assert ended() == 1 and Channel.to_followers is None
 
 
 def test_followers_do_what_rank_0_calls_without_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_followers_do_what_rank_0_calls_without_what_is_its_own(monkeypatch: pyt
         return 0
 
     ended = threads.follow()
-    ranks.lead(command, Line(threads.store))
+    ranks.lead(command, Channel(threads.store))
     assert ended() == 0 and sorted(done) == [(0, 5, "mine"), (1, 5, "none")]
 
 
@@ -132,7 +132,7 @@ def test_a_follower_fails_silently_only_where_rank_0_does(monkeypatch: pytest.Mo
         return 0
 
     ended = threads.follow()
-    leader = threading.Thread(target=lambda: ranks.lead(command, Line(threads.store)), daemon=True)
+    leader = threading.Thread(target=lambda: ranks.lead(command, Channel(threads.store)), daemon=True)
     leader.start()
     said = ended()
     told.set()

@@ -159,11 +159,16 @@ def predicted(ranks: Ranks) -> dict[str, Any]:
 
 
 def gradients(ranks: Ranks) -> list[Tensor | None]:
-    """Of three weights: one that both ranks have a gradient of, one that rank 1 alone has, one that none has."""
-    weights = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
-    weights[0].grad = torch.tensor([1.0, 2.0]) if ranks.rank == 0 else torch.tensor([10.0, 20.0])
+    """Of three weights: one that both ranks have a gradient of, one that rank 1 alone has, one that none has.
+
+    And of one that both have, alone.
+    """
+    weights = [nn.Parameter(torch.zeros(2)) for _ in range(4)]
+    for weight in (weights[0], weights[3]):
+        weight.grad = torch.tensor([1.0, 2.0]) if ranks.rank == 0 else torch.tensor([10.0, 20.0])
     weights[1].grad = None if ranks.rank == 0 else torch.tensor([4.0, 8.0])
-    add_up(weights, 0.25 if ranks.rank == 0 else 0.75, ranks)
+    add_up(weights[:3], ranks)
+    add_up(weights[3:], ranks)
     return [weight.grad for weight in weights]
 
 

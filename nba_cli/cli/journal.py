@@ -113,8 +113,8 @@ class Journal:
     def since(self, place: int) -> tuple[list[dict[str, Any]], int]:
         """What jobs have noted behind `place`, in bytes from the start, and the place of what is to come.
 
-        None if the sweep is gone. A line is left out while it is being written, or if its process was killed before it
-        was whole.
+        Nothing new if the sweep is gone. A line is left out while it is being written, or if its process was killed
+        before it was whole.
         """
         try:
             with (self.folder / FILE).open("rb") as lines:

@@ -13,10 +13,7 @@ from typing import Any, TextIO, cast
 
 import hydra
 import rich
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import OverrideType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,6 +21,7 @@ from attacks import Unknown
 from nba_cli import devices, ranks
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.sweep import Sweep, is_parallel
+from nba_cli.cli.words import asks_for_a_sweep, flags_first, leave_to_jobs
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -44,16 +42,14 @@ def main(stage: str, arguments: list[str]) -> int:
     declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
-    if ranks.launched() > 1 and (MULTIRUN & set(arguments) or sweeps(stage, arguments)):
+    if ranks.launched() > 1 and (MULTIRUN & set(arguments) or asks_for_a_sweep(stage, arguments)):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
             "hydra/launcher=parallel, processes or slurm."
         )
     if MULTIRUN & set(arguments):
         arguments = leave_to_jobs(arguments)
-    # Hydra's parser wants its flags first; a user may write them anywhere
-    words = sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] in ("+", "~")))
-    sys.argv = [f"nba {stage}", *words]
+    sys.argv = [f"nba {stage}", *flags_first(arguments)]
     code = 0
     try:
         with contextlib.redirect_stderr(cast(TextIO, WithoutHydraNoise(sys.stderr))):
@@ -62,34 +58,6 @@ def main(stage: str, arguments: list[str]) -> int:
         if Sweep.current is not None:
             code = Sweep.current.conclude()
     return code
-
-
-def sweeps(stage: str, words: list[str]) -> bool:
-    """Whether what is composed asks for a sweep, as experiments do."""
-    settings = [word for word in words if not word.startswith("-")]
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composer = GlobalHydra.instance().hydra
-        return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN
-
-
-def leave_to_jobs(words: list[str]) -> list[str]:
-    """Leave the options of a part that a sweep varies to its jobs, by making each a sweep over its one value.
-
-    Hydra would try `defense.train.steps=5` on the default defense first, even with defense=ft,nad.
-    """
-    settings = [word for word in words if "=" in word and not word.startswith("-")]
-    parsed = dict(zip(settings, OverridesParser.create().parse_overrides(settings), strict=True))
-    swept = {str(each.key_or_group) for each in parsed.values() if each.is_sweep_override()}
-
-    def left(word: str) -> str:
-        each = parsed.get(word)
-        if each is None or each.type is not OverrideType.CHANGE or each.is_sweep_override():
-            return word
-        part, dot, _ = str(each.key_or_group).partition(".")
-        name, _, value = word.partition("=")
-        return f"{name}=choice({value})" if dot and value and part in swept else word
-
-    return [left(word) for word in words]
 
 
 class WithoutHydraNoise:
@@ -165,10 +133,8 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
         job = _failed(job, error)
         LOG.error(f"{job.end}: {job.label}: {job.why}")
     journal.note(replace(job, seconds=time.monotonic() - began))
-    if getattr(cfg, "tune", False) or OmegaConf.select(
-        cfg, "dataset.reserved"
-    ):  # a sweeper that chooses settings reads a number
-        return score(Path(job.folder)) if job.end == "finished" and job.folder else None
+    if getattr(cfg, "tune", False) or OmegaConf.select(cfg, "dataset.reserved"):
+        return score(job)
     return job.folder or ""
 
 
@@ -195,7 +161,12 @@ def _failed(job: Job, error: Exception) -> Job:
     )
 
 
-def score(out: Path) -> float:
-    """What a sweeper maximises: the mean of ACC and RA (ACC alone without a trigger), on whatever the run measured."""
-    figures = folder.read_metrics(out)["figures"]
+def score(job: Job) -> float | None:
+    """What a sweeper that chooses settings maximises: the mean of ACC and RA, of ACC alone without a trigger.
+
+    Optuna counts None as a failed trial and goes on.
+    """
+    if job.end != "finished" or job.folder is None or not folder.finished(Path(job.folder)):
+        return None
+    figures = folder.read_metrics(Path(job.folder))["figures"]
     return figures["acc"] if figures["ra"] is None else (figures["acc"] + figures["ra"]) / 2

@@ -24,7 +24,7 @@ class Dataset:
     clean_seed: which images the defender has
     clean_disjoint: draw only images that the attacker did not change
     held: if there are clean images only: the share of them, in (0,1), that is held out to measure on
-    reserved: to choose settings: so many training images that nobody trains or cleans with take the test set's place
+    reserved: to choose settings: about so many training images, set aside to measure on in place of the test set
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip

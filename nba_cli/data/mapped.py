@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,14 @@ class Mapped(Data):
 
     file: Path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the file for itself."""
+        return remapped, (self.file, tuple(self.images.shape), self.labels)
+
     def copy(self) -> Data:
         """A mapping of its own: it takes memory for what is written and no more."""
         return Data(mapped(self.file, self.images.shape), self.labels.clone())
+
+
+def remapped(file: Path, shape: tuple[int, ...], labels: Tensor) -> Mapped:
+    return Mapped(mapped(file, shape), labels, file)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from attacks import Attack, poison, poisoned_index
 from nba_cli import console, ranks, seeds
 from nba_cli.console import LOG
@@ -49,16 +51,17 @@ def attack(run: AttackRun, out: Path) -> None:
     poisoned = poison(ready, train, index, num_classes, run.seed)
     bench.begin()
     bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
-    network, ready, seconds = train_victim(bench, ready, poisoned)
+    network, ready, seconds = train_victim(bench, ready, index, poisoned)
     weights.save(network, out / folder.WEIGHTS)
     trigger_digest = trigger_cache.save(ready, out)
     figures = bench.measure(network, ready)
     clean = bench.measure(clean_victim(bench), ready) if run.reference and figures["asr"] is not None else None
+    together = {"ranks": ranks.launched()} if ranks.launched() > 1 else {}
     bench.finish(
         figures=figures,
         reference=clean,
         trigger=bench.trigger_figures(ready),
-        counts={"train": len(train), "test": len(test), "poisoned": len(index)},
+        counts={"train": len(train), "test": len(test), "poisoned": len(index)} | together,
         seconds={"craft": crafting, "train": seconds},
         digests={
             "train": train.digest(),
@@ -72,14 +75,15 @@ def attack(run: AttackRun, out: Path) -> None:
     console.closing(summary.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
 
 
-def train_victim(bench: Workbench, ready: Attack, poisoned: Data) -> tuple[Network, Attack, float]:
+def train_victim(bench: Workbench, ready: Attack, index: Tensor, poisoned: Data) -> tuple[Network, Attack, float]:
     """The victim, the attack with all of its trigger, and the seconds of training over all sessions."""
     run, checkpoint = bench.run, bench.out / folder.CHECKPOINT
     fresh = run.victim.build(bench.splits.num_classes, bench.splits.train, seeds.derive(run.seed, "weights"))
     history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
-    shared = (bench.copied(fresh), ready, poisoned, run, bench.device, bench.dtype)
+    shared = (bench.copied(fresh), ready, index, run, bench.device, bench.dtype)
     with Bars(history) as progress:
-        network, partner = ranks.together(collective.train, *shared, checkpoint=checkpoint, progress=progress)
+        own = {"poisoned": poisoned, "checkpoint": checkpoint, "progress": progress}
+        network, partner = ranks.together(collective.train, *shared, **own)
     return network, ready if partner is None else trigger_cache.add_partner(ready, partner), history.seconds
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, poison
 from nba_cli import devices, seeds
 from nba_cli.data import Data, Dataset
 from nba_cli.metrics import backdoor
@@ -54,15 +54,22 @@ def train(
     ranks: Ranks,
     fresh: Copied,
     attack: Attack,
-    poisoned: Data,
+    index: Tensor,
     run: AttackRun,
     device: torch.device,
     dtype: torch.dtype,
     *,
+    poisoned: Data | None = None,
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[Network, Partner | None]:
-    """The victim, trained on the poisoned set, and what the attack trains beside it. `device` is rank 0's."""
+    """The victim, trained on the poisoned set, and what the attack trains beside it. `device` is rank 0's.
+
+    Other ranks read and poison the training set themselves, the images `index`, because sending a large one takes its
+    size in memory several times.
+    """
+    if poisoned is None:
+        poisoned = poison(attack, run.dataset.load().train, index, fresh.num_classes, run.seed)
     device = devices.of_this_rank(device)
     network = fresh.network.to(device)
     joint = attack.joint_training(fresh.shape[0], fresh.num_classes, seeds.derive(run.seed, "partner"), device)

@@ -41,7 +41,7 @@ def register() -> None:
 
 
 def unknown_keys(node: Any, keys: Iterable[Any], cls: type, where: str = "") -> list[str]:
-    """Those of the keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
+    """The given keys of a composed config that no class has: `+attack.typo=1` would otherwise pass silently."""
     found = []
     known = option_names(cls)
     for key in keys:

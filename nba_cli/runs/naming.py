@@ -118,6 +118,12 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
         base = read_run(Path(run.run), **parts)
+        trained = base if run.dataset is None else read_run(Path(run.run))
+        if base.dataset.reserved not in (0, trained.dataset.reserved):
+            raise Refused(
+                f"dataset.reserved={base.dataset.reserved}: {run.run} was trained with {trained.dataset.reserved} "
+                "reserved, so the model has seen some of those images."
+            )
         if run.precision is Precision.auto:  # measured as it was trained
             changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS

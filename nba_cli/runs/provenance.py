@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 
 import nba_cli
-from nba_cli import ranks
 
 
 def provenance(device: torch.device) -> dict[str, str | int]:
     """What a result's reader asks first: when, on what, with which code.
 
-    Of a GPU also whether it computes in TF32, of several processes how many.
+    Of a GPU also whether it computes in TF32.
     """
     found: dict[str, str | int] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -29,8 +28,6 @@ def provenance(device: torch.device) -> dict[str, str | int]:
     }
     if device.type == "cuda":
         found["tf32"] = torch.backends.cuda.matmul.allow_tf32
-    if ranks.launched() > 1:
-        found["ranks"] = ranks.launched()
     return found
 
 

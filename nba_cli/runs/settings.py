@@ -63,6 +63,18 @@ class Budget(Enum):
     equal = "equal"
 
 
+def known_victim(weights: str | None, dataset: Dataset | None) -> None:
+    """Whether it is known that the model has not seen what is reserved of the data.
+
+    Raises:
+        Refused: it is not, because nobody knows what bare weights were trained on.
+    """
+    if weights is not None and isinstance(dataset, Dataset) and dataset.reserved:
+        raise Refused(
+            f"dataset.reserved={dataset.reserved}: nobody knows whether weights={weights} were trained on those images."
+        )
+
+
 @dataclass(kw_only=True)
 class DefendRun(AttackRun):
     """Fields:
@@ -84,6 +96,7 @@ class DefendRun(AttackRun):
     tune: bool = False
 
     def __post_init__(self) -> None:
+        known_victim(self.weights, self.dataset)
         if self.tune and self.weights is not None:
             raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")
         if self.trigger is not None and self.weights is None:
@@ -113,6 +126,7 @@ class EvaluateRun(Machine):
     def __post_init__(self) -> None:
         if (self.run is None) == (self.weights is None):
             raise Refused("nba evaluate needs either run=FOLDER (a finished run) or weights=FILE (.safetensors).")
+        known_victim(self.weights, self.dataset)
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,13 @@ DIGEST = hashlib.sha256().digest_size  # bytes before the content, because a fli
 
 
 def save(
-    path: Path, state: dict[str, Any], generator: torch.Generator, device: torch.device, step: int, seconds: float
+    path: Path,
+    state: dict[str, Any],
+    generator: torch.Generator,
+    device: torch.device,
+    ranks: Ranks,
+    step: int,
+    seconds: float,
 ) -> None:
     """Write everything that `state` holds (objects with a state_dict), and the random streams, by rename."""
     payload = {name: part.state_dict() for name, part in state.items()}
@@ -25,7 +31,7 @@ def save(
     if device.type == "cuda":
         payload["cuda"] = torch.cuda.get_rng_state(device)
     buffer = io.BytesIO()  # a full disk is an OSError only when it is Python that writes
-    torch.save(payload | {"device": device.type, "step": step, "seconds": seconds}, buffer)
+    torch.save(payload | {"device": device.type, "ranks": ranks.size, "step": step, "seconds": seconds}, buffer)
     content = buffer.getvalue()
     files.write(path, hashlib.sha256(content).digest() + content)
 
@@ -49,8 +55,8 @@ def restore(
     """Load the checkpoint of rank 0 if there is one; returns the steps and the seconds done.
 
     Raises:
-        Refused: it is damaged, or of another training, or was made on another kind of device, whose random streams
-            cannot be continued here.
+        Refused: it is damaged, or of another training, or was made by another number of ranks or on another kind of
+            device, whose random streams cannot be continued here.
     """
     payload = ranks.broadcast(read(path) if path is not None and path.is_file() else None)
     if payload is None:
@@ -59,6 +65,11 @@ def restore(
         raise Refused(
             f"{path}: this checkpoint was made on {payload['device']} and cannot be resumed on {device.type}. "
             f"Set device={payload['device']}, or overwrite=true to start over."
+        )
+    if payload["ranks"] != ranks.size:
+        raise Refused(
+            f"{path}: this checkpoint was made by {payload['ranks']} processes and cannot be resumed by {ranks.size}: "
+            "batch norm would see other parts of the batches. overwrite=true starts over."
         )
     try:
         for name, part in state.items():

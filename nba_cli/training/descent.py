@@ -58,10 +58,11 @@ class Descent:
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
             optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        # weighted before and not after: SyncBatchNorm's backward pass adds up what the losses of all ranks ask for
+        self.scaler.scale(loss if ranks.size == 1 else weight * loss).backward()
         if ranks.size > 1:
             groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-            add_up([parameter for group in groups for parameter in group["params"]], weight, ranks)
+            add_up([parameter for group in groups for parameter in group["params"]], ranks)
         if self.clip is not None:
             self.scaler.unscale_(self.optimizers[0])
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -77,17 +78,18 @@ class Descent:
             self.model.load_state_dict(self.weights.state_dict())
 
 
-def add_up(parameters: Sequence[nn.Parameter], weight: float, ranks: Ranks) -> None:
-    """Put the sum over `ranks` of `weight` times the gradient in the place of each gradient, by one collective.
+def add_up(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
+    """Put the sum of a gradient over `ranks` in the place of each, by one collective.
 
     What no rank has a gradient of keeps none: an optimizer leaves it alone, which for a gradient of 0 it does not.
     """
     mine = [parameter.grad is not None for parameter in parameters]
     slopes = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-    has = torch.tensor(mine, dtype=torch.float32).to(slopes[0].device)
-    flat = ranks.sum(torch.cat([has, *(weight * slope.flatten() for slope in slopes)]))
-    somewhere = mine if all(mine) else (flat[: len(mine)] > 0).tolist()  # waits for the device in the rare case alone
-    for parameter, slope, total, any_has in zip(
-        parameters, slopes, flat[len(mine) :].split([len(slope.flatten()) for slope in slopes]), somewhere, strict=True
-    ):
+    has = slopes[0].new_ones(len(mine))
+    if not all(mine):  # the rare case, which waits for the device
+        has = torch.tensor(mine).to(has)
+    flat = ranks.sum(torch.cat([has, *(slope.flatten() for slope in slopes)]))
+    somewhere = mine if all(mine) else (flat[: len(mine)] > 0).tolist()
+    totals = flat[len(mine) :].split([slope.numel() for slope in slopes])
+    for parameter, slope, total, any_has in zip(parameters, slopes, totals, somewhere, strict=True):
         parameter.grad = slope.copy_(total.view_as(slope)) if any_has else None

@@ -75,7 +75,7 @@ def fit(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(derive(layers, "layers"))
         done, seconds = restore(checkpoint, descent.state, generator, device, ranks)
-        keep = partial(save, checkpoint, descent.state, generator, device) if checkpoint else None
+        keep = partial(save, checkpoint, descent.state, generator, device, ranks) if checkpoint else None
         books = Books(phase, plan.lr, total, per_epoch, progress, descent.weights.state_dict, seconds, keep, ranks)
         learner.train()
         steps = range(done, total)

@@ -60,13 +60,13 @@ def reading(at: Setting, count: int) -> float:
     return timed(lambda: predict(network, data.images, at.dtype))
 
 
-def jobs(counts: list[int]) -> tuple[Series, Series]:
+def jobs(counts: list[int], device: str) -> tuple[Series, Series]:
     """Sweeps of new jobs, and of finished ones."""
     new, finished = {}, {}
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
-            new[count] = sweeps.sweep("basic", count, Path(name))
-            finished[count] = sweeps.sweep("basic", count, Path(name))
+            new[count] = sweeps.sweep("basic", count, Path(name), device)
+            finished[count] = sweeps.sweep("basic", count, Path(name), device)
     return new, finished
 
 
@@ -87,7 +87,7 @@ def series(at: Setting) -> dict[str, Series]:
     """Everything that is measured, by what it grows with."""
     cpu = at.device.type == "cpu"
     images = [2500, 5000, 10_000, 20_000] if cpu else [50_000, 100_000, 200_000]
-    new, finished = jobs([25, 50, 100, 200])
+    new, finished = jobs([25, 50, 100, 200], str(at.device))
     return {
         "images of an epoch": {count: learning(at, count) for count in images},
         "images predicted": {count: reading(at, count) for count in images},

@@ -1,4 +1,4 @@
-"""What a sweep costs beside its runs, and what a table of many finished runs costs."""
+"""What a sweep costs beside its runs, and what a table of many finished runs costs. Needs nba-cli[sweep]."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALONE = (
 """Runs a command: exit code, CPU seconds, peak MB. From a small process, since a peak counts what the parent held."""
 
 
-def sweep(launcher: str, jobs: int, folder: Path) -> float:
+def sweep(launcher: str, jobs: int, folder: Path, device: str = "auto") -> float:
     """Seconds of a sweep of one training step on 60 images of 8x8 pixels: nothing but what surrounds a run.
 
     A second time in the same folder, all of its jobs are finished.
@@ -35,12 +35,12 @@ def sweep(launcher: str, jobs: int, folder: Path) -> float:
     data = noise_file(folder / "data.npz", train=60, test=60, side=8)
     command = [*NBA, "attack", "--multirun", *LAUNCHERS[launcher], f"output={folder / launcher}", "dataset=npz",
                f"dataset.path={data}", "victim.depth=10", "attack=none", "train.epochs=null", "train.steps=1",
-               f"seed=range({jobs})"]  # fmt: skip
+               f"device={device}", f"seed=range({jobs})"]  # fmt: skip
     began = time.monotonic()
-    subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     took = time.monotonic() - began
-    if (count := len(list(folder.glob(f"{launcher}/attack/*/metrics.json")))) < jobs:
-        raise SystemExit(f"{launcher}: {count} of {jobs} jobs have finished")
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[3:])}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return took
 
 
@@ -71,12 +71,12 @@ def table(folder: Path, *where: str) -> dict[str, float]:
     return {"seconds": time.monotonic() - began, "cpu": cpu, "peak": peak}
 
 
-def cost(folder: Path, jobs: int = 200, runs: int = 10_000) -> dict[str, Any]:
+def cost(folder: Path, jobs: int, runs: int, device: str) -> dict[str, Any]:
     """Seconds a job with each launcher and of a job that has finished; a table of `runs` finished runs, twice."""
     shares = {"basic": 1.0, "joblib": 1.0, "submitit": 0.1}  # where each job is a process that imports torch
     counts = {name: max(1, round(share * jobs)) for name, share in shares.items()}
-    each = {name: sweep(name, count, folder) / count for name, count in counts.items()}
-    each["finished"] = sweep("basic", jobs, folder) / jobs  # what finished jobs cost, one launcher says
+    each = {name: sweep(name, count, folder, device) / count for name, count in counts.items()}
+    each["finished"] = sweep("basic", jobs, folder, device) / jobs  # what finished jobs cost, one launcher says
     fill(runs, folder / "many", next(folder.glob("basic/attack/*/metrics.json")))
     tables = {"table": table(folder / "many"), "table again": table(folder / "many")}
     page = table(folder / "many", f"file={folder / 'table.html'}")

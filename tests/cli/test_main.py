@@ -71,6 +71,8 @@ REFUSED = [
     ("attack", ["train.decay=-0.1"], "train.decay=-0.1: must be 0 or more, and finite."),
     ("attack", ["train.schedule=drop"], "train.schedule=drop, drops=[]: drops are shares"),
     ("defend", ["defense.student.lr=0"], "defense.student.lr=0: must be above 0 and finite."),
+    ("defend", ["weights=m.pt", "dataset.reserved=30"], "dataset.reserved=30: nobody knows whether weights=m.pt were"),
+    ("evaluate", ["weights=m.pt", "dataset.reserved=30", "victim=wrn_16_1"], "dataset.reserved=30: nobody knows"),
     ("defend", ["trigger=x.safetensors"], "trigger=x.safetensors: it goes with weights=FILE."),
     ("attack", ["dataset.path=???"], "dataset.path has no value. Add dataset.path=…"),
     ("attack", ["device=cuda:7"], "device=cuda:7: this machine has"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from nba_cli.cli import sweep, tasks
 from nba_cli.cli.journal import Job, Journal, journals
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
+from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
 from nba_cli.defenses import FT
 from nba_cli.victims import weights
@@ -128,7 +130,7 @@ def test_options_of_a_swept_part_are_for_its_choices(nba: Run, tmp_path: Path) -
     code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,anp", "defense.train.steps=2")
     assert code == 0 and len(finished(tmp_path, "defend")) == 2, text
     words = ["defense=ft,nad", "defense.a=[1,2]", "defense.b=x", "defense.c=1,2", "attack.rate=0.2", "seed=range(3)"]
-    assert tasks.leave_to_jobs(words) == [
+    assert leave_to_jobs(words) == [
         "defense=ft,nad",
         "defense.a=choice([1,2])",
         "defense.b=choice(x)",
@@ -136,7 +138,7 @@ def test_options_of_a_swept_part_are_for_its_choices(nba: Run, tmp_path: Path) -
         "attack.rate=0.2",
         "seed=range(3)",
     ]
-    assert tasks.leave_to_jobs(["attack=glob(*)", "attack.rate=0.2"]) == ["attack=glob(*)", "attack.rate=choice(0.2)"]
+    assert leave_to_jobs(["attack=glob(*)", "attack.rate=0.2"]) == ["attack=glob(*)", "attack.rate=choice(0.2)"]
 
 
 def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path) -> None:
@@ -228,8 +230,13 @@ def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
 
 
 def test_what_a_sweeper_maximises_is_the_mean_of_acc_and_ra(tmp_path: Path) -> None:
-    from nba_cli.cli import tasks
-
     for figures, wanted in (({"acc": 0.8, "ra": 0.6}, 0.7), ({"acc": 0.8, "ra": None}, 0.8)):
         (tmp_path / "metrics.json").write_text(json.dumps({"figures": figures}))
-        assert tasks.score(tmp_path) == pytest.approx(wanted)
+        job = Job(number=0, overrides=[], folder=str(tmp_path), end="finished")
+        assert tasks.score(job) == pytest.approx(wanted)
+        assert tasks.score(replace(job, end="failed")) is None
+
+
+def test_what_has_no_figures_has_no_score(nba: Run) -> None:
+    code, text = nba("preview", "-m", "attack=badnets,blend", "dataset.reserved=30")
+    assert code == 0 and text.count("picture: ") == 2

@@ -17,6 +17,7 @@ from nba_cli.cli import tasks
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
 BRIEF = (*SHORT, "train.epochs=2", "reference=false")
+WHOLE = (*SHORT, "train.epochs=2", "reference=true")
 
 
 def torchrun(tmp_path: Path, tiny_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -28,18 +29,20 @@ def torchrun(tmp_path: Path, tiny_file: Path, *words: str) -> subprocess.Complet
 
 
 def test_an_attack_on_two_processes_leaves_one_run_of_the_same_form(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
-    done = torchrun(tmp_path, tiny_file, "attack", *BRIEF)
+    done = torchrun(tmp_path, tiny_file, "attack", *WHOLE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("nba attack") == 1 and done.stdout.count("folder: ") == 1 and done.stderr == ""
+    assert done.stdout.count("nba attack") == 2 and done.stdout.count("folder: ") == 2, "and its clean victim"
+    assert done.stderr == ""
     assert "already finished" not in done.stdout, "the second process began no run of its own"
     assert "ranks     2, which train a victim and measure together" in done.stdout
-    (out,) = results(tmp_path, "attack")
+    out, clean = sorted(results(tmp_path, "attack"), key=lambda out: "none" in out.name)
     both = metrics(out)
-    code, text = nba("attack", *BRIEF, "overwrite=true")
+    assert both["reference"]["acc"] == metrics(clean)["figures"]["acc"] and metrics(clean)["counts"]["ranks"] == 2
+    code, text = nba("attack", *WHOLE, "overwrite=true")
     assert code == 0 and "ranks" not in text
     alone = metrics(out)
-    assert results(tmp_path, "attack") == [out], "as one process names it"
-    assert both["made"].pop("ranks") == 2 and both["made"].keys() == alone["made"].keys()
+    assert set(results(tmp_path, "attack")) == {out, clean}, "as one process names it"
+    assert both["counts"].pop("ranks") == 2 and both["made"].keys() == alone["made"].keys()
     assert lasting(both).keys() == lasting(alone).keys() and both["figures"].keys() == alone["figures"].keys()
     assert both["digests"].keys() == alone["digests"].keys()
     assert both["digests"]["poisoned"] == alone["digests"]["poisoned"]
@@ -62,8 +65,21 @@ def test_a_refusal_is_one_line_and_ends_both(tmp_path: Path, tiny_file: Path) ->
     assert second == "" and list((tmp_path / "runs/attack").iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [("attack", "--multirun", "seed=0,1"), ("defend", "+experiment=demo")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("attack", "--multirun", "seed=0,1"),
+        ("defend", "+experiment=demo"),
+        ("defend", "--config-dir", "{own}", "+experiment=demo"),
+        ("defend", "+experiment=mine", "--config-dir={own}"),
+    ],
+    ids=" ".join,
+)
 def test_a_sweep_is_refused(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    mode = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 0,1\n"
+    (tmp_path / "own/experiment/mine.yaml").write_text(mode)
+    words = tuple(word.format(own=tmp_path / "own") for word in words)
     for name, value in environment(0, 1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("nba_cli.ranks.run", lambda command, needed: command())

@@ -182,6 +182,11 @@ def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> Non
         (out,) = results(tmp_path, stage)
         assert metrics(out)["counts"]["train"] == 210 and metrics(out)["counts"]["test"] == 30
     assert metrics(out)["counts"]["clean"] == 42
+    assert nba("evaluate", f"run={out}", dataset=False)[0] == 0
+    assert metrics(results(tmp_path, "evaluate")[0])["counts"]["test"] == 30
+    more = ("dataset=npz", f"dataset.path={metrics(out)['settings']['dataset']['path']}", "dataset.reserved=60")
+    code, text = nba("evaluate", f"run={out}", *more, dataset=False)
+    assert code == 2 and "was trained with 30 reserved, so the model has seen some of those images" in text
 
 
 def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:

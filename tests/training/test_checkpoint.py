@@ -164,6 +164,14 @@ def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
         fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
 
 
+def test_a_checkpoint_of_more_processes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint"
+    fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+    rewrite(file, ranks=2)
+    with pytest.raises(Refused, match="made by 2 processes and cannot be resumed by 1: batch norm"):
+        fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
+
+
 def test_seconds_go_on_after_an_interruption(tmp_path: Path) -> None:
     file, seen = tmp_path / "checkpoint", []
     fit(Linear(), tiny_linear(), Plan(steps=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)

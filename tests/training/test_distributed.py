@@ -16,6 +16,8 @@ from two_ranks import alone, environment, free_port, line
 
 from nba_cli.data import Data
 from nba_cli.ranks import ALONE, Ranks
+from nba_cli.training import Plan
+from nba_cli.training.descent import Descent
 from nba_cli.training.loop import synchronised
 
 TESTS = Path(__file__).parents[1]
@@ -85,10 +87,21 @@ def test_predictions_are_exactly_those_of_one_process_and_the_batches_are_divide
     assert one["predicted"]["read"] == [20, 20, 20, 20, 10] and two["predicted"]["read"] == [20, 20, 10]
 
 
-def test_gradients_are_weighted_and_one_that_no_rank_has_stays_none(two: dict) -> None:
-    both, other, none = two["gradients"]
-    assert both.tolist() == [0.25 * 1 + 0.75 * 10, 0.25 * 2 + 0.75 * 20] and other.tolist() == [3.0, 6.0]
+def test_gradients_are_added_up_and_one_that_no_rank_has_stays_none(two: dict) -> None:
+    both, other, none, alone = two["gradients"]
+    assert both.tolist() == alone.tolist() == [11.0, 22.0] and other.tolist() == [4.0, 8.0]
     assert none is None
+
+
+def test_a_loss_is_weighted_before_its_gradient_passes_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SyncBatchNorm adds up what the losses of all ranks hand back to it: there they have to count as in the batch."""
+    monkeypatch.setattr(Ranks, "sum", lambda self, tensor: tensor)
+    model, seen = nn.Linear(2, 1), []
+    out = model(torch.ones(3, 2))
+    out.register_hook(lambda slope: seen.extend(slope.flatten().tolist()))
+    descent = Descent(model, Plan(steps=1, lr=0.1), torch.float32)
+    descent.step(out.sum(), 0.0, weight=0.25, ranks=Ranks(1, 2))
+    assert seen == [0.25] * 3 and model.bias.grad is not None and model.bias.grad.item() == 0.75
 
 
 def test_rank_0_writes_the_checkpoint_and_all_go_on_from_it_to_the_same_weights(two: dict) -> None:

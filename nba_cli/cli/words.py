@@ -1,0 +1,61 @@
+"""The words of a command line: settings, and Hydra's flags with their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.types import RunMode
+
+from nba_cli.files import conf_dir
+
+CONFIG_DIR = ("--config-dir", "-cd")
+
+
+def is_setting(word: str) -> bool:
+    """Whether it is an override, and no flag or the value of one."""
+    return word[:1] != "-" and ("=" in word or word[:1] in ("+", "~"))
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Hydra's parser wants its flags first; a user may write them anywhere."""
+    return sorted(words, key=is_setting)
+
+
+def config_dirs(words: Sequence[str]) -> list[str]:
+    """The folders of own configs, by `--config-dir FOLDER` or `--config-dir=FOLDER`."""
+    joined = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    return joined + [value for flag, value in pairwise(words) if flag in CONFIG_DIR]
+
+
+def asks_for_a_sweep(stage: str, words: Sequence[str]) -> bool:
+    """Whether what is composed is a sweep without --multirun, as experiments are."""
+    own = ",".join(f"file://{folder}" for folder in config_dirs(words))
+    settings = [word for word in words if is_setting(word)] + ([f"hydra.searchpath=[{own}]"] if own else [])
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composer = GlobalHydra.instance().hydra
+        return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN
+
+
+def leave_to_jobs(words: list[str]) -> list[str]:
+    """Leave the options of a part that a sweep varies to its jobs, by making each a sweep over its one value.
+
+    Hydra would try `defense.train.steps=5` on the default defense first, even with defense=ft,nad.
+    """
+    settings = [word for word in words if is_setting(word) and "=" in word]
+    parsed = dict(zip(settings, OverridesParser.create().parse_overrides(settings), strict=True))
+    swept = {str(each.key_or_group) for each in parsed.values() if each.is_sweep_override()}
+
+    def left(word: str) -> str:
+        each = parsed.get(word)
+        if each is None or each.type is not OverrideType.CHANGE or each.is_sweep_override():
+            return word
+        part, dot, _ = str(each.key_or_group).partition(".")
+        name, _, value = word.partition("=")
+        return f"{name}=choice({value})" if dot and value and part in swept else word
+
+    return [left(word) for word in words]
