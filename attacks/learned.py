@@ -4,6 +4,7 @@ the victim."""
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -118,3 +119,12 @@ class Helped(Learned):
     def helped(self) -> bool:
         """Whether crafting needs the helper model."""
         return True
+
+
+def digest(tensors: Tensors) -> str:
+    """SHA-256 over the names, shapes and values of a trigger's tensors."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()

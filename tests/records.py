@@ -20,6 +20,10 @@ SETTINGS = {
 MADE = {"date": "2026-01-02T03:04", "commit": "abc", "processor": "CPU X", "threads": 2, "torch": "2"}
 
 
+EMPTY = {"schema": 1, "figures": {"acc": 0.9, "asr": None, "ra": None}}
+"""What every record has beside its stage and its settings."""
+
+
 def put(root: Path, name: str, attack: str, defense: str, seed: int, shares: tuple, **more: object) -> Path:
     """A finished run that exists as a record only."""
     settings = json.loads(json.dumps(SETTINGS)) | {"seed": seed}
@@ -31,6 +35,7 @@ def put(root: Path, name: str, attack: str, defense: str, seed: int, shares: tup
         elif path != "commit":
             settings[part] = value
     found = {
+        "schema": 1,
         "stage": "defend",
         "settings": settings,
         "victim_label": "wrn_16_1",

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nba_cli.console import LOG
 FOLDER = ".sweeps"  # below the folder of all runs
 FILE = "sweep.jsonl"
 CHOICE = "optimization_results.yaml"  # what a sweeper that chooses settings leaves in the journal's folder
+KEYS = {"about": {"stage", "command", "total", "swept"}, "job": {"number"}}  # of the first line, of all others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,16 +124,17 @@ class Journal:
         except FileNotFoundError:
             return [], place
         found = (_entry(line) for line in whole)
-        return [entry for entry in found if entry and "number" in entry], place + sum(map(len, whole))
+        return [entry for entry in found if entry and KEYS["job"] <= entry.keys()], place + sum(map(len, whole))
 
     @property
     def about(self) -> dict[str, Any]:
         """stage, command, total, swept (the options that differ among the jobs) and started; empty when it is gone."""
         try:
             with (self.folder / FILE).open("rb") as lines:
-                return _entry(lines.readline()) or {}
+                found = _entry(lines.readline())
         except FileNotFoundError:
             return {}
+        return found if found and KEYS["about"] <= found.keys() else {}
 
     def job(self, number: int, overrides: list[str]) -> Job:
         """A new job of this sweep."""
@@ -156,15 +158,23 @@ class Journal:
     def jobs(self) -> list[Job]:
         """All jobs that have begun, by number: the last that was noted of each."""
         found = {entry["number"]: entry for entry in self.since(0)[0]}
-        return [Job(**entry) for _, entry in sorted(found.items()) if "forgotten" not in entry]
+        return [job_of(entry) for _, entry in sorted(found.items()) if "forgotten" not in entry]
+
+
+def job_of(entry: dict[str, Any]) -> Job:
+    """What a line says of a job."""
+    known = {option.name for option in fields(Job)}
+    found: dict[str, Any] = {"overrides": []} | {name: value for name, value in entry.items() if name in known}
+    return Job(**found)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     """The entry of a line; None if the line is not whole."""
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
         return None
+    return found if isinstance(found, dict) else None
 
 
 def journals(root: Path) -> list[Journal]:

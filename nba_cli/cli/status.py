@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -30,22 +29,23 @@ def state(out: Path, root: Path) -> str:
     except filelock.Timeout:
         return "running"
     log = out / folder.RUN_LOG
-    text = log.read_text(encoding="utf-8") if log.is_file() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return "failed" if " ERROR " in text.rpartition(" INFO ")[2] else "interrupted"
 
 
 def last_words(out: Path) -> str:
     """The last epoch of an unfinished run, the figures of a finished one."""
     if folder.finished(out):
-        found = folder.read_metrics(out).get("figures", {})
-        return "  ".join(
-            f"{name.upper()} {100 * found[name]:.2f}" for name in ("acc", "asr", "ra") if found.get(name) is not None
-        )
-    file = out / folder.HISTORY
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        try:
+            found = folder.read_metrics(out)["figures"]
+        except Refused as error:
+            return str(error)
+        shown = {name: found[name] for name in folder.FIGURES if isinstance(found[name], (int, float))}
+        return "  ".join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
+    lines = folder.read_lines(out / folder.HISTORY, "phase", "epoch", "loss")
     if not lines:
         return ""
-    last = json.loads(lines[-1])
+    last = lines[-1]
     return f"{last['phase']}, epoch {last['epoch']}, loss {last['loss']:.4f}"
 
 

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from nba_cli.cli.journal import CHOICE, FILE, Job, Journal
+from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
 from nba_cli.console import LOG
 from nba_cli.runs import command_line, folder, summary
 from nba_cli.runs.compose import expand
@@ -108,7 +108,7 @@ class SweepView:
                 continue
             self.running.discard(entry["number"])
             if "end" in entry and entry["number"] not in self.ended:
-                job = self.ended[entry["number"]] = Job(**entry)
+                job = self.ended[entry["number"]] = job_of(entry)
                 if self.parallel:
                     LOG.info(self.line(job))
         if self.live:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nba_cli.runs import folder
 from nba_cli.training import Event
 
 
@@ -16,16 +17,16 @@ class History:
 
     def __init__(self, file: Path, resume: bool) -> None:
         self.file = file
-        self.lines = file.read_text(encoding="utf-8").splitlines() if resume and file.is_file() else []
-        self.seconds: float = json.loads(self.lines[-1])["seconds"] if self.lines else 0.0
+        self.lines = folder.read_lines(file, "step", "seconds") if resume else []
+        self.seconds: float = self.lines[-1]["seconds"] if self.lines else 0.0
         self.began = False
 
     def __call__(self, event: Event) -> None:
         if event.scalars is None or "epoch" not in event.scalars:
             return
         if not self.began:
-            kept = [line for line in self.lines if json.loads(line)["step"] < event.step]
-            self.file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            kept = [line for line in self.lines if line["step"] < event.step]
+            self.file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
             self.began = True
         self.seconds = event.scalars["seconds"]
         with self.file.open("a", encoding="utf-8") as file:

@@ -5,16 +5,16 @@ Every function here returns the attack that is ready to stamp; the run's own att
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as serialize
 
-from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, Tensors, poisoned_index
+from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, digest, poisoned_index
 from nba_cli import files
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
@@ -40,9 +40,9 @@ def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, fl
         return reuse(run, bench.splits), 0.0
     out = trigger_folder(run)
     with folder.locked(out, Path(run.output)):
-        if not (out / COST).is_file():
+        if cost(out) is None:
             learn(attack, bench, helper, out)
-        return load(attack, cached(out)), json.loads((out / COST).read_text(encoding="utf-8"))["seconds"]
+        return load(attack, cached(out)), (cost(out) or {})["seconds"]
 
 
 def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
@@ -69,13 +69,19 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
     files.write(out / COST, json.dumps(about) + "\n")
 
 
+def cost(out: Path) -> dict[str, Any] | None:
+    """What learning the trigger in the cache folder `out` took; None if it is not there, or damaged."""
+    lines = folder.read_lines(out / COST, "seconds")
+    return lines[0] if lines else None
+
+
 def cached(out: Path) -> Path:
     """The trigger in the cache folder `out`, which is as it was learned.
 
     Raises:
         Refused: it is not.
     """
-    recorded = json.loads((out / COST).read_text(encoding="utf-8")).get("digest")
+    recorded = (cost(out) or {}).get("digest")
     return files.unchanged(out / folder.TRIGGER, recorded, f"Delete {out} to learn it again.")
 
 
@@ -94,7 +100,7 @@ def reuse(run: AttackRun, splits: Splits) -> Attack:
         out = folder_of("attack", as_attack(run))
         return of_run(attack, out) if folder.finished(out) else attack
     out = trigger_folder(run)
-    return load(attack, cached(out)) if (out / COST).is_file() else attack
+    return load(attack, cached(out)) if cost(out) else attack
 
 
 def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Network]) -> Attack:
@@ -166,7 +172,7 @@ def save(attack: Attack, out: Path) -> dict[str, str]:
     kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
     file = out / folder.TRIGGER
     files.write(file, serialize(kept))
-    return {"trigger": tensors_digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
+    return {"trigger": digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
 
 
 def of_run(attack: Attack, out: Path) -> Attack:
@@ -185,12 +191,3 @@ def load(attack: Attack, file: Path) -> Attack:
         Refused: the file is missing or damaged.
     """
     return attack.with_trigger(weights.read(file)) if isinstance(attack, Learned) else attack
-
-
-def tensors_digest(tensors: Tensors) -> str:
-    """SHA-256 over names, shapes and values."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        sha.update(tensor.contiguous().numpy().data)
-    return sha.hexdigest()

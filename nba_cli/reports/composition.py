@@ -15,7 +15,7 @@ from nba_cli.reports.missing import missing_jobs
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Report
 from nba_cli.reports.request import OPTIONS, Request
-from nba_cli.runs import folder, record
+from nba_cli.runs import folder, reading, record
 from nba_cli.runs.declared import declared
 from nba_cli.runs.record import SHORT, Record
 
@@ -62,7 +62,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
 def candidates(request: Request, experiment: Experiment | None) -> list[Record]:
     """The finished runs of the experiment, or of the stage that is asked for."""
     if experiment:
-        return record.read(job.finished for job in experiment.jobs if job.finished)
+        return reading.read(job.finished for job in experiment.jobs if job.finished)
     if not request.root.is_dir():
         raise Refused(
             f"output={request.output}: no such folder. Give the folder that holds the runs: nba table output=FOLDER"
@@ -70,7 +70,7 @@ def candidates(request: Request, experiment: Experiment | None) -> list[Record]:
     if request.stage and request.stage not in FIGURES:
         raise Refused(f"stage={request.stage}: there is no such stage. {did_you_mean(request.stage, FIGURES)}")
     for stage in [request.stage] if request.stage else FIGURES:
-        if found := record.read_all(request.root, [stage]):
+        if found := reading.read_all(request.root, [stage]):
             return found
     return []
 

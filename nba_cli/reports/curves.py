@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,9 +51,9 @@ def legend(axes: Axes, heading: str | None = None) -> None:
 
 def with_lines(found: list[Record], name: str) -> list[tuple[Record, list[dict]]]:
     """Those runs that have lines in the file of this name, with the lines."""
-    files = [(run, run.folder / name) for run in found]
-    read = [(run, file.read_text(encoding="utf-8").splitlines()) for run, file in files if file.is_file()]
-    return [(run, [json.loads(line) for line in lines]) for run, lines in read if lines]
+    needed = {folder.HISTORY: ("loss", "acc"), folder.CURVE: ("phase",)}[name]
+    read = [(run, folder.read_lines(run.folder / name, *needed)) for run in found]
+    return [(run, lines) for run, lines in read if lines]
 
 
 def name_of(run: Record, among: Sequence[Record]) -> str:

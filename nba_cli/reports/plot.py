@@ -10,7 +10,7 @@ from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports.curves import KINDS
 from nba_cli.reports.filters import parse_words, select
-from nba_cli.runs import record
+from nba_cli.runs import reading
 
 OPTIONS = {
     "kind": "training (loss and accuracy over epochs), defense (ACC, ASR, RA over its steps) or sweep",
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(given.get("output", "runs"))
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
-    found = select("plot", record.read_all(root), filters, OPTIONS)
+    found = select("plot", reading.read_all(root), filters, OPTIONS)
     if not found:
         raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ PREVIEW = "preview.png"
 LOCKS = ".locks"  # beside the stages, in the folder of all runs
 DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file"}  # their names in the record
 SCHEMA = 1  # of metrics.json; README documents it
+FIGURES = ("acc", "asr", "ra")
 
 
 def once(
@@ -124,6 +126,40 @@ def intact(out: Path, name: str) -> Path:
     return files.unchanged(out / name, recorded, "Put the file back, or do the run again with overwrite=true.")
 
 
-def read_metrics(out: Path) -> dict:
-    """The record of a finished run."""
-    return json.loads((out / METRICS).read_bytes())
+def read_metrics(out: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        Refused: the file is damaged, or another version of nba wrote it.
+    """
+    file = out / METRICS
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise damaged(file, str(error)) from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        schema = found.get("schema") if isinstance(found, dict) else None
+        raise damaged(file, f"its schema is {schema}; this version reads {SCHEMA}")
+    parts = {"stage": str, "settings": dict, "figures": dict}
+    if lacking := [name for name, form in parts.items() if not isinstance(found.get(name), form)]:
+        raise damaged(file, f"it lacks {', '.join(lacking)}")
+    if lacking := [name for name in FIGURES if name not in found["figures"]]:
+        raise damaged(file, f"its figures lack {', '.join(lacking)}")
+    return found
+
+
+def damaged(file: Path, why: str) -> Refused:
+    return Refused(f"{file}: cannot be used ({why}). Do the run again with overwrite=true, or delete its folder.")
+
+
+def read_lines(file: Path, *needed: str) -> list[dict[str, Any]]:
+    """The lines of a run's .jsonl file but for damaged ones and those that lack what is `needed`; a warning tells."""
+    lines, found = file.read_bytes().splitlines() if file.is_file() else [], []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and set(needed) <= entry.keys():
+                found.append(entry)
+    if len(found) < len(lines):
+        LOG.warning(f"{file}: {len(lines) - len(found)} of its {len(lines)} lines are damaged and left out")
+    return found

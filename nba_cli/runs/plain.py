@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import folder
@@ -70,6 +71,23 @@ def other_version(group: str, chosen: str, made: int, now: int) -> Refused:
     )
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """The stage and the plain settings in a run's config.yaml, as they stand: what would be filled in is refused.
+
+    Raises:
+        Refused: it is damaged, or has interpolations: no run writes any, and they could read the environment.
+    """
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise folder.damaged(file, str(error).splitlines()[0]) from error
+    if not isinstance(plain, dict) or not isinstance(plain.get("stage"), str):
+        raise folder.damaged(file, "it does not say of which stage it is")
+    if "${" in file.read_text(encoding="utf-8"):
+        raise folder.damaged(file, "it holds an interpolation, ${...}")
+    return cast(dict[str, Any], plain)
+
+
 def read_run(out: Path, **instead: Any) -> AttackRun:
     """The typed run of a finished attack or defend folder, with the parts `instead` in the place of its own.
 
@@ -79,7 +97,7 @@ def read_run(out: Path, **instead: Any) -> AttackRun:
     file = out / folder.CONFIG
     if not file.is_file() or not folder.finished(out):
         raise Refused(f"{out}: not the folder of a finished run (it lacks {folder.CONFIG} or {folder.METRICS}).")
-    plain = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    plain = read_config(file)
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nba_cli.runs import record
+from nba_cli.runs import reading, record
 from nba_cli.runs.record import Record
 
 Row = tuple[str, dict, float | None]
@@ -63,7 +63,7 @@ def side_by_side(folders: Iterable[Path]) -> Table:
 
     What else was varied stands in the last one.
     """
-    found = record.read(folders)
+    found = reading.read(folders)
     lines = cells(found)
     kinds = ("stage", "dataset", "victim", "attack", "defense")
     told = [record.distinguishing(each, found, kinds) for each in found]

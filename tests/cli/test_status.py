@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import filelock
 import pytest
+from records import EMPTY
 
 from nba_cli import console
 from nba_cli.cli import main, status
@@ -25,7 +27,7 @@ EPOCH = '{"phase": "victim", "step": 10, "epoch": 2, "loss": 0.5}\n'
 
 
 def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    figures = '{"figures": {"acc": 0.9123, "asr": null, "ra": null}}'
+    figures = json.dumps(EMPTY | {"stage": "attack", "settings": {}, "figures": EMPTY["figures"] | {"acc": 0.9123}})
     make(tmp_path, "attack/done", metrics_json=figures, run_log="x ERROR failed")
     make(tmp_path, "attack/broken", run_log="1 INFO a\n2 ERROR failed\nTraceback")
     make(tmp_path, "defend/stopped", run_log="1 ERROR failed\n2 INFO begun again", history_jsonl=EPOCH)

@@ -11,6 +11,7 @@ import pytest
 import rich
 from conftest import Run
 from omegaconf import DictConfig
+from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
 
@@ -231,7 +232,9 @@ def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
 
 def test_what_a_sweeper_maximises_is_the_mean_of_acc_and_ra(tmp_path: Path) -> None:
     for figures, wanted in (({"acc": 0.8, "ra": 0.6}, 0.7), ({"acc": 0.8, "ra": None}, 0.8)):
-        (tmp_path / "metrics.json").write_text(json.dumps({"figures": figures}))
+        (tmp_path / "metrics.json").write_text(
+            json.dumps(EMPTY | {"stage": "defend", "settings": {}, "figures": {"asr": None} | figures})
+        )
         job = Job(number=0, overrides=[], folder=str(tmp_path), end="finished")
         assert tasks.score(job) == pytest.approx(wanted)
         assert tasks.score(replace(job, end="failed")) is None

@@ -12,7 +12,7 @@ from nba_cli.reports import differences, significance
 from nba_cli.reports.formats.html import charts
 from nba_cli.reports.pivot import Shape, build
 from nba_cli.reports.report import Report
-from nba_cli.runs import record
+from nba_cli.runs import reading
 
 
 class Word(str):
@@ -30,7 +30,7 @@ def table(root: Path, lines: int) -> Report:
     """One attack; a line for each run, since each has a setting of its own."""
     for number in range(lines):
         put(root, f"n{number}", "blend", "nba", 0, (0.5, 0.01 * number, 0.5), defense__beta=float(number))
-    return build(record.read_all(root), Shape(rows=["defense"], cols=["attack"], figures=["acc", "asr", "ra"]))
+    return build(reading.read_all(root), Shape(rows=["defense"], cols=["attack"], figures=["acc", "asr", "ra"]))
 
 
 def counted(report: Report) -> int:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import Run
 from PIL import Image
+from records import EMPTY
 
 from nba_cli.errors import Refused
 from nba_cli.reports import curves, plot
-from nba_cli.runs.record import read_one
+from nba_cli.runs.reading import read_one
 
 TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
 
@@ -52,7 +53,7 @@ def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path)
         folder = tmp_path / "attack" / str(number)
         folder.mkdir(parents=True)
         record = {"stage": "attack", "settings": {"attack": {"kind": attack, **more}, "seed": 0}}
-        (folder / "metrics.json").write_text(json.dumps(record))
+        (folder / "metrics.json").write_text(json.dumps(EMPTY | record))
         found.append(read_one(folder))
     assert [curves.name_of(each, found) for each in found] == [
         "blend attack.alpha=0.1",
@@ -89,7 +90,7 @@ def test_runs_without_a_history_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "defend" / "run"
     folder.mkdir(parents=True)
     settings = {"attack": {"kind": "blend"}, "defense": {"kind": "ft"}}
-    (folder / "metrics.json").write_text(json.dumps({"stage": "defend", "settings": settings, "figures": {}}))
+    (folder / "metrics.json").write_text(json.dumps(EMPTY | {"stage": "defend", "settings": settings}))
     with pytest.raises(Refused, match="none of these runs has a history"):
         plot.main([f"output={tmp_path}"])
     assert not list(Path().glob("training.*"))

@@ -11,7 +11,7 @@ from records import put
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.request import Request
-from nba_cli.runs import record
+from nba_cli.runs import reading, record
 
 REAL = Path(__file__).parents[2] / "results" / "runs"
 
@@ -22,9 +22,9 @@ def test_runs_that_differ_in_seeds_alone_share_their_settings(tmp_path: Path, mo
         put(tmp_path, f"f{seed}", "blend", "ft", seed, (0.5, 0.5, 0.5), dataset__clean_seed=seed % 2)
         put(tmp_path, f"n{seed}", "blend", "nba", seed, (0.5, 0.5, 0.5))
     made: list[str] = []
-    usual = record.recipe
-    monkeypatch.setattr(record, "recipe", lambda settings, *more: made.append("") or usual(settings, *more))
-    found = record.read_all(tmp_path)
+    usual = reading.recipe
+    monkeypatch.setattr(reading, "recipe", lambda settings, *more: made.append("") or usual(settings, *more))
+    found = reading.read_all(tmp_path)
     assert len(found) == 40 and len(made) == len(record.distinct(each.recipe for each in found)) == 2
     assert len(record.distinct(each.origin for each in found)) == 1
     assert [(each.get("seed"), each.settings["dataset.clean_seed"]) for each in found[:3]] == [(0, 0), (1, 1), (10, 0)]
@@ -40,7 +40,7 @@ def test_runs_that_differ_in_seeds_alone_share_their_settings(tmp_path: Path, mo
 def test_what_only_looks_alike_is_not_shared(tmp_path: Path, values: tuple) -> None:
     for number, value in enumerate(values):
         put(tmp_path, f"f{number}", "blend", "ft", 0, (0.5, 0.5, 0.5), defense__beta=value)
-    found = record.read_all(tmp_path)
+    found = reading.read_all(tmp_path)
     assert [each.get("defense.beta") for each in found] == list(values)
     assert [type(each.get("defense.beta")) for each in found] == [type(value) for value in values]
 
@@ -58,7 +58,7 @@ def test_a_table_of_shared_settings_is_that_of_settings_of_their_own(
         return [form(report, layout) for form in FORMATS.values()]
 
     shared = pages()
-    monkeypatch.setattr(record, "read", lambda folders: [record.read_one(out) for out in folders])
+    monkeypatch.setattr(reading, "read", lambda folders: [reading.read_one(out) for out in folders])
     assert pages() == shared and "defense.beta=2.0" in shared[0] and "c1" in shared[0]
 
 
@@ -70,7 +70,7 @@ def leaves(value: object, path: str = "") -> dict[str, object]:
 
 
 def test_every_setting_and_number_of_a_record_is_found_by_its_path() -> None:
-    found = [*record.read_all(REAL, ["defend"]), *record.read_all(REAL, ["attack"])]
+    found = [*reading.read_all(REAL, ["defend"]), *reading.read_all(REAL, ["attack"])]
     assert found and len(found) == len(list(REAL.glob("*/*/metrics.json"))), "all records of results/"
     for each in found:
         for path, value in leaves(json.loads((each.folder / "metrics.json").read_text())).items():
@@ -84,6 +84,6 @@ def test_every_setting_and_number_of_a_record_is_found_by_its_path() -> None:
 
 def test_an_older_record_had_its_defaults(tmp_path: Path) -> None:
     put(tmp_path, "f", "blend", "ft", 4, (0.5, 0.5, 0.5))
-    (found,) = record.read_all(tmp_path)
+    (found,) = reading.read_all(tmp_path)
     assert found.get("tune") is False and found.get("attack.alpha") == 0.1 and found.get("seed") == 4
     assert found.get("defense.version") == 1 and found.get("no.such") is None and "no.such" not in found.settings

@@ -29,6 +29,7 @@ def test_before_and_after_in_percent() -> None:
 def finished(folder: Path, defense: str | None, **changes: object) -> Path:
     parts = {"dataset": {"kind": "cifar10"}, "attack": {"kind": "blend"}, "seed": 0}
     found = {
+        "schema": 1,
         "stage": "defend" if defense else "attack",
         "settings": parts | ({"defense": {"kind": defense}} if defense else {}),
         "victim_label": "wrn_16_1",

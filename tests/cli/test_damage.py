@@ -1,0 +1,112 @@
+"""One damaged file of a run: whoever reads many runs leaves it out and says so, whoever needs it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from records import put
+from running import results
+
+FAST = ("victim.depth=10", "train.epochs=2", "train.batch=40")
+RECORDS = {
+    "empty": b"",
+    "truncated": b'{"schema": 1, "stage": "att',
+    "no text": b"\xff\xfe\x00\x80",
+    "no object": b"[]",
+    "nothing in it": b"{}",
+    "of another version": b'{"schema": 2, "stage": "attack", "settings": {}, "figures": {}}',
+    "without figures": b'{"schema": 1, "stage": "attack", "settings": {}, "figures": {"acc": 1}}',
+    "of parts that are none": b'{"schema": 1, "stage": "defend", "settings": {"attack": 3}, '
+    b'"figures": {"acc": 1, "asr": 1, "ra": 1}}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", RECORDS.values(), ids=RECORDS)
+def test_a_damaged_record_is_left_out_of_tables(nba: Run, tmp_path: Path, content: bytes) -> None:
+    for seed in range(2):
+        put(tmp_path / "runs", f"good{seed}", "blend", "ft", seed, (0.9, 0.1, 0.5))
+    bad = put(tmp_path / "runs", "bad", "blend", "ft", 3, (0.9, 0.1, 0.5)) / "metrics.json"
+    bad.write_bytes(content)
+    for command, said in ((("table",), "90.00"), (("status",), "3 finished")):
+        code, text = nba(*command, dataset=False)
+        assert code == 0 and "Traceback" not in text and said in text
+        if command == ("status",) and b'"ra"' in content:
+            continue  # it looks at the figures alone, and they are whole
+        lines = [line for line in text.splitlines() if str(bad) in line]
+        assert len(lines) == 1 and "Do the run again with overwrite=true, or delete its folder." in lines[0], text
+    code, text = nba("plot", "x=defense_seed", f"file={tmp_path}/plot", dataset=False)
+    assert code == 0 and str(bad) in text
+
+
+@pytest.mark.parametrize("name", ["empty", "of another version", "without figures"])
+def test_a_damaged_record_of_a_victim_is_refused_until_it_is_made_again(nba: Run, tmp_path: Path, name: str) -> None:
+    assert nba("attack", *FAST)[0] == 0
+    (out,) = results(tmp_path, "attack")
+    (out / "metrics.json").write_bytes(RECORDS[name])
+    for command in (("attack", *FAST), ("defend", *FAST, "defense=none"), ("evaluate", f"run={out}")):
+        code, text = nba(*command, dataset=command[0] != "evaluate")
+        assert code == 2 and text.splitlines()[-1].startswith(f"nba: {out}/metrics.json: cannot be used"), text
+    assert nba("attack", *FAST, "overwrite=true")[0] == nba("defend", *FAST, "defense=none")[0] == 0
+
+
+CONFIGS = {
+    "empty": ("", "does not say of which stage"),
+    "a list": ("- a\n- b\n", "does not say of which stage"),
+    "without stage": ("seed: 1\n", "does not say of which stage"),
+    "no YAML": ("stage: [attack\n", "while parsing"),
+    "an interpolation": ("stage: attack\noutput: ${oc.env:HOME}\n", "holds an interpolation"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), CONFIGS.values(), ids=CONFIGS)
+def test_a_config_that_someone_sent_is_not_believed(nba: Run, tmp_path: Path, content: str, why: str) -> None:
+    out = put(tmp_path / "runs", "sent", "blend", "ft", 0, (0.9, 0.1, 0.5))
+    (out / "config.yaml").write_text(content)
+    code, text = nba("evaluate", f"run={out}", dataset=False)
+    assert code == 2 and text.startswith(f"nba: {out}/config.yaml: cannot be used (") and why in text, text
+
+
+def test_damaged_lines_of_a_history_are_left_out(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", *FAST)[0] == 0
+    (out,) = results(tmp_path, "attack")
+    history = out / "history.jsonl"
+    whole = history.read_bytes()
+    history.write_bytes(b'{"phase": "victim", "st\n\xff\xfe\n[]\n' + whole)
+    code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
+    assert code == 0 and f"{history}: 3 of its 5 lines are damaged and left out" in text
+    (out / "metrics.json").unlink()
+    (out / "run.log").write_bytes(b"\xff\xfe")
+    code, text = nba("status", dataset=False)
+    assert code == 0 and "victim, epoch 2" in text
+    history.write_bytes(b"\xff")
+    code, text = nba("status", dataset=False)
+    assert code == 0 and "1 interrupted" in text
+
+
+def test_a_damaged_journal_does_not_stop_status(nba: Run, tmp_path: Path) -> None:
+    put(tmp_path / "runs", "good", "blend", "ft", 0, (0.9, 0.1, 0.5))
+    journal = tmp_path / "runs/.sweeps/now/sweep.jsonl"
+    journal.parent.mkdir(parents=True)
+    first = {"stage": "attack", "command": ["seed=0,1"], "total": 2, "swept": ["seed"]}
+    job = {"number": 0, "overrides": ["seed=0"], "end": "finished", "unheard": 1}
+    for content in (b"", b"\xff\n", b"[]\n", b'{"stage": "attack"}\n'):
+        journal.write_bytes(content + json.dumps(job).encode() + b"\n")
+        code, text = nba("status", dataset=False)
+        assert code == 0 and "1 finished" in text
+    journal.write_bytes(b"\n".join([json.dumps(first).encode(), b"\xff", b"7", b"{}", json.dumps(job).encode(), b""]))
+    code, text = nba("status", dataset=False)
+    assert code == 0 and "sweep: 1 of 2 done" in text
+
+
+def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Path) -> None:
+    trojan = ("attack=trojan", "attack.steps=3", "attack.batch=8")
+    assert nba("attack", *FAST, *trojan)[0] == 0
+    (cost,) = (tmp_path / "runs/trigger").glob("*/record.json")
+    for content in (b"", b'{"sec', b"[]"):
+        cost.write_bytes(content)
+        assert nba("attack", *FAST, *trojan, "overwrite=true")[0] == 0
+        assert json.loads(cost.read_text())["seconds"] > 0
