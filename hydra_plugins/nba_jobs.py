@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 
 from nba_cli.cli.composer import Composer
+from nba_cli.runs.compose import check_sweep
 
 
 class JobSweeper(BasicSweeper):
@@ -17,3 +19,8 @@ class JobSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, **kwargs: Any) -> None:
         loader = Composer(hydra_context.config_loader.get_search_path())
         super().setup(hydra_context=replace(hydra_context, config_loader=loader), **kwargs)
+
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        check_sweep(overrides)
+        return BasicSweeper.split_arguments(overrides, max_batch_size)

@@ -16,10 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
 from nba_cli.console import LOG
+from nba_cli.errors import Refused
 from nba_cli.runs import command_line, folder, summary
 from nba_cli.runs.compose import expand
 
 EVERY = 0.5  # seconds between looks at the journal
+MANY = 100  # jobs that take seconds to check
 LISTED = 40  # runs that the closing table shows
 IDLE_SECONDS = 1.0  # a job that took less had nothing to do
 
@@ -41,9 +43,11 @@ class Sweep(Callback):
         jobs: list[list[str]] = []
         total = hydra.sweeper.get("n_trials")
         if total is None:
-            with contextlib.suppress(HydraException):  # a bad override: the sweeper is about to refuse it
+            with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
                 jobs = expand(loader, dict(hydra.sweeper.get("params") or {}), overrides)
                 total = len(jobs)
+        if total is not None and total > MANY:
+            LOG.info(f"sweep: {total:,} jobs; they are checked before the first one begins")
         self.journal = Journal(Path(hydra.sweep.dir))
         self.journal.open(hydra.job.name, overrides + self.options, jobs, total)
         self.view = SweepView(self.journal, total, is_parallel(hydra))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from nba_cli import console
@@ -125,10 +127,37 @@ def install() -> None:
 
 
 def expand(loader: ConfigLoader, params: dict[str, str], overrides: Sequence[str]) -> list[list[str]]:
-    """The jobs of a sweep as Hydra counts them: `params` of the sweeper, then what the command line says."""
+    """The jobs of a sweep as Hydra counts them: `params` of the sweeper, then what the command line says.
+
+    Raises:
+        Refused: there is none, or there is no end of them, or they lie in several folders.
+    """
     words = [f"{key}={value}" for key, value in params.items()] + list(overrides)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
+    check_sweep(parsed)
     return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def check_sweep(parsed: Sequence[Override]) -> None:
+    """Whether these overrides are a sweep that can be done.
+
+    Raises:
+        Refused: it has no job, or no end, or lies in several folders.
+    """
+    for each in parsed:
+        if not each.is_sweep_override():
+            continue
+        if each.key_or_group == "output":
+            raise Refused(
+                f"{each.input_line}: the runs of a sweep lie in one folder, where they find each other's victims."
+            )
+        value = each.value()
+        if isinstance(value, RangeSweep):
+            numbers = [float(number or 0) for number in (value.start, value.stop, value.step)]
+            if not all(map(math.isfinite, numbers)) or not value.step:
+                raise Refused(f"{each.input_line}: this range has no end.")
+        if each.is_discrete_sweep() and next(iter(each.sweep_string_iterator()), None) is None:
+            raise Refused(f"{each.input_line}: there is nothing in it, so the sweep has no job.")
 
 
 def with_named_victim(run: DefendRun) -> DefendRun:

@@ -223,6 +223,31 @@ def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
     assert len(finished(tmp_path, "attack")) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=range(0)"], "seed=range(0): there is nothing in it, so the sweep has no job."),
+        (["attack=glob(zzz*)"], "attack=glob(zzz*): there is nothing in it"),
+        (["seed=range(0,inf)"], "seed=range(0,inf): this range has no end."),
+        (["attack.rate=range(0,1,0.0)"], "attack.rate=range(0,1,0.0): this range has no end."),
+        (["output=a,b"], "output=a,b: the runs of a sweep lie in one folder"),
+    ],
+)
+def test_a_sweep_that_cannot_be_done_is_refused(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, text = nba("attack", "-m", *TINY, *words)
+    assert code == 2 and text.splitlines()[-1].startswith(f"nba: {said}") and "Traceback" not in text
+    assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("sweep.jsonl"))
+
+
+def test_a_sweep_of_many_jobs_says_so_before_they_are_checked(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "attack", lambda cfg: "")
+    _, text = nba("attack", "-m", "attack=none", "seed=range(101)")
+    assert text.startswith("sweep: 101 jobs; they are checked before the first one begins\n")
+
+
 def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
     code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
     if "optuna" not in text:
