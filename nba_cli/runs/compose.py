@@ -23,6 +23,7 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import file_digest
 from nba_cli.runs import naming
 from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.record import to_text
 from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import RUNS, DefendRun, Machine, option_names
 from nba_cli.victims import Victim, external
@@ -78,12 +79,16 @@ def value_of(node: Any, where: str) -> Any:
     """What the node of a composed config stands for; of a part, which Hydra has composed on its schema, the part.
 
     Raises:
-        Refused: a value out of range. Parts name their options in full; what may stand anywhere, a plan, does not know
-            `where` it stands.
+        Refused: a number that is not finite, or a value out of range. Parts name their options in full; what may stand
+            anywhere, a plan, does not know `where` it stands.
     """
     cls = OmegaConf.get_type(node) if isinstance(node, DictConfig) and not node._is_none() else None
     if cls is None or not is_dataclass(cls):
-        return OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
+        value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise Refused(f"{where}={to_text(value)}: a number has to be finite.")
+        return value
     values = {str(key): value_of(node[key], f"{where}.{key}") for key in node}
     try:
         return cls(**values)
