@@ -5,7 +5,7 @@ from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
 from attacks.inputaware import InputAware
-from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors, digest
+from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors, trigger_digest
 from attacks.none import NoAttack, Unknown
 from attacks.poisoning import changed_index, poison, poisoned_index, stamped
 from attacks.refool import Refool
@@ -47,8 +47,8 @@ __all__ = [
     "Unknown",
     "WaNet",
     "changed_index",
-    "digest",
     "poison",
     "poisoned_index",
     "stamped",
+    "trigger_digest",
 ]

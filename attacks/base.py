@@ -54,7 +54,7 @@ class Attack:
             raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
 
     def check(self, num_classes: int) -> None:
-        """Whether it suits a data set of so many classes.
+        """Refuse a target that is no class of a data set with so many.
 
         Raises:
             Refused: `target` is not a class.

@@ -121,7 +121,7 @@ class Helped(Learned):
         return True
 
 
-def digest(tensors: Tensors) -> str:
+def trigger_digest(tensors: Tensors) -> str:
     """SHA-256 over the names, shapes and values of a trigger's tensors."""
     sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):

@@ -20,7 +20,14 @@ SETTINGS = {
 MADE = {"date": "2026-01-02T03:04", "commit": "abc", "processor": "CPU X", "threads": 2, "torch": "2"}
 
 
-EMPTY = {"schema": 1, "figures": {"acc": 0.9, "asr": None, "ra": None}}
+EMPTY = {
+    "schema": 1,
+    "precision": "bf16",
+    "figures": {"acc": 0.9, "asr": None, "ra": None},
+    "counts": {},
+    "seconds": {},
+    "made": {},
+}
 """What every record has beside its stage and its settings."""
 
 
@@ -43,6 +50,7 @@ def put(root: Path, name: str, attack: str, defense: str, seed: int, shares: tup
         "figures": dict(zip(("acc", "asr", "ra"), shares, strict=True)),
         "der": 0.5,
         "seconds": {"train": 100.0, "defense": 7.0},
+        "counts": {"test": 10000},
         "made": MADE | {"commit": more.get("commit", "abc")},
     }
     folder = root / "defend" / name

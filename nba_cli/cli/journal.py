@@ -172,7 +172,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     """The entry of a line; None if the line is not whole."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -34,7 +34,7 @@ INTERRUPTED = (
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a defect (with traceback), 2 bad input (one line), 130 interrupted."""
     command, *arguments = sys.argv[1:] or ["--help"]
-    if command in (*HELP, "help", "--version") and os.environ.get("RANK", "0") != "0":
+    if command in (*HELP, "help", "--version") and TORCHRUN in os.environ and os.environ.get("RANK", "0") != "0":
         return  # of torchrun's processes the first one says it
     if command in (*HELP, "help"):
         print(USAGE, end="")

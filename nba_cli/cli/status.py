@@ -46,6 +46,8 @@ def last_words(out: Path) -> str:
     if not lines:
         return ""
     last = lines[-1]
+    if not isinstance(last["loss"], (int, float)):
+        return ""
     return f"{last['phase']}, epoch {last['epoch']}, loss {last['loss']:.4f}"
 
 

@@ -42,7 +42,7 @@ def main(stage: str, arguments: list[str]) -> int:
     declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
-    if ranks.launched() > 1 and (MULTIRUN & set(arguments) or asks_for_a_sweep(stage, arguments)):
+    if ranks.launched() > 1 and asks_for_a_sweep(stage, arguments):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
             "hydra/launcher=parallel, processes or slurm."

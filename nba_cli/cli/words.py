@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from itertools import pairwise
+from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.types import RunMode
 
 from nba_cli.files import conf_dir
-
-CONFIG_DIR = ("--config-dir", "-cd")
 
 
 def is_setting(word: str) -> bool:
@@ -26,16 +26,13 @@ def flags_first(words: Sequence[str]) -> list[str]:
     return sorted(words, key=is_setting)
 
 
-def config_dirs(words: Sequence[str]) -> list[str]:
-    """The folders of own configs, by `--config-dir FOLDER` or `--config-dir=FOLDER`."""
-    joined = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
-    return joined + [value for flag, value in pairwise(words) if flag in CONFIG_DIR]
-
-
 def asks_for_a_sweep(stage: str, words: Sequence[str]) -> bool:
-    """Whether what is composed is a sweep without --multirun, as experiments are."""
-    own = ",".join(f"file://{folder}" for folder in config_dirs(words))
-    settings = [word for word in words if is_setting(word)] + ([f"hydra.searchpath=[{own}]"] if own else [])
+    """Whether it is a sweep: by --multirun, or because what is composed asks for one, as experiments do."""
+    asked = get_args_parser().parse_known_args(flags_first(words))[0]
+    if asked.multirun:
+        return True
+    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
+    settings = [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composer = GlobalHydra.instance().hydra
         return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN

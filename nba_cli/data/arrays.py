@@ -8,7 +8,7 @@ import torch
 from nba_cli.data.images import Data
 from nba_cli.errors import Refused
 
-MOST_EMPTY = 1000  # classes that a set of fewer images may have: a defender's few
+MOST_CLASSES = 1_000_000  # more are a mistake that no network could be built for
 
 
 def to_data(images: np.ndarray, labels: np.ndarray, where: str) -> Data:
@@ -33,7 +33,7 @@ def to_data(images: np.ndarray, labels: np.ndarray, where: str) -> Data:
     if labels.min() < 0:
         raise Refused(f"{where}: label {labels.min()} is negative; classes count from 0.")
     if labels.max() > np.iinfo(np.int64).max:
-        raise Refused(f"{where}: label {labels.max()} is no number of a class; classes count from 0 without gaps.")
+        raise Refused(f"{where}: label {labels.max()} is no number of a class; classes count from 0.")
     # torch's parallel copy of a permuted view, not NumPy's: loading CIFAR-10 spends most of its time here
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     return Data(pixels.contiguous(), torch.from_numpy(labels.astype(np.int64)))
@@ -43,11 +43,11 @@ def count_classes(data: Data, where: str) -> int:
     """The number of classes, the largest label + 1.
 
     Raises:
-        Refused: there is one class only, or there are many more than images: then the label is no class.
+        Refused: there is one class only, or a label is too large to be a class.
     """
     count = int(data.labels.max()) + 1
-    if count > max(len(data), MOST_EMPTY):
-        raise Refused(f"{where}: label {count - 1:,} among {len(data):,} images; classes count from 0 without gaps.")
+    if count > MOST_CLASSES:
+        raise Refused(f"{where}: label {count - 1:,} among {len(data):,} images; classes count from 0.")
     if count < 2:
         raise Refused(f"{where}: all training labels are 0; a classifier needs two classes or more.")
     return count

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli import devices
-from nba_cli.data import Data, scaled_batch
+from nba_cli.data import Data
 from nba_cli.errors import Refused
 
 
@@ -33,8 +33,8 @@ def refresh_statistics(
 
     `see` turns uint8 [N,C,H,W] into float in [0,1]: the augmentation that the model was trained with, because crops
     that are padded with black shift the statistics. Measured: without it a WRN-16-1 on CIFAR-10 loses 6 points of
-    accuracy (88.2 to 82.4 % of 500 hold-out images). Of images larger than 32x32 fewer than `batch` pass at a time. A
-    last batch of one image is left out: on maps of one pixel batch norm needs two.
+    accuracy (88.2 to 82.4 % of 500 hold-out images). A last batch of one image is left out: on maps of one pixel batch
+    norm needs two.
     """
     device = next(model.parameters()).device
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -44,7 +44,6 @@ def refresh_statistics(
         norm.momentum = None  # a cumulative average
     training = model.training
     model.train()
-    batch = max(2, min(batch, scaled_batch(batch, data.images)))
     count = len(data) - (len(data) % batch == 1)
     with devices.autocast(device, dtype):
         for images in data.images[:count].split(batch):

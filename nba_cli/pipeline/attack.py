@@ -80,7 +80,8 @@ def train_victim(bench: Workbench, ready: Attack, index: Tensor, poisoned: Data)
     run, checkpoint = bench.run, bench.out / folder.CHECKPOINT
     fresh = run.victim.build(bench.splits.num_classes, bench.splits.train, seeds.derive(run.seed, "weights"))
     history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
-    shared = (bench.copied(fresh), ready, index, run, bench.device, bench.dtype)
+    source = (index, bench.splits.train.digest() if ranks.launched() > 1 else "")
+    shared = (bench.copied(fresh), ready, source, run, bench.device, bench.dtype)
     with Bars(history) as progress:
         own = {"poisoned": poisoned, "checkpoint": checkpoint, "progress": progress}
         network, partner = ranks.together(collective.train, *shared, **own)

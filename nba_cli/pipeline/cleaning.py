@@ -85,7 +85,7 @@ def record(
         | {
             "counts": known["counts"] | {"test": len(bench.splits.test), "clean": count},
             "seconds": known["seconds"] | {"defense": spent.seconds},
-            "digests": trigger_cache.save(attack, out) | known["digests"] | own,
+            "digests": known["digests"] | own | trigger_cache.save(attack, out),
         },
     )
     rows = [("before", before, None), ("after", cleaned.figures, spent.seconds)]

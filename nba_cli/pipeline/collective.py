@@ -15,6 +15,7 @@ from torch import Tensor
 from attacks import Attack, poison
 from nba_cli import devices, seeds
 from nba_cli.data import Data, Dataset
+from nba_cli.errors import Refused
 from nba_cli.metrics import backdoor
 from nba_cli.ranks import Ranks
 from nba_cli.runs.settings import AttackRun
@@ -54,7 +55,7 @@ def train(
     ranks: Ranks,
     fresh: Copied,
     attack: Attack,
-    index: Tensor,
+    source: tuple[Tensor, str],
     run: AttackRun,
     device: torch.device,
     dtype: torch.dtype,
@@ -65,11 +66,17 @@ def train(
 ) -> tuple[Network, Partner | None]:
     """The victim, trained on the poisoned set, and what the attack trains beside it. `device` is rank 0's.
 
-    Other ranks read and poison the training set themselves, the images `index`, because sending a large one takes its
-    size in memory several times.
+    Other ranks read and poison the training set themselves, because sending a large one takes its size in memory
+    several times. `source` are the images to poison, int64 [P], and the digest of the clean set.
+
+    Raises:
+        Refused: this rank has another training set.
     """
     if poisoned is None:
-        poisoned = poison(attack, run.dataset.load().train, index, fresh.num_classes, run.seed)
+        (index, digest), train = source, run.dataset.load().train
+        if train.digest() != digest:
+            raise Refused(f"rank {ranks.rank}: its training set is not that of rank 0. Give both the same one.")
+        poisoned = poison(attack, train, index, fresh.num_classes, run.seed)
     device = devices.of_this_rank(device)
     network = fresh.network.to(device)
     joint = attack.joint_training(fresh.shape[0], fresh.num_classes, seeds.derive(run.seed, "partner"), device)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as serialize
 
-from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, digest, poisoned_index
+from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, poisoned_index, trigger_digest
 from nba_cli import files
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
@@ -172,7 +172,7 @@ def save(attack: Attack, out: Path) -> dict[str, str]:
     kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
     file = out / folder.TRIGGER
     files.write(file, serialize(kept))
-    return {"trigger": digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
+    return {"trigger": trigger_digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
 
 
 def of_run(attack: Attack, out: Path) -> Attack:

@@ -48,6 +48,8 @@ def once(
     """
     with locked(out, Path(root)):
         if finished(out) and not overwrite:
+            if out.parent.name != "preview":
+                read_metrics(out)  # a damaged record is no finished run
             LOG.info(f"{out.parent.name}: already finished: {out} (overwrite=true does it again)")
             if found is not None:
                 found()
@@ -122,8 +124,8 @@ def intact(out: Path, name: str) -> Path:
     Raises:
         Refused: they are not.
     """
-    recorded = read_metrics(out)["digests"].get(DIGESTS[name])
-    return files.unchanged(out / name, recorded, "Put the file back, or do the run again with overwrite=true.")
+    recorded = read_metrics(out).get("digests", {}).get(DIGESTS[name])
+    return files.unchanged(out / name, recorded, f"Put the file back, or delete {out} to do the run again.")
 
 
 def read_metrics(out: Path) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def read_metrics(out: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         schema = found.get("schema") if isinstance(found, dict) else None
         raise damaged(file, f"its schema is {schema}; this version reads {SCHEMA}")
-    parts = {"stage": str, "settings": dict, "figures": dict}
+    parts = {"stage": str, "precision": str} | dict.fromkeys(("settings", "figures", "counts", "seconds", "made"), dict)
     if lacking := [name for name, form in parts.items() if not isinstance(found.get(name), form)]:
         raise damaged(file, f"it lacks {', '.join(lacking)}")
     if lacking := [name for name in FIGURES if name not in found["figures"]]:

@@ -15,7 +15,7 @@ from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
-from nba_cli.runs.plain import read_run, to_plain
+from nba_cli.runs.plain import read_config, read_run, to_plain
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
@@ -118,11 +118,14 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
         base = read_run(Path(run.run), **parts)
-        trained = base if run.dataset is None else read_run(Path(run.run))
-        if base.dataset.reserved not in (0, trained.dataset.reserved):
+        trained = read_config(Path(run.run) / folder.CONFIG)["dataset"]
+        if base.dataset.reserved and (kind(base.dataset), base.dataset.reserved) != (
+            trained["kind"],
+            trained.get("reserved", 0),
+        ):
             raise Refused(
-                f"dataset.reserved={base.dataset.reserved}: {run.run} was trained with {trained.dataset.reserved} "
-                "reserved, so the model has seen some of those images."
+                f"dataset.reserved={base.dataset.reserved}: {run.run} was trained with dataset={trained['kind']} "
+                f"dataset.reserved={trained.get('reserved', 0)}, so nobody knows whether it has seen those images."
             )
         if run.precision is Precision.auto:  # measured as it was trained
             changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
@@ -79,13 +79,26 @@ def read_config(file: Path) -> dict[str, Any]:
     """
     try:
         plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise folder.damaged(file, str(error).splitlines()[0]) from error
     if not isinstance(plain, dict) or not isinstance(plain.get("stage"), str):
         raise folder.damaged(file, "it does not say of which stage it is")
-    if "${" in file.read_text(encoding="utf-8"):
+    if any("${" in text for text in texts(plain)):
         raise folder.damaged(file, "it holds an interpolation, ${...}")
     return cast(dict[str, Any], plain)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in nested plain values, keys too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts(key)
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str):
+        yield value
 
 
 def read_run(out: Path, **instead: Any) -> AttackRun:
@@ -101,4 +114,7 @@ def read_run(out: Path, **instead: Any) -> AttackRun:
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
-    return from_plain(stage, plain, **instead)
+    try:
+        return from_plain(stage, plain, **instead)
+    except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
+        raise folder.damaged(file, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error

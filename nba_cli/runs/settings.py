@@ -63,11 +63,11 @@ class Budget(Enum):
     equal = "equal"
 
 
-def known_victim(weights: str | None, dataset: Dataset | None) -> None:
-    """Whether it is known that the model has not seen what is reserved of the data.
+def refuse_reserved_for_bare_weights(weights: str | None, dataset: Dataset | None) -> None:
+    """Bare weights may have been trained on what is reserved.
 
     Raises:
-        Refused: it is not, because nobody knows what bare weights were trained on.
+        Refused: there are bare weights and reserved images.
     """
     if weights is not None and isinstance(dataset, Dataset) and dataset.reserved:
         raise Refused(
@@ -96,7 +96,7 @@ class DefendRun(AttackRun):
     tune: bool = False
 
     def __post_init__(self) -> None:
-        known_victim(self.weights, self.dataset)
+        refuse_reserved_for_bare_weights(self.weights, self.dataset)
         if self.tune and self.weights is not None:
             raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")
         if self.trigger is not None and self.weights is None:
@@ -126,7 +126,7 @@ class EvaluateRun(Machine):
     def __post_init__(self) -> None:
         if (self.run is None) == (self.weights is None):
             raise Refused("nba evaluate needs either run=FOLDER (a finished run) or weights=FILE (.safetensors).")
-        known_victim(self.weights, self.dataset)
+        refuse_reserved_for_bare_weights(self.weights, self.dataset)
 
 
 @dataclass(kw_only=True)

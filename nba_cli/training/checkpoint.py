@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     digest, content = content[:DIGEST], content[DIGEST:]
     if hashlib.sha256(content).digest() != digest:
-        raise Refused(f"{path}: this checkpoint is damaged. overwrite=true starts over.")
+        raise Refused(f"{path}: this checkpoint is damaged. Delete the file to start over.")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
@@ -64,18 +64,18 @@ def restore(
     if payload["device"] != device.type:
         raise Refused(
             f"{path}: this checkpoint was made on {payload['device']} and cannot be resumed on {device.type}. "
-            f"Set device={payload['device']}, or overwrite=true to start over."
+            f"Set device={payload['device']}, or delete the file to start over."
         )
     if payload["ranks"] != ranks.size:
         raise Refused(
             f"{path}: this checkpoint was made by {payload['ranks']} processes and cannot be resumed by {ranks.size}: "
-            "batch norm would see other parts of the batches. overwrite=true starts over."
+            "batch norm would see other parts of the batches. Delete the file to start over."
         )
     try:
         for name, part in state.items():
             part.load_state_dict(payload[name])
     except (KeyError, ValueError, RuntimeError) as error:
-        raise Refused(f"{path}: this checkpoint is of another training. overwrite=true starts over.") from error
+        raise Refused(f"{path}: this checkpoint is of another training. Delete the file to start over.") from error
     generator.set_state(payload["generator"])
     torch.set_rng_state(payload["host"])
     if device.type == "cuda":

@@ -66,7 +66,8 @@ def fit(
     statistics are those of rank 0's parts. Rank 0 alone has a `checkpoint` and `progress`.
 
     Raises:
-        Refused: the loss is no longer finite (names the step), or the checkpoint was made on another kind of device.
+        Refused: the loss is no longer finite (names the step); the checkpoint is damaged, or of another training, kind
+            of device or number of ranks.
     """
     device = next(model.parameters()).device
     total, per_epoch = plan.total(len(data)), plan.steps_per_epoch(len(data))

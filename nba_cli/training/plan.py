@@ -31,6 +31,9 @@ class Optimizer(Enum):
     adam = "adam"
 
 
+LONGEST = 1e12  # no plan is as long; beyond it arithmetic overflows
+
+
 @dataclass(kw_only=True)
 class Plan:
     """How long and how hard to train.
@@ -70,7 +73,7 @@ class Plan:
         length, limits = ("steps", "") if self.epochs is None else ("epochs", " and finite")
         for name, least in ((length, limits), ("batch", ""), ("lr", " and finite"), ("clip", " and finite")):
             value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
+            if value is not None and not 0 < value < (LONGEST if name in (length, "batch") else math.inf):
                 raise Refused(f"{name}={value:g}: must be above 0{least}.")
         if not (self.decay >= 0 and math.isfinite(self.decay)):
             raise Refused(f"decay={self.decay}: must be 0 or more, and finite.")

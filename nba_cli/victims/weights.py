@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
@@ -77,9 +78,13 @@ def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: 
         )
         raise Refused(f"{path}: {len(wrong)} tensors do not fit this victim ({first}). Is victim=… the right one?")
     for key, value in found.items():
-        if value.is_floating_point() != own[key].is_floating_point():
-            raise Refused(f"{path}: {key} holds {value.dtype}; this victim has {own[key].dtype} there.")
-        if not value.isfinite().all():
+        if not own[key].is_floating_point():  # a counter, which no output depends on
+            continue
+        if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
+            raise Refused(
+                f"{path}: {key} holds {value.dtype} ({value.layout}); this victim has {own[key].dtype} there."
+            )
+        if not value.float().isfinite().all():
             raise Refused(
                 f"{path}: {key} holds numbers that are infinite or none (NaN). Such a model classifies nothing."
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from records import put
+from records import EMPTY, put
 from running import results
 
 FAST = ("victim.depth=10", "train.epochs=2", "train.batch=40")
@@ -19,8 +19,7 @@ RECORDS = {
     "nothing in it": b"{}",
     "of another version": b'{"schema": 2, "stage": "attack", "settings": {}, "figures": {}}',
     "without figures": b'{"schema": 1, "stage": "attack", "settings": {}, "figures": {"acc": 1}}',
-    "of parts that are none": b'{"schema": 1, "stage": "defend", "settings": {"attack": 3}, '
-    b'"figures": {"acc": 1, "asr": 1, "ra": 1}}',
+    "of parts that are none": json.dumps(EMPTY | {"stage": "defend", "settings": {"attack": 3}}).encode(),
     "deep": b"[" * 100_000,
 }
 
@@ -47,10 +46,18 @@ def test_a_damaged_record_of_a_victim_is_refused_until_it_is_made_again(nba: Run
     assert nba("attack", *FAST)[0] == 0
     (out,) = results(tmp_path, "attack")
     (out / "metrics.json").write_bytes(RECORDS[name])
-    for command in (("attack", *FAST), ("defend", *FAST, "defense=none"), ("evaluate", f"run={out}")):
+    commands = [("attack", *FAST), ("defend", *FAST, "defense=none"), ("evaluate", f"run={out}")]
+    for command in commands:
         code, text = nba(*command, dataset=command[0] != "evaluate")
         assert code == 2 and text.splitlines()[-1].startswith(f"nba: {out}/metrics.json: cannot be used"), text
-    assert nba("attack", *FAST, "overwrite=true")[0] == nba("defend", *FAST, "defense=none")[0] == 0
+    assert nba("attack", *FAST, "overwrite=true")[0] == 0
+    for command in commands[1:]:
+        fixed = command[0] != "evaluate"
+        assert nba(*command, dataset=fixed)[0] == 0
+        (own,) = results(tmp_path, command[0])
+        (own / "metrics.json").write_bytes(RECORDS[name])
+        code, text = nba(*command, dataset=fixed)
+        assert code == 2 and f"nba: {own}/metrics.json: cannot be used" in text, "it is not finished"
 
 
 CONFIGS = {
@@ -59,6 +66,9 @@ CONFIGS = {
     "without stage": ("seed: 1\n", "does not say of which stage"),
     "no YAML": ("stage: [attack\n", "while parsing"),
     "an interpolation": ("stage: attack\noutput: ${oc.env:HOME}\n", "holds an interpolation"),
+    "a hidden one": ('stage: attack\noutput: "\\x24{oc.env:HOME}"\n', "holds an interpolation"),
+    "a part that is none": ("stage: attack\nattack: blend\n", "Error: "),
+    "a part without a name": ("stage: attack\nattack: {x: 1}\n", "KeyError: 'kind'"),
 }
 
 

@@ -64,6 +64,7 @@ REFUSED = [
     ("attack", ["train.steps=5"], "give one length and set the other to null"),
     ("attack", ["train.epochs=0"], "train.epochs=0: must be above 0 and finite."),
     ("attack", ["train.epochs=inf"], "train.epochs=inf: a number has to be finite."),
+    ("attack", ["train.epochs=1e300"], "train.epochs=1e+300: must be above 0 and finite."),
     ("attack", ["train.epochs=null", "train.steps=-2"], "train.steps=-2: must be above 0."),
     ("attack", ["train.batch=0"], "train.batch=0: must be above 0."),
     ("attack", ["train.lr=nan"], "train.lr=nan: a number has to be finite."),

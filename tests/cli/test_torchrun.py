@@ -72,6 +72,8 @@ def test_a_refusal_is_one_line_and_ends_both(tmp_path: Path, tiny_file: Path) ->
         ("defend", "+experiment=demo"),
         ("defend", "--config-dir", "{own}", "+experiment=demo"),
         ("defend", "+experiment=mine", "--config-dir={own}"),
+        ("defend", "-cd", "{own}", "+experiment=mine"),
+        ("attack", "--multi", "seed=0,1"),
     ],
     ids=" ".join,
 )

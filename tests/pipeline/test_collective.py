@@ -13,6 +13,7 @@ from builders import ATTACK, made, untrained
 from attacks import ATTACKS, poison, stamped
 from nba_cli.data import Data, FashionMini, Splits
 from nba_cli.data.mapped import Mapped, mapped
+from nba_cli.errors import Refused
 from nba_cli.metrics import Meter
 from nba_cli.pipeline import collective
 from nba_cli.pipeline.collective import Copied
@@ -63,7 +64,7 @@ def test_a_rank_computes_its_part(
     network.register_forward_hook(lambda module, given, out: seen.append(len(out)))
     copied = Copied(network=network, victim=WideResNet(depth=10), num_classes=3, shape=(3, 16, 16))
     run = AttackRun(attack=ATTACK, victim=copied.victim, dataset=FashionMini(crop=1), train=Plan(steps=2, batch=40))
-    collective.train(ranks, copied, ATTACK, torch.arange(0), run, cpu, torch.float32, poisoned=tiny)
+    collective.train(ranks, copied, ATTACK, (torch.arange(0), ""), run, cpu, torch.float32, poisoned=tiny)
     assert seen == trained
     seen.clear()
     collective.measure(ranks, copied, ATTACK, tiny, run.dataset, cpu, torch.float32)
@@ -76,9 +77,13 @@ def test_a_rank_that_is_given_no_images_poisons_its_own(tiny: Data, monkeypatch:
     index, given = torch.tensor([1, 4, 8]), []
     monkeypatch.setattr(FashionMini, "load", lambda self: Splits(tiny, tiny, 3))
     monkeypatch.setattr(collective, "fit", lambda network, data, *rest, **more: given.append(data))
-    collective.train(Ranks(1, 2), fresh, ATTACK, index, run, torch.device("cpu"), torch.float32)
+    shared = (fresh, ATTACK, (index, tiny.digest()), run, torch.device("cpu"), torch.float32)
+    collective.train(Ranks(1, 2), *shared)
     (poisoned,) = given
     assert poisoned.digest() == poison(ATTACK, tiny, index, 3, seed=4).digest() != tiny.digest()
+    monkeypatch.setattr(FashionMini, "load", lambda self: Splits(tiny[torch.arange(100)], tiny, 3))
+    with pytest.raises(Refused, match="rank 1: its training set is not that of rank 0"):
+        collective.train(Ranks(1, 2), *shared)
 
 
 def test_a_set_in_a_file_arrives_as_the_same_file(tmp_path: Path, tiny: Data) -> None:

@@ -37,6 +37,7 @@ def finished(folder: Path, defense: str | None, **changes: object) -> Path:
         "der": 0.5 if defense else None,
         "seconds": {"train": 100.0, **({"defense": 7.0} if defense else {})},
         "precision": "bf16",
+        "counts": {},
         "made": {"date": "2026-01-02T03:04", "commit": "abc", "processor": "CPU X", "threads": 2, "torch": "2"},
     }
     folder.mkdir(parents=True)

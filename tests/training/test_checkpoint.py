@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path: Path, spoil: Callable[[bytes]
     file, model, plan = tmp_path / "checkpoint", Linear(), Plan(epochs=1)
     fit(model, tiny_linear(), plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
     file.write_bytes(spoil(file.read_bytes()))
-    with pytest.raises(Refused, match=r"checkpoint: this checkpoint is damaged\. overwrite=true starts over"):
+    with pytest.raises(Refused, match=r"checkpoint: this checkpoint is damaged\. Delete the file to start over"):
         fit(Linear(), tiny_linear(), plan, augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
 
 
@@ -160,7 +160,7 @@ def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint"
     fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
     rewrite(file, device="cuda")
-    with pytest.raises(Refused, match=r"made on cuda and cannot be resumed on cpu. Set device=cuda, or overwrite=true"):
+    with pytest.raises(Refused, match=r"made on cuda and cannot be resumed on cpu. Set device=cuda, or delete"):
         fit(Linear(), tiny_linear(), Plan(epochs=1), augment=PLAIN, generator=generator(0, "train"), checkpoint=file)
 
 
