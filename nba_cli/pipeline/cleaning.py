@@ -72,7 +72,9 @@ def record(
     """
     out, der, spent = bench.out, backdoor.der(before, cleaned.figures), cleaned.spent
     digest, count = cleaned.images
-    own = {"clean": digest, "test": bench.splits.test.digest(), "weights": file_digest(out / folder.WEIGHTS)}
+    saved, file = trigger_cache.save(attack, out), folder.DIGESTS[folder.TRIGGER]
+    own = {name: saved[name] for name in saved if name == file}  # the trigger is the victim's, its file is this run's
+    own |= {"clean": digest, "test": bench.splits.test.digest(), "weights": file_digest(out / folder.WEIGHTS)}
     bench.finish(
         figures=cleaned.figures,
         before=before,
@@ -85,7 +87,7 @@ def record(
         | {
             "counts": known["counts"] | {"test": len(bench.splits.test), "clean": count},
             "seconds": known["seconds"] | {"defense": spent.seconds},
-            "digests": known["digests"] | own | trigger_cache.save(attack, out),
+            "digests": saved | known["digests"] | own,
         },
     )
     rows = [("before", before, None), ("after", cleaned.figures, spent.seconds)]

@@ -186,7 +186,7 @@ def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> Non
     assert metrics(results(tmp_path, "evaluate")[0])["counts"]["test"] == 30
     more = ("dataset=npz", f"dataset.path={metrics(out)['settings']['dataset']['path']}", "dataset.reserved=60")
     code, text = nba("evaluate", f"run={out}", *more, dataset=False)
-    assert code == 2 and "was trained with 30 reserved, so the model has seen some of those images" in text
+    assert code == 2 and "was trained with dataset=npz dataset.reserved=30, so nobody knows" in text
 
 
 def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) 
     attacked = next(folder for folder in folders(tmp_path, "attack") if "-cl-" in folder.name)
     (defended,) = folders(tmp_path, "defend")
     assert metrics(attacked)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
+    record = metrics(defended)
+    (defended / "metrics.json").write_text(json.dumps(record | {"digests": record["digests"] | {"trigger_file": "0"}}))
+    code, text = nba("evaluate", f"run={defended}", dataset=False)
+    assert code == 2 and f"{defended}/trigger.safetensors: changed since it was written" in text
+    assert (
+        record["digests"]["trigger_file"] == hashlib.sha256((defended / "trigger.safetensors").read_bytes()).hexdigest()
+    )
 
 
 def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(nba: Run, tmp_path: Path) -> None:
