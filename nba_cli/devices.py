@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from enum import Enum
+from pathlib import Path
 
 import torch
 
@@ -100,6 +102,16 @@ def spread(number: int) -> str:
     """Device for the job of this number among parallel jobs: the GPUs in turn, where there are several."""
     count = torch.cuda.device_count()
     return f"cuda:{number % count}" if count > 1 else "auto"
+
+
+def processor(device: torch.device) -> str:
+    """The model name of the processor that computes."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def describe(device: torch.device, precision: Precision) -> str:

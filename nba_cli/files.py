@@ -68,6 +68,11 @@ def unchanged(path: Path, recorded: str | None, cure: str) -> Path:
     return path
 
 
+def cache_folder() -> Path:
+    """Where what can be found anew is kept: $XDG_CACHE_HOME/nba, or ~/.cache/nba."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "nba")
+
+
 def conf_dir() -> Path:
     """The configs: inside the package in a wheel, beside it in a checkout."""
     here = Path(__file__).resolve().parent

@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         "nba": f"{installed('nba-cli')} ({provenance.commit()})",
         "python": f"{platform.python_version()} on {platform.platform()}",
         "packages": ", ".join(f"{package} {installed(package)}" for package in PACKAGES),
-        "processor": provenance.processor(torch.device("cpu")),
+        "processor": devices.processor(torch.device("cpu")),
         "features": processor_features(),
         "device": devices.describe(device, precision),
         "data root": f"{root} (dataset.root, else $NBA_DATA, else ~/.cache/nba)",

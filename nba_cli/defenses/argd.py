@@ -81,8 +81,10 @@ class ARGD(Defense):
         return self.teacher.images(clean) + self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common = evidence.training(generator, progress)
-        teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
+        common, how = evidence.training(generator, progress), evidence.compiling
+        teacher = fit(
+            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
+        )
         teacher.eval().requires_grad_(False)
         embedding = self.embedding(teacher, evidence, generator)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
-from nba_cli.training import Plan, Progress, silent
+from nba_cli.training import Compiling, Plan, Progress, silent
 from nba_cli.victims import Network
 
 
@@ -34,6 +34,7 @@ class Evidence:
         num_classes: number of classes.
         augment: the data set's own augmentation, uint8 [N,C,H,W] -> float in [0,1].
         dtype: arithmetic of the forward passes.
+        compiling: whether trainings that pass images through a network as it is may compile it.
     """
 
     model: Network
@@ -41,6 +42,7 @@ class Evidence:
     num_classes: int
     augment: Callable[[Tensor, torch.Generator], Tensor] = field(default_factory=Augment)
     dtype: torch.dtype = torch.float32
+    compiling: Compiling = Compiling.off
 
     def training(self, generator: torch.Generator, progress: Progress) -> Training:
         return Training(augment=self.augment, dtype=self.dtype, generator=generator, progress=progress)

@@ -81,6 +81,7 @@ class FP(Defense):
             evidence.clean,
             self.train,
             phase="fine-tune",
+            compiling=evidence.compiling,
             **evidence.training(generator, progress),
         )
         handle.remove()

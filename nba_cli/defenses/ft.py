@@ -37,6 +37,7 @@ class FT(Defense):
             evidence.clean,
             self.train,
             phase="fine-tune",
+            compiling=evidence.compiling,
             **evidence.training(generator, progress),
         )
 

@@ -60,10 +60,12 @@ class NAD(Defense):
         return self.teacher.images(clean) + self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common = evidence.training(generator, progress)
+        common, how = evidence.training(generator, progress), evidence.compiling
         augment = common["augment"]
         common["augment"] = lambda images, generator: blacked_out(augment(images, generator), self.cutout, generator)
-        teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
+        teacher = fit(
+            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
+        )
         teacher.eval().requires_grad_(False)
 
         def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +75,15 @@ class NAD(Defense):
             loss = F.cross_entropy(logits.float(), y) + attention_distance(stages, taught, self.weights)
             return loss, logits
 
-        return fit(copy.deepcopy(evidence.model), evidence.clean, self.student, objective, phase="student", **common)
+        return fit(
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.student,
+            objective,
+            phase="student",
+            compiling=how,
+            **common,
+        )
 
 
 def blacked_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:

@@ -6,10 +6,9 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nba_cli.victims import Network
 
@@ -26,26 +25,22 @@ class Cost:
 class Meter:
     """Counts the images that pass through a network and all its later copies, forward and backward.
 
-    A backward pass is counted where its gradient enters the last layer; second derivatives count each time.
+    A backward pass is counted where its gradient enters the logits; second derivatives count each time.
     """
 
     def __init__(self, model: Network) -> None:
         counts = self.counts = {"forward": 0, "backward": 0}
 
         # functions, not methods: a deep copy of the network keeps them, but would copy a method's object
-        def forward(module: nn.Module, given: tuple[Any, ...], out: Tensor) -> None:
-            counts["forward"] += len(out)
+        def backward(slope: Tensor) -> None:
+            counts["backward"] += len(slope)
 
-        def last(module: nn.Module, given: tuple[Any, ...], out: Tensor) -> None:
-            def backward(slope: Tensor) -> None:
-                counts["backward"] += len(slope)
+        def watch(logits: Tensor) -> None:
+            counts["forward"] += len(logits)
+            if logits.requires_grad:
+                logits.register_hook(backward)
 
-            if out.requires_grad:
-                out.register_hook(backward)
-
-        head = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))][-1]
-        model.get_submodule("normalise").register_forward_hook(forward)
-        head.register_forward_hook(last)
+        model.watch = watch
 
 
 def reset_peak(device: torch.device) -> None:

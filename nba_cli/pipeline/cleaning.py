@@ -109,6 +109,7 @@ def run_defense(bench: Workbench, network: Network, images: Data, onward: Progre
         num_classes=bench.splits.num_classes,
         augment=run.dataset.augment,
         dtype=bench.dtype,
+        compiling=run.compiling,
     )
     defense = budgeted(run, len(images))
     meter = cost.Meter(evidence.model)

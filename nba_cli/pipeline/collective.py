@@ -94,6 +94,7 @@ def train(
         checkpoint=checkpoint,
         partner=partner,
         ranks=ranks,
+        compiling=run.compiling,
     )
     return network, partner
 

@@ -13,7 +13,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def declared() -> Declared:
 def kept_in() -> Path:
     """The file that holds what was declared when the sources last changed; each installation has its own."""
     place = hashlib.sha256(__file__.encode()).hexdigest()[:10]
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "nba", f"declared-{place}.json")
+    return files.cache_folder() / f"declared-{place}.json"
 
 
 def digest_of_sources() -> str:

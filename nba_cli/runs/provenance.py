@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import nba_cli
+from nba_cli import devices
 
 
 def provenance(device: torch.device) -> dict[str, str | int]:
@@ -23,22 +24,12 @@ def provenance(device: torch.device) -> dict[str, str | int]:
         "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": processor(device),
+        "processor": devices.processor(device),
         "threads": torch.get_num_threads(),
     }
     if device.type == "cuda":
         found["tf32"] = torch.backends.cuda.matmul.allow_tf32
     return found
-
-
-def processor(device: torch.device) -> str:
-    """The model name of the processor that computes."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def commit() -> str:

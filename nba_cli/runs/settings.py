@@ -15,7 +15,7 @@ from nba_cli.data import Dataset
 from nba_cli.defenses import Defense
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
-from nba_cli.training import Plan
+from nba_cli.training import Compiling, Plan
 from nba_cli.victims import Victim
 
 
@@ -45,6 +45,7 @@ class AttackRun(Machine):
     train: how long and how hard to train the victim
     seed: draws the poisoned images, the victim's weights and the order of its training
     reference: also measure a clean victim under the trigger; it is trained first when it is missing
+    compile: auto, true or false: compile the network; auto does where a trial on this machine says that it repays
     """
 
     overwrite: bool = options.idle(False)
@@ -54,6 +55,15 @@ class AttackRun(Machine):
     train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = options.seed()
     reference: bool = options.idle(True)
+    compile: str = options.idle("auto")  # an Enum cannot hold what Hydra reads as a bool
+
+    def __post_init__(self) -> None:
+        if self.compile.lower() not in (known := [how.value for how in Compiling]):
+            raise Refused(f"compile={self.compile}: choose {', '.join(known[:-1])} or {known[-1]}.")
+
+    @property
+    def compiling(self) -> Compiling:
+        return Compiling(self.compile.lower())
 
 
 class Budget(Enum):
@@ -96,6 +106,7 @@ class DefendRun(AttackRun):
     tune: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         refuse_reserved_for_bare_weights(self.weights, self.dataset)
         if self.tune and self.weights is not None:
             raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")

@@ -1,5 +1,6 @@
 """Training: its plan, the only loop, what it tells while it runs, and what a trained network says of images."""
 
+from nba_cli.training.compiling import Compiling
 from nba_cli.training.descent import Partner
 from nba_cli.training.inference import accuracy, batch_size, predict, share
 from nba_cli.training.loop import Augmentation, Objective, cross_entropy, fit
@@ -8,6 +9,7 @@ from nba_cli.training.progress import Event, Progress, Snapshot, silent
 
 __all__ = [
     "Augmentation",
+    "Compiling",
     "Event",
     "Objective",
     "Optimizer",

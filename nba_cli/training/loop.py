@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nba_cli import devices
-from nba_cli.data import Data
+from nba_cli.data import Data, to_float
 from nba_cli.ranks import ALONE, Ranks
 from nba_cli.seeds import derive
 from nba_cli.training.bookkeeping import Books
 from nba_cli.training.checkpoint import restore, save
+from nba_cli.training.compiling import Compiling, chosen
 from nba_cli.training.descent import Descent, Partner
 from nba_cli.training.plan import Plan, rate_at
 from nba_cli.training.progress import Progress, silent
@@ -50,6 +51,7 @@ def fit(
     checkpoint: Path | None = None,
     partner: Partner | None = None,
     ranks: Ranks = ALONE,
+    compiling: Compiling = Compiling.off,
 ) -> N:
     """Train `model` in place on `data` and return it.
 
@@ -57,7 +59,8 @@ def fit(
     feeds the order of images and the augmentation; dropout inside the model is seeded from it too, and torch's global
     state is left as it was. With `checkpoint`, the state is saved there after each epoch and an existing file is
     continued from: the result is the same as without the interruption. A `partner`, already on that device,
-    is trained by the same loss.
+    is trained by the same loss. `compiling` says whether the objective gets a compiled twin of the model; it must not
+    reach into its layers then. With a partner or several ranks there is none.
 
     Several `ranks`, each of which has to call this with equal weights, data, plan and generator, draw the same batches
     and augmentation. Each passes its part of a batch through the model, then their gradients are added up: the weights
@@ -74,17 +77,21 @@ def fit(
     learner, layers = synchronised(model, device, ranks), generator.initial_seed()
     descent = Descent(learner, plan, dtype, partner)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        passed = learner
+        if partner is None and ranks.size == 1:
+            first = to_float(data.batch(torch.arange(min(plan.batch, len(data)), device=device), device)[0])
+            passed = chosen(compiling, learner, first, dtype, total, objective is cross_entropy)
         torch.manual_seed(derive(layers, "layers"))
         done, seconds = restore(checkpoint, descent.state, generator, device, ranks)
         keep = partial(save, checkpoint, descent.state, generator, device, ranks) if checkpoint else None
         books = Books(phase, plan.lr, total, per_epoch, progress, descent.weights.state_dict, seconds, keep, ranks)
-        learner.train()
+        passed.train()
         steps = range(done, total)
         for step, x, y, weight in batches(data, plan.batch, per_epoch, steps, augment, generator, device, ranks):
             if ranks.rank and step % per_epoch == 0:  # its dropout is not rank 0's; a resumed epoch has the same
                 torch.manual_seed(derive(layers, f"layers of rank {ranks.rank} from step {step}"))
             with devices.autocast(device, dtype):
-                loss, logits = objective(learner, x, y)
+                loss, logits = objective(passed, x, y)
             rate = rate_at(plan, step, total)
             descent.step(loss, rate, weight, ranks)
             books.note(step, loss, logits, y, rate, counts=weight > 0)

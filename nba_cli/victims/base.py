@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,16 +31,33 @@ class Normalise(nn.Module):
 class Network(nn.Module):
     """A classifier of images float [N,C,H,W] in [0,1].
 
-    Subclasses implement `features`; parameter names are the public ones of the architecture, so that weights from
+    Subclasses implement `stages`; parameter names are the public ones of the architecture, so that weights from
     elsewhere fit.
     """
 
+    watch: Callable[[Tensor], None] | None = None
+    """Is shown the logits of every pass, of this network and of its copies."""
+
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What `features` gives, by arithmetic alone: this is what gets compiled."""
+        raise NotImplementedError
+
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The outputs of all stages, each [N,C_l,H_l,W_l] from shallow to deep, and the logits [N,K]."""
-        raise NotImplementedError
+        found = self.stages(x)
+        if self.watch is not None:
+            self.watch(found[1])
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x)[1]
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what `forward` and `features` share, in place, as `torch.compile` does; copies are not compiled."""
+        self.stages = torch.compile(self.stages, *args, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "stages"}
 
 
 def channel_statistics(images: Tensor, batch: int = 10000) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class PreActNetwork(Network):
         self.layer4 = nn.Sequential(Block(256, 512, 2), Block(512, 512, 1))
         self.linear = nn.Linear(512, num_classes)
 
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         x = self.conv1(self.normalise(x))
         stages = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):

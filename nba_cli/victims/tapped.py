@@ -29,7 +29,7 @@ class Tapped(Network):
         self.register_state_dict_post_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         seen: dict[str, Tensor] = {}
 
         def tap(name: str) -> Callable[..., None]:

@@ -57,7 +57,7 @@ class WideResNetwork(Network):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.fc.bias)
 
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         first = self.block1(self.conv1(self.normalise(x)))
         second = self.block2(first)
         third = self.block3(second)

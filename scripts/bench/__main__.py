@@ -23,6 +23,7 @@ from typing import Any
 from attacks import ATTACKS
 from nba_cli.defenses import DEFENSES
 from nba_cli.runs import provenance
+from nba_cli.training import Compiling
 from scripts.bench import cleaning, evaluation, start, sweeps, training
 from scripts.bench.race import Entrant, Speed, race
 from scripts.bench.setting import VICTIMS, Setting, noise, setting
@@ -49,9 +50,11 @@ def train(at: Setting) -> dict[str, Any]:
         "ours": lambda: training.ours(at, resident),
         "plain limit": lambda: training.plain_limit(at),
         "compiled limit": lambda: training.compiled_limit(at),
+        "ours, compiled": lambda: training.ours(at, resident, Compiling.on),
     } | {name: partial(training.usual, at, pictures, count) for name, count in workers.items()}
     speeds = race(entrants, at.rounds, at.seconds, at.device)
-    found = say(f"train {at.victim}", speeds, lambda name: "plain limit" if "usual" in name else "limit")
+    limits = {"ours, compiled": "compiled limit"} | dict.fromkeys(workers, "plain limit")
+    found = say(f"train {at.victim}", speeds, lambda name: limits.get(name, "limit"))
     best = max(workers, key=lambda name: speeds[name].median)
     gains = {"ours over usual": speeds["ours"].over(speeds[best]),
              "limit over plain limit": speeds["limit"].over(speeds["plain limit"])}  # fmt: skip

@@ -38,6 +38,11 @@ class Setting:
     def dtype(self) -> torch.dtype:
         return DTYPES[self.precision]
 
+    @property
+    def lap(self) -> int:
+        """Steps between two looks at the clock."""
+        return 10 if self.victim == "wrn_16_1" else 2
+
     def network(self) -> Network:
         return VICTIMS[self.victim]().build(CLASSES, noise(1000)).to(self.device)
 

@@ -16,10 +16,8 @@ from torchvision import transforms
 from nba_cli import devices
 from nba_cli.data import Augment, Data, to_float
 from nba_cli.seeds import generator
-from nba_cli.training import Plan, fit
+from nba_cli.training import Compiling, Plan, fit
 from scripts.bench.setting import BATCH, Setting, noise
-
-LAP = 10  # steps between two looks at the clock
 
 
 def limit(at: Setting) -> Iterator[int]:
@@ -30,7 +28,7 @@ def limit(at: Setting) -> Iterator[int]:
 
 
 def compiled_limit(at: Setting) -> Iterator[int]:
-    """The same with a network compiled as a whole, which `nba` does not do; compiling is not timed."""
+    """The same with a network compiled as a whole; compiling is not timed."""
     network, data = at.network().train(), noise(BATCH).to(at.device)
     network.forward = torch.compile(network.forward)
     optimizer = Plan(steps=1).optimize(network.parameters(), at.device)
@@ -53,8 +51,8 @@ def bare_steps(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % LAP == 0:
-            yield LAP * BATCH
+        if step % at.lap == 0:
+            yield at.lap * BATCH
 
 
 def usual_network(at: Setting) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -64,15 +62,15 @@ def usual_network(at: Setting) -> tuple[nn.Module, torch.optim.Optimizer]:
     return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
 
 
-def ours(at: Setting, data: Data) -> Iterator[int]:
+def ours(at: Setting, data: Data, compiling: Compiling = Compiling.off) -> Iterator[int]:
     """The loop that `nba attack` runs, with its augmentation and its book-keeping, but for bars and history.
 
     Each lap starts `fit` anew, which a run does once; on a GPU a lap is an epoch, so that this does not weigh.
     """
     network, random = at.network(), generator(0, "bench", at.device)
-    steps = LAP if at.device.type == "cpu" else len(data) // BATCH
+    steps = at.lap if at.device.type == "cpu" else len(data) // BATCH
     while True:
-        fit(network, data, Plan(steps=steps), augment=Augment(), generator=random, dtype=at.dtype)
+        fit(network, data, Plan(steps=steps), augment=Augment(), generator=random, dtype=at.dtype, compiling=compiling)
         yield steps * BATCH
 
 
@@ -118,5 +116,5 @@ def usual(at: Setting, data: Data, workers: int) -> Iterator[int]:
         optimizer.step()
         total += loss.item()
         hits += (logits.argmax(1) == y).sum().item()
-        if step % LAP == 0:
-            yield LAP * BATCH
+        if step % at.lap == 0:
+            yield at.lap * BATCH

@@ -102,7 +102,7 @@ def test_a_victim_without_batch_norm_or_linear_head_is_refused_in_a_sentence(tin
             super().__init__()
             self.conv = nn.Conv2d(3, 3, 3)
 
-        def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
             out = self.conv(x)
             return [out], out.mean((2, 3))
 

@@ -101,11 +101,21 @@ class NBA(Defense):
         return self.teacher.images(clean) + each * self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common = evidence.training(generator, progress)
-        teacher = fit(copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", **common)
+        common, how = evidence.training(generator, progress), evidence.compiling
+        teacher = fit(
+            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
+        )
         teacher.eval().requires_grad_(False)
         objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
-        return fit(copy.deepcopy(evidence.model), evidence.clean, self.student, objective, phase="student", **common)
+        return fit(
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.student,
+            objective,
+            phase="student",
+            compiling=how,
+            **common,
+        )
 
     def objective(self, teacher: Network, crafter: Crafter, generator: torch.Generator) -> Objective:
         """LDL + UDL of one batch, as `fit` wants it."""

@@ -1,0 +1,137 @@
+"""Compiled networks, where a training is long enough to repay what compiling costs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nba_cli import devices, files
+from nba_cli.console import LOG
+
+FEWEST, SHORTEST = 500, 180.0  # steps, seconds: compiling takes 40 to 60 s on 2 cores and saves a fifth at best there
+WAYS = 4  # a defense passes a network in several ways (training, crafting, frozen statistics), each compiled anew
+WARM, TIMED = 2, 8  # steps
+
+
+class Compiling(Enum):
+    """auto: where a trial on this machine says that it repays its cost; on: always; off: never."""
+
+    auto = "auto"
+    on = "true"
+    off = "false"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Seconds of a step on one batch, plain and compiled, and of compiling."""
+
+    plain: float
+    compiled: float
+    compiling: float
+
+    def even(self) -> float:
+        """Steps after which compiling has repaid itself; infinite if it is no faster."""
+        gain = self.plain - self.compiled
+        return WAYS * self.compiling / gain if gain > 0 else float("inf")
+
+
+def chosen(how: Compiling, model: nn.Module, x: Tensor, dtype: torch.dtype, steps: int, graphs: bool) -> nn.Module:
+    """What `steps` batches like `x` pass through in the place of `model`: itself, or a compiled twin.
+
+    A compiler that fails costs a warning. What a trial found is kept in the cache folder, so that a resumed run, and
+    every other one of the same network on the same machine, decides alike.
+
+    Args:
+        x: a batch, float [B,C,H,W] in [0,1], on the model's device.
+        graphs: on CUDA, replay a step's kernels as one graph: for objectives that pass the model once a step.
+    """
+    if how is Compiling.off or (how is Compiling.auto and steps < FEWEST):
+        return model
+    file = record_file(model, x, dtype)
+    try:
+        trial = remembered(file)
+        if trial is None:
+            plain = seconds(apart(model), x, dtype)[1]
+            if how is Compiling.auto and plain * steps < SHORTEST:
+                return model
+            trial = Trial(plain, *reversed(seconds(twin(apart(model), graphs), x, dtype)))
+            remember(file, trial)
+    except Exception as error:  # a compiler fails in as many ways as there are systems
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        LOG.warning(f"compile={how.value}: the compiler failed ({reason}); training goes on without it.")
+        return model
+    speed = f"{trial.plain / trial.compiled:.2f} times as fast, {trial.compiling:.0f} s to compile"
+    if how is Compiling.auto and steps < trial.even():
+        LOG.info(f"not compiled: {speed}; {steps:,} steps do not repay it")
+        return model
+    LOG.info(f"compiled: {speed}")
+    return twin(model, graphs)
+
+
+def apart(model: nn.Module) -> nn.Module:
+    """A copy to try things on. Nobody watches it: its passes are not the model's."""
+    copied = copy.deepcopy(model)
+    copied.watch = None  # type: ignore[assignment]
+    return copied
+
+
+def twin(model: nn.Module, graphs: bool) -> nn.Module:
+    """A module of the same parameters, buffers and submodules, which runs compiled."""
+    shared = copy.copy(model)
+    # tracing looks at .grad of its input, which a pseudo sample that is being crafted has not
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+    cuda = next(model.parameters()).device.type == "cuda"
+    shared.compile(mode="reduce-overhead" if cuda and graphs else None)
+    return shared
+
+
+def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[float, float]:
+    """Of the first pass forward and backward, and of a later one."""
+    model.train()
+
+    def run(count: int) -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            if x.device.type == "cuda":
+                torch.compiler.cudagraph_mark_step_begin()
+            with devices.autocast(x.device, dtype):
+                model(x).float().logsumexp(1).mean().backward()
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+        return time.perf_counter() - began
+
+    first = run(1)
+    run(WARM)
+    return first, run(TIMED) / TIMED
+
+
+def record_file(model: nn.Module, x: Tensor, dtype: torch.dtype) -> Path:
+    """Where the trial of such a network on such batches is kept."""
+    place = (devices.processor(x.device), torch.get_num_threads(), torch.__version__)
+    what = (str(model), tuple(x.shape), str(dtype), *place)
+    return files.cache_folder() / f"compile-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}.json"
+
+
+def remembered(file: Path) -> Trial | None:
+    """What an earlier trial found; None: there was none, or its file is damaged."""
+    try:
+        return Trial(**{name: float(value) for name, value in json.loads(file.read_text()).items()})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def remember(file: Path, trial: Trial) -> None:
+    """Keep a trial, unless the cache folder cannot be written."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write(file, json.dumps(asdict(trial)) + "\n")

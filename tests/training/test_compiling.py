@@ -1,0 +1,163 @@
+"""Compiled networks train as plain ones do, a compiler that fails costs a warning, and auto compiles what repays it.
+
+The fast tests compile for a backend that runs what was traced without generating code; a slow one takes the real one.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run
+from torch import nn
+
+from nba_cli import files
+from nba_cli.data import Augment, Data
+from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.metrics import Meter
+from nba_cli.seeds import generator
+from nba_cli.training import Compiling, Event, Plan, compiling, fit
+from nba_cli.victims import WideResNet
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    yield
+    torch.compiler.reset()
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """torch.compile without code generation; what it was asked to compile."""
+    asked: list[object] = []
+    real = torch.compile
+
+    def compile_traced(what: object, **options: object) -> object:
+        asked.append(what)
+        return real(what, backend="aot_eager")  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "compile", compile_traced)
+    return asked
+
+
+def losses(data: Data, how: Compiling, steps: int = 6, dtype: torch.dtype = torch.float32) -> list[float]:
+    """Of every step of a training."""
+    found: list[float] = []
+
+    def note(event: Event) -> None:
+        found.append(event.scalars["loss"] if event.scalars else float("nan"))
+
+    fit(
+        WideResNet(depth=10).build(3, data),
+        data,
+        Plan(steps=steps, batch=len(data), lr=0.05),  # an epoch a step: each tells its loss
+        augment=Augment(),
+        generator=generator(0, "train"),
+        dtype=dtype,
+        progress=note,
+        compiling=how,
+    )
+    return found
+
+
+def test_a_compiled_network_trains_as_a_plain_one(tiny: Data, traced: list[object]) -> None:
+    plain, compiled = losses(tiny, Compiling.off), losses(tiny, Compiling.on)
+    assert traced and len(plain) == 6
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["fp", "nba", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ft", "nad", "argd"))]
+)
+def test_a_compiled_defense_makes_the_same_network_by_the_same_passes(
+    tiny: Data, traced: list[object], name: str
+) -> None:
+    suspect = WideResNet(depth=10).build(3, tiny)
+    made, counts = [], []
+    for how in (Compiling.off, Compiling.on):
+        model = copy.deepcopy(suspect)
+        meter = Meter(model)
+        evidence = Evidence(model=model, clean=tiny, num_classes=3, compiling=how)
+        defense = DEFENSES[name]().with_budget(3 * len(tiny), len(tiny))
+        made.append(defense(evidence, generator(0, "defense")).state_dict())
+        counts.append(meter.counts)
+    assert traced and counts[0] == counts[1]
+    for key, value in made[0].items():
+        assert torch.allclose(value.float(), made[1][key].float(), atol=1e-3), key
+
+
+def test_copies_of_a_compiled_network_are_plain(tiny: Data, traced: list[object]) -> None:
+    network = WideResNet(depth=10).build(3, tiny)
+    network.compile()
+    assert "stages" in vars(network) and "stages" not in vars(copy.deepcopy(network))
+    twin = compiling.twin(copy.deepcopy(network), graphs=False)
+    assert "stages" in vars(twin)
+
+
+def test_a_failing_compiler_costs_a_warning(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler\nand much more")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    monkeypatch.setattr(logging.getLogger("nba"), "propagate", True)
+    assert losses(tiny, Compiling.on) == losses(tiny, Compiling.off)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "compile=true: the compiler failed (no C++ compiler); training goes on without it."
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """What the next trials find, the plain one first; those that were asked are taken off."""
+    found: list[tuple[float, float]] = []
+    monkeypatch.setattr(compiling, "seconds", lambda *_: found.pop(0))
+    return found
+
+
+def is_compiled(network: nn.Module, steps: int, how: Compiling = Compiling.auto) -> bool:
+    x = torch.zeros(2, 3, 8, 8)
+    return compiling.chosen(how, network, x, torch.float32, steps, graphs=True) is not network
+
+
+def test_auto_compiles_what_repays_its_cost(
+    tiny: Data, traced: list[object], trials: list[tuple[float, float]]
+) -> None:
+    network = WideResNet(depth=10).build(3, tiny)
+    trials[:] = [(1.0, 0.2)]
+    assert not is_compiled(network, 499) and trials  # too short for a trial
+    assert not is_compiled(network, 899) and not trials  # less than 180 s: too short for the compiler
+    trials[:] = [(1.0, 0.2), (30.0, 0.1)]  # 0.1 s a step saved, 4 x 30 s to compile
+    assert not is_compiled(network, 1199) and not trials
+    assert is_compiled(network, 1200)  # and the trial is remembered: none is left to ask
+    assert is_compiled(network, 1, Compiling.on)
+    (file,) = files.cache_folder().glob("compile-*.json")
+    file.write_text("{")
+    trials[:] = [(1.0, 0.2), (30.0, 0.3)]
+    assert not is_compiled(network, 10**6) and not trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_generated_code_follows_the_plain_losses(tiny: Data, dtype: torch.dtype) -> None:
+    plain, compiled = (losses(tiny, how, 30, dtype) for how in (Compiling.off, Compiling.on))
+    assert compiled[:5] == pytest.approx(plain[:5], rel=0.02)
+    assert compiled[-1] == pytest.approx(plain[-1], abs=0.1)
+
+
+def test_compile_is_an_option_of_what_trains(nba: Run, traced: list[object]) -> None:
+    code, out = nba("attack", "compile=perhaps")
+    assert code == 2 and "compile=perhaps: choose auto, true or false." in out
+    given = ["attack=badnets", "victim.depth=10", "train.epochs=null", "train.steps=3", "train.batch=8"]
+    code, out = nba("attack", *given, "compile=true")
+    assert code == 0 and traced and "times as fast" in out
+    code, out = nba("attack", *given, "compile=false")  # one of rounding's choices: it is no other run
+    assert code == 0 and "times as fast" not in out and "overwrite=true" in out
+    traced.clear()
+    code, out = nba("defend", *given, "defense=ft", "defense.train.steps=2", "compile=true")
+    assert code == 0 and traced and "times as fast" in out
