@@ -15,6 +15,7 @@ import torch
 
 from nba_cli.devices import Precision
 from scripts.bench import cleaning, sweeps
+from scripts.bench.page import page
 from scripts.bench.race import Speed, race
 from scripts.bench.scaling import draw, exponent
 from scripts.bench.setting import Setting
@@ -89,6 +90,13 @@ def test_a_sweep_and_a_table_of_its_runs_are_timed(tmp_path: Path) -> None:
         sweeps.table(tmp_path / "nowhere")
 
 
+def test_a_page_takes_what_there_is(tmp_path: Path) -> None:
+    start = {"first_step": 4.16, "peak": 3e9, "torch": 2.5e9}
+    (tmp_path / "a.json").write_text(json.dumps({"start": {"wrn_16_1": start}, "made": {"commit": "abc"}}))
+    (tmp_path / "b.json").write_text(json.dumps({"start": {"vgg16_bn": start | {"first_step": 9.0}}, "a series": {}}))
+    assert page(tmp_path).splitlines()[2:] == ["| wrn_16_1 | 4.2 | 0.50 |", "| vgg16_bn | 9.0 | 0.50 |"]
+
+
 @pytest.mark.slow
 def test_every_part_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.bench", "--victims", "wrn_16_1", "--rounds", "1", "--seconds", "0.01"]
@@ -98,3 +106,5 @@ def test_every_part_runs(tmp_path: Path) -> None:
     assert found.keys() == {"training", "evaluation", "stamping", "defenses", "start", "sweeps", "made"}
     times = {name: one["times"] for name, one in found["defenses"]["wrn_16_1"].items()}
     assert times["ft"] > 0 and times["none"] is None and times["clp"] is None
+    head = [line.split("|")[1].strip() for line in page(tmp_path).splitlines() if line.startswith("| ")]
+    assert {"train", "evaluate", "defense", "stamp", "start", "sweeps"} < set(head)

@@ -14,6 +14,7 @@ import pytest
 
 from nba_cli.defenses import DEFENSES
 from nba_cli.training import Plan
+from scripts.bench.page import page
 
 SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 
@@ -41,6 +42,11 @@ def test_the_readmes_snippet_cleans_a_model(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["saves cleaned.pt", "global state True"]
+
+
+def test_the_readme_shows_what_the_benchmark_measured() -> None:
+    root = Path(__file__).parents[1]
+    assert page(root / "results" / "speed") in (root / "README.md").read_text(encoding="utf-8")
 
 
 def written(value: Any) -> str:

@@ -64,7 +64,7 @@ def train(at: Setting) -> dict[str, Any]:
 
 
 def evaluate(at: Setting) -> dict[str, Any]:
-    test = noise(TEST).to(at.device)
+    test = noise(TEST if at.light else TEST // 10).to(at.device)
     entrants: dict[str, Entrant] = {
         f"batches of {size}": partial(evaluation.forward, at, size) for size in evaluation.SIZES
     }
@@ -85,7 +85,7 @@ def stamp(at: Setting) -> dict[str, Any]:
 
 def clean(at: Setting) -> dict[str, Any]:
     found = {}
-    for name in DEFENSES:
+    for name in at.defenses:
         one = found[name] = cleaning.beside(at, name)
         times = one["times"]
         ratio = "makes no pass to speak of" if times is None else f"{times:5.2f} times as long as its bare passes"
@@ -129,6 +129,7 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS))
+    parser.add_argument("--defenses", nargs="+", choices=DEFENSES, default=list(DEFENSES))
     parser.add_argument("--rounds", type=int, default=5, help="turns of each entrant (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="least length of a turn (default 3)")
     parser.add_argument("--device", default="auto")
@@ -137,7 +138,7 @@ def main() -> None:
     asked = parser.parse_args()
     found: dict[str, Any] = {}
     for number, victim in enumerate(asked.victims):
-        at = setting(victim, asked.rounds, asked.seconds, asked.device, asked.precision)
+        at = setting(victim, asked.rounds, asked.seconds, asked.device, asked.precision, tuple(asked.defenses))
         asks = {"precision": at.precision.value, "rounds": at.rounds, "seconds": at.seconds}
         for part in asked.parts or PARTS:
             if number == 0 or part not in ONCE:

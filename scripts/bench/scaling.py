@@ -115,6 +115,9 @@ def draw(found: dict[str, Series], file: Path) -> None:
         axes.loglog(sizes, seconds, "o-", markersize=4, linewidth=1.4, label="measured")
         axes.loglog(sizes, [seconds[-1] * size / sizes[-1] for size in sizes], ":", color="grey", label="linear")
         axes.set_title(f"{name}: exponent {exponent(one):.2f}", fontsize=9, loc="left")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=30)
+        axes.set_yticks(seconds[:: len(seconds) - 1], [f"{value:.2g}" for value in seconds[:: len(seconds) - 1]])
+        axes.minorticks_off()
         axes.set_ylabel("seconds", fontsize=8)
         axes.tick_params(labelsize=7)
     for axes in panels.flat[len(found) :]:

@@ -11,6 +11,7 @@ import torch
 
 from nba_cli import devices
 from nba_cli.data import Data
+from nba_cli.defenses import DEFENSES
 from nba_cli.devices import DTYPES, Precision
 from nba_cli.victims import VGG, Network, PreActResNet18, Victim, WideResNet
 
@@ -26,6 +27,7 @@ class Setting:
     victim: name of an architecture
     device, precision: as resolved
     rounds, seconds: of a race
+    defenses: names of those to measure
     """
 
     victim: str
@@ -33,25 +35,38 @@ class Setting:
     precision: Precision
     rounds: int
     seconds: float
+    defenses: tuple[str, ...] = tuple(DEFENSES)
 
     @property
     def dtype(self) -> torch.dtype:
         return DTYPES[self.precision]
 
     @property
+    def light(self) -> bool:
+        """Whether the network takes milliseconds an image, and not tens of them."""
+        return self.victim == "wrn_16_1"
+
+    @property
     def lap(self) -> int:
         """Steps between two looks at the clock."""
-        return 10 if self.victim == "wrn_16_1" else 2
+        return 10 if self.light else 2
 
     def network(self) -> Network:
         return VICTIMS[self.victim]().build(CLASSES, noise(1000)).to(self.device)
 
 
-def setting(victim: str, rounds: int, seconds: float, device: str = "auto", precision: str = "auto") -> Setting:
+def setting(
+    victim: str,
+    rounds: int,
+    seconds: float,
+    device: str = "auto",
+    precision: str = "auto",
+    defenses: tuple[str, ...] = tuple(DEFENSES),
+) -> Setting:
     """The machine's own choice of device and precision, unless told otherwise."""
     found = devices.resolve(device)
     devices.prepare(found)
-    return Setting(victim, found, devices.resolve_precision(Precision(precision), found), rounds, seconds)
+    return Setting(victim, found, devices.resolve_precision(Precision(precision), found), rounds, seconds, defenses)
 
 
 def noise(count: int, side: int = 32) -> Data:
