@@ -58,12 +58,11 @@ class AttackRun(Machine):
     compile: str = options.idle("auto")  # an Enum cannot hold what Hydra reads as a bool
 
     def __post_init__(self) -> None:
-        if self.compile.lower() not in (known := [how.value for how in Compiling]):
-            raise Refused(f"compile={self.compile}: choose {', '.join(known[:-1])} or {known[-1]}.")
+        Compiling.named(self.compile)
 
     @property
     def compiling(self) -> Compiling:
-        return Compiling(self.compile.lower())
+        return Compiling.named(self.compile)
 
 
 class Budget(Enum):

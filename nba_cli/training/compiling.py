@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices, files
 from nba_cli.console import LOG
+from nba_cli.errors import Refused
 
 FEWEST, SHORTEST = 500, 180.0  # steps, seconds: compiling takes 40 to 60 s on 2 cores and saves a fifth at best there
 WAYS = 4  # a defense passes a network in several ways (training, crafting, frozen statistics), each compiled anew
@@ -29,6 +30,17 @@ class Compiling(Enum):
     auto = "auto"
     on = "true"
     off = "false"
+
+    @classmethod
+    def named(cls, name: str) -> Compiling:
+        """
+        Raises:
+            Refused: there is none of that name.
+        """
+        try:
+            return cls(name.lower())
+        except ValueError:
+            raise Refused(f"compile={name}: choose auto, true or false.") from None
 
 
 @dataclass(frozen=True)
