@@ -20,8 +20,9 @@ from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.history import History
 from nba_cli.pipeline.workbench import Workbench, open_workbench, poison_note
 from nba_cli.runs import folder, summary
+from nba_cli.runs.derived import as_attack, as_clean, as_helper
 from nba_cli.runs.naming import folder_of
-from nba_cli.runs.settings import AttackRun, as_attack, as_clean, as_helper
+from nba_cli.runs.settings import AttackRun
 from nba_cli.victims import Network, weights
 
 

@@ -14,9 +14,10 @@ from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
 from nba_cli.pipeline.workbench import load, open_workbench, poison_note
 from nba_cli.runs import folder
+from nba_cli.runs.derived import as_attack
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import DefendRun, as_attack
+from nba_cli.runs.settings import DefendRun
 
 
 def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Path:

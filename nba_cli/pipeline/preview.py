@@ -17,10 +17,11 @@ from nba_cli.pipeline import preview_sheet, trigger_cache, workbench
 from nba_cli.pipeline.pictures import amplified
 from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
+from nba_cli.runs.derived import as_attack
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, kind
-from nba_cli.runs.settings import AttackRun, PreviewRun, as_attack
+from nba_cli.runs.settings import AttackRun, PreviewRun
 
 COLUMNS = 6  # images, where the user names none
 

@@ -21,9 +21,10 @@ from nba_cli.errors import Refused
 from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs import folder
+from nba_cli.runs.derived import as_attack
 from nba_cli.runs.naming import folder_of, trigger_folder
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import AttackRun, EvaluateRun, as_attack
+from nba_cli.runs.settings import AttackRun, EvaluateRun
 from nba_cli.training import Partner
 from nba_cli.victims import Network, weights
 

@@ -15,6 +15,7 @@ from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
+from nba_cli.runs.derived import as_attack, as_helper
 from nba_cli.runs.plain import read_config, read_run, to_plain
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
@@ -23,8 +24,6 @@ from nba_cli.runs.settings import (
     EvaluateRun,
     Machine,
     PreviewRun,
-    as_attack,
-    as_helper,
     default_of,
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from attacks import Attack, Helped, NoAttack
+from attacks import Attack
 from nba_cli import devices, options
 from nba_cli.data import Dataset
 from nba_cli.defenses import Defense
@@ -174,28 +174,3 @@ def option_names(cls: type) -> list[str]:
 def default_of(option: dataclasses.Field) -> Any:
     """The default of a dataclass field."""
     return option.default if option.default_factory is dataclasses.MISSING else option.default_factory()
-
-
-def as_attack(run: AttackRun | PreviewRun, **changes: Any) -> AttackRun:
-    """The attack run with these settings. `overwrite` is not passed on, so a finished victim is reused."""
-    names = [name for name in option_names(AttackRun) if hasattr(run, name) and name != "overwrite"]
-    return AttackRun(**{name: getattr(run, name) for name in names} | changes)
-
-
-def as_clean(run: AttackRun) -> AttackRun:
-    """The clean victim of the same settings: the reference of every figure."""
-    return as_attack(run, attack=NoAttack())
-
-
-def as_helper(run: AttackRun) -> AttackRun:
-    """The helper model that the run's trigger is crafted on: a clean victim with a seed of its own.
-
-    It has a folder of its own below `output`, so that no table counts it among the victims.
-
-    Raises:
-        Refused: it would be the run's own clean victim.
-    """
-    assert isinstance(run.attack, Helped)
-    if run.attack.helper_seed == run.seed:
-        raise Refused(f"attack.helper_seed={run.seed}: the victim has this seed; give the helper another one.")
-    return as_attack(run, attack=NoAttack(), seed=run.attack.helper_seed, output=f"{run.output}/helper")
