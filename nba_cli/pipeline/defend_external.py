@@ -14,7 +14,7 @@ from nba_cli.console import LOG
 from nba_cli.data import clean_share
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
-from nba_cli.pipeline import cleaning, trigger_cache
+from nba_cli.pipeline import cleaning, trigger_choice
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder
 from nba_cli.runs.registry import kind
@@ -42,7 +42,7 @@ def defend_external(run: DefendRun, out: Path) -> None:
         LOG.warning(f"{path}: its model_name={source.model_name} is unknown; using victim=… instead")
     network = run.victim.build(splits.num_classes, splits.train)
     weights.load_tensors(network, source.tensors, path, quiet=run.victim.mean is not None)
-    attack = trigger_cache.from_user(run, run.trigger, splits)
+    attack = trigger_choice.from_user(run, run.trigger, splits)
     dataset = run.dataset
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
     bench.header(

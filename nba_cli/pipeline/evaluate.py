@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nba_cli import console
 from nba_cli.files import file_digest
-from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline import trigger_choice
 from nba_cli.pipeline.attack import helper
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
@@ -35,11 +35,12 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.header(weights=str(file))
     network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
-    attack = trigger_cache.for_evaluation(run, bench, partial(helper, bench))
+    attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device), attack)
     seconds = time.monotonic() - began
+    read = {"trigger": identity} if (identity := attack.identity()) else {}
     settings = to_plain(measured)
     if run.weights is not None:  # nobody knows how bare weights were trained
         settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
@@ -49,7 +50,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         trigger=bench.trigger_figures(attack),
         counts={"test": len(bench.splits.test)},
         seconds={"evaluate": seconds},
-        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)},
+        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)} | read,
         model=str(file),
     )
     console.closing(summary.figures([("model", figures, seconds)]), out)

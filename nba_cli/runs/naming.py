@@ -54,6 +54,8 @@ def shaping(value: Any, stage: str) -> Any:
             found["content"] = content
     for option in dataclasses.fields(value):
         current = getattr(value, option.name)
+        if options.is_file(option, current):
+            continue
         if options.names_run(option, stage) and (type(current) in KINDS or current != default_of(option)):
             found[option.name] = shaping(current, stage)
     return found

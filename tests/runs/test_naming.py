@@ -124,6 +124,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "attack/refool": (3, "df18"),
     "attack/wanet": (2, "fc05"),
     "attack/inputaware": (2, "6b0f"),
+    "attack/images": (1, "01b5"),
     "attack/unknown": (1, "01b5"),
     "victim/wrn": (1, "dff8"),
     "victim/preact_resnet18": (1, "9577"),
