@@ -11,12 +11,12 @@ from nba_cli import console
 from nba_cli.files import file_digest
 from nba_cli.pipeline import trigger_choice
 from nba_cli.pipeline.attack import helper
+from nba_cli.pipeline.suspect import opened
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of, subject
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.settings import EvaluateRun
-from nba_cli.victims import external, weights
 
 
 def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> Path:
@@ -32,9 +32,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     if run.run is not None:
         folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
+    network, _ = opened(bench, file)
     bench.header(weights=str(file))
-    network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
-    weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
     attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
     bench.begin()
     began = time.monotonic()

@@ -134,7 +134,7 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
     if run.victim is None or run.dataset is None:
         raise Refused(
-            f"weights={run.weights}: weights alone do not say what they belong to. "
+            f"weights={run.weights}: this file does not say what its weights belong to. "
             "Add victim=… and dataset=… (and attack=… for ASR and RA)."
         )
     return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes | parts)), Path(str(run.weights))

@@ -22,9 +22,7 @@ from nba_cli import files
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.victims import weights
-from nba_cli.victims.base import Victim
-from nba_cli.victims.preact_resnet import PreActResNet18
-from nba_cli.victims.torchvision import Torchvision
+from nba_cli.victims.origin import Origin, origin_of
 
 NESTS = ("state_dict", "model", "net")  # under which a state dict may lie
 PREFIXES = ("module.", "model.", "net.")  # which wrappers put before its names
@@ -39,28 +37,14 @@ class External:
         prefix: what stood before all names.
         nest: the key under which the state dict lay; None: at the top.
         payload: all that the file held, of a .pt file.
-        model_name: the architecture that the file names, if it does.
-        num_classes: the number of classes that the file names, if it does.
+        origin: what the file says of the model.
     """
 
     tensors: dict[str, Tensor]
     prefix: str = ""
     nest: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
-    model_name: str | None = None
-    num_classes: int | None = None
-
-    @property
-    def victim(self) -> Victim | None:
-        """The victim that BackdoorBench means by `model_name`: its own PreActResNet18, else what torchvision builds.
-
-        None: it names none, or an unknown one.
-        """
-        from torchvision import models
-
-        if self.model_name == "preactresnet18":
-            return PreActResNet18()
-        return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None
+    origin: Origin = field(default_factory=Origin)
 
 
 def numpy_reconstruction() -> list[Any]:
@@ -90,15 +74,7 @@ def read(path: Path) -> External:
     while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):
         prefix += found
     tensors = {name.removeprefix(prefix): value for name, value in state.items()}
-    model_name, num_classes = payload.get("model_name"), payload.get("num_classes")
-    return External(
-        tensors=tensors,
-        prefix=prefix,
-        nest=nest,
-        payload=payload,
-        model_name=model_name if isinstance(model_name, str) else None,
-        num_classes=int(num_classes) if isinstance(num_classes, int) else None,
-    )
+    return External(tensors=tensors, prefix=prefix, nest=nest, payload=payload, origin=origin_of(payload))
 
 
 def load(path: Path) -> Any:

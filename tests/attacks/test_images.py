@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from backdoorbench import Elsewhere
 from conftest import Run
 from PIL import Image
 from running import metrics, results
@@ -97,6 +98,16 @@ def test_no_victim_is_trained_on_them(nba: Run, shown: Path, tmp_path: Path) -> 
     assert code == 2 and "read from attack.path=FOLDER" in text and text.count("\n") == 1
     code, text = nba("attack", "-m", "attack=images,unknown", "seed=0")
     assert code == 0 and not results(tmp_path, "attack"), "skipped, as attack=glob(*) wants it"
+
+
+def test_images_that_have_changed_since_a_run(nba: Run, tmp_path: Path, elsewhere: Elsewhere) -> None:
+    assert nba("defend", f"weights={elsewhere.file}", "defense=none", dataset=False)[0] == 0
+    (run,) = results(tmp_path, "defend")
+    file = next((elsewhere.file.parent / "bd_test_dataset").rglob("*.png"))
+    Image.new("RGB", (32, 32)).save(file)
+    code, text = nba("evaluate", f"run={run}", dataset=False)
+    assert code == 2 and "the images of its trigger have changed since" in text
+    assert text.splitlines()[-1].startswith("nba: attack=images: ")
 
 
 def test_a_key_image_of_the_users(tmp_path: Path) -> None:
