@@ -60,7 +60,7 @@ class Images(Attack):
         Raises:
             Refused: there is no such folder, no such file in it, or two of one number.
         """
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):  # Path.is_dir lets some errors through
             raise Refused(f"attack.path={self.path}: no such folder.")
         found: dict[int, Path] = {}
         for file in sorted(self.folder.rglob("*")):

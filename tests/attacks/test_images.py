@@ -55,7 +55,8 @@ def refused(folder: Path | str | None, words: str, target: int = 2) -> None:
 
 def test_images_that_do_not_fit_are_refused(shown: Path, tmp_path: Path) -> None:
     refused(None, "read from attack.path=FOLDER. Add it")
-    refused("absent", "attack.path=absent: no such folder")
+    for absent in ("absent", "a\0b", 300 * "x"):
+        refused(absent, "no such folder")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/a.png").write_bytes(b"")
     refused(tmp_path / "empty", "no image in it that is named by a number")
@@ -100,6 +101,15 @@ def test_no_victim_is_trained_on_them(nba: Run, shown: Path, tmp_path: Path) -> 
     assert code == 0 and not results(tmp_path, "attack"), "skipped, as attack=glob(*) wants it"
 
 
+def test_images_of_another_order_leave_nothing_behind(nba: Run, tmp_path: Path, elsewhere: Elsewhere) -> None:
+    shown = elsewhere.file.parent / "bd_test_dataset"
+    (shown / "3/3.png").rename(shown / "4/3.png")
+    for command in ("evaluate", "defend"):
+        code, text = nba(command, f"weights={elsewhere.file}", dataset=False)
+        assert code == 2 and "4/3.png: test image 3 of this data set is of class 3" in text.splitlines()[-1]
+        assert not list((tmp_path / "runs" / command).iterdir())
+
+
 def test_images_that_have_changed_since_a_run(nba: Run, tmp_path: Path, elsewhere: Elsewhere) -> None:
     assert nba("defend", f"weights={elsewhere.file}", "defense=none", dataset=False)[0] == 0
     (run,) = results(tmp_path, "defend")
@@ -121,6 +131,9 @@ def test_a_key_image_of_the_users(tmp_path: Path) -> None:
     assert torch.equal(attack.image((3, 6, 8)), wanted)
     with pytest.raises(Refused, match=r"attack.key=absent.png: choose noise or picture, or give an image file"):
         Blend(key="absent.png")
+    for absent in ("", "a\0b", 300 * "x", "~nobody/x.png"):
+        with pytest.raises(Refused, match="there is none here"):
+            Blend(key=absent)
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(Refused, match=r"text.png: not a readable image"):
         Blend(key=str(tmp_path / "text.png")).image((3, 4, 4))
