@@ -4,6 +4,7 @@ from attacks.badnets import BadNets
 from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
+from attacks.images import Images
 from attacks.inputaware import InputAware
 from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors, trigger_digest
 from attacks.none import NoAttack, Unknown
@@ -23,6 +24,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "refool": Refool,
     "wanet": WaNet,
     "inputaware": InputAware,
+    "images": Images,
     "unknown": Unknown,
 }
 
@@ -35,6 +37,7 @@ __all__ = [
     "Blend",
     "CleanLabel",
     "Helped",
+    "Images",
     "InputAware",
     "Learned",
     "Lesson",

@@ -62,6 +62,10 @@ class Attack:
         if self.target >= num_classes:
             raise Refused(f"attack.target={self.target}: the data set has classes 0 to {num_classes - 1}.")
 
+    def identity(self) -> str:
+        """What the trigger is made of beside the options: the digest of a file that one of them names, else empty."""
+        return ""
+
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         """Draw the images to poison: int64 [P], ascending, from labels int64 [N] on the CPU.
 
@@ -119,6 +123,12 @@ class Attack:
         if self.mode is Mode.all2all:
             return (labels + 1) % num_classes
         return torch.full_like(labels, self.target)
+
+    def meant_for(self, labels: Tensor, num_classes: int) -> Tensor:
+        """The test images that are triggered: int64 [P], ascending, those of true classes `labels` int64 [N] whose goal
+        is another one.
+        """
+        return (self.goal(labels, num_classes) != labels).nonzero().flatten()
 
     def relabel(self, labels: Tensor, num_classes: int) -> Tensor:
         """Labels that poisoned training images get: the goal, or their own for a clean-label attack."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
-from enum import Enum
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from attacks.base import Attack
+from nba_cli import options
+from nba_cli.data import read_picture
 from nba_cli.errors import Refused
-
-
-class Key(Enum):
-    """noise: uniform noise in [0,1], drawn once; picture: a smooth procedural drawing."""
-
-    noise = "noise"
-    picture = "picture"
+from nba_cli.files import file_digest
 
 
 def draw_noise(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
@@ -47,7 +45,13 @@ def draw_picture(shape: tuple[int, int, int], generator: torch.Generator) -> Ten
     return canvas.clamp(0, 1)
 
 
-DRAWERS = {Key.noise: draw_noise, Key.picture: draw_picture}
+DRAWERS = {"noise": draw_noise, "picture": draw_picture}
+
+
+@lru_cache(maxsize=8)
+def read_key(file: Path, digest: str, size: tuple[int, int]) -> Tensor:
+    """The image in a file of this digest, resized to `size` (H,W) (bilinear): [3,H,W] in [0,1]."""
+    return torch.from_numpy(read_picture(file, size).copy()) / 255
 
 
 @dataclass(kw_only=True)
@@ -56,21 +60,35 @@ class Blend(Attack):
 
     Fields:
         alpha: opacity a of the key in (0,1]; 0.2 is the stronger setting of public benchmarks
-        key: noise (seeded, uniform) or picture (a procedural drawing)
-        key_seed: which key image
+        key: noise (seeded, uniform), picture (a procedural drawing), or an image file, resized to the images' size
+        key_seed: which noise or drawing
     """
 
     alpha: float = 0.1
-    key: Key = Key.noise
+    key: str = options.word_or_file("noise", *DRAWERS)
     key_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.alpha <= 1:
             raise Refused(f"attack.alpha={self.alpha}: an opacity lies in (0,1].")
+        if self.key not in DRAWERS and not os.path.isfile(self.file):
+            raise Refused(
+                f"attack.key={self.key}: choose {' or '.join(DRAWERS)}, or give an image file; there is none here."
+            )
+
+    @property
+    def file(self) -> Path:
+        """The key image's file, where `key` is one."""
+        return Path(os.path.expanduser(self.key))
+
+    def identity(self) -> str:
+        return "" if self.key in DRAWERS else file_digest(self.file)
 
     def image(self, shape: tuple[int, int, int]) -> Tensor:
         """The key image k [C,H,W] in [0,1]: a function of the settings alone, hence never redrawn per image."""
+        if self.key not in DRAWERS:
+            return read_key(self.file, file_digest(self.file), shape[1:])
         return DRAWERS[self.key](shape, torch.Generator().manual_seed(self.key_seed))
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:

@@ -24,7 +24,7 @@ class NoAttack(Attack):
     def __post_init__(self) -> None:
         if self.rate != 0:
             raise Refused(
-                f"attack.rate={self.rate}: attack=none poisons nothing. Choose an attack, such as attack=badnets."
+                f"attack.rate={self.rate}: this attack poisons nothing. Choose an attack, such as attack=badnets."
             )
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:

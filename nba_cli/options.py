@@ -16,6 +16,16 @@ def unnamed(default: Any) -> Any:
     return field(default=default, metadata={"stages": ()})
 
 
+def word_or_file(default: Any, *words: str) -> Any:
+    """An option that is one of these `words`, or a file whose content names the run instead of its place."""
+    return field(default=default, metadata={"words": words})
+
+
+def is_file(option: Field, value: Any) -> bool:
+    """Whether `value` is the file that a `word_or_file` option may be."""
+    return value not in option.metadata.get("words", (value,))
+
+
 def idle(default: Any) -> Any:
     """An option that changes no figure. Runs that differ in it alone are the same run."""
     return field(default=default, metadata={"stages": (), "idle": True})

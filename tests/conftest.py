@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import rich
 import torch
+from backdoorbench import Elsewhere, attack_result
 from builders import ATTACK, tiny_arrays, tiny_data
 from records import put
 from rich.console import Console
 
 from attacks import poison, poisoned_index
 from nba_cli.cli import main
-from nba_cli.data import Augment, Data
+from nba_cli.data import Augment, Cifar10, Data
 from nba_cli.metrics import measure
 from nba_cli.seeds import generator
 from nba_cli.training import Plan, fit
@@ -104,3 +105,13 @@ def public_state() -> dict[str, torch.Tensor]:
     """Weights of a small network that bring no normalisation, as public ones."""
     network = WideResNet(depth=10).build(3, tiny_data())
     return {name: value.contiguous() for name, value in network.state_dict().items() if "normalise" not in name}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    """What BackdoorBench leaves behind of an attack on CIFAR-10, which is a tiny one here."""
+    arrays = tiny_arrays(train=60, test=40, classes=10, side=32)
+    monkeypatch.setattr(Cifar10, "sizes", (60, 40))
+    (tmp_path / "nba_data").mkdir()
+    np.savez(tmp_path / "nba_data/cifar10.npz", **arrays)  # type: ignore[arg-type]
+    return attack_result(tmp_path / "record/badnet_0_1", arrays)

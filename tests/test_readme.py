@@ -19,29 +19,35 @@ from scripts.bench.page import page
 SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 
 
-WATCH = """
-import os, sys, torch
-torch.save = lambda *given: print("saves", given[1])  # the snippet's last line, and nothing before it, writes
-from nba_cli.training import Plan
-BRIEF = Plan(steps=2, batch=8, lr=0.01)
-{snippet}
-assert "hydra" not in sys.modules, "no Hydra"
-assert os.listdir(".") == [], "no files"
-assert type(cleaned) is victims.Tapped and cleaned is not model
-print("global state", torch.equal(state, torch.random.get_rng_state()))
+BEFORE = """
+import torch, nba_cli.defenses
+call, states = nba_cli.defenses.NBA.__call__, []
+def watched(*given):
+    states.append(torch.random.get_rng_state())
+    found = call(*given)
+    states.append(torch.random.get_rng_state())
+    return found
+nba_cli.defenses.NBA.__call__ = watched
 """
 
 
-def test_the_readmes_snippet_cleans_a_model(tmp_path: Path) -> None:
+AFTER = """
+import os, sys
+assert "hydra" not in sys.modules, "no Hydra"
+assert os.listdir(".") == ["cleaned.pt"], "its last line, and nothing before it, writes"
+assert type(cleaned) is victims.Tapped and cleaned is not model
+assert torch.equal(*states), "torch's global state stays"
+before = {name: value.clone() for name, value in network.state_dict().items()}
+network.load_state_dict(torch.load("cleaned.pt"))
+assert not all(torch.equal(before[name], value) for name, value in network.state_dict().items()), "something was done"
+"""
+
+
+def test_the_readmes_snippet_cleans_a_model_as_it_stands(tmp_path: Path) -> None:
     assert SNIPPET is not None
-    snippet = SNIPPET[1]
-    assert "defenses.NBA()" in snippet, "shortened here, nothing else"
-    brief = "state = torch.random.get_rng_state(); cleaned = defenses.NBA(teacher=BRIEF, student=BRIEF)"
-    snippet = snippet.replace("cleaned = defenses.NBA()", brief)
-    code = WATCH.format(snippet=snippet)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["saves cleaned.pt", "global state True"]
+    code = BEFORE + SNIPPET[1] + AFTER
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_readme_shows_what_the_benchmark_measured() -> None:

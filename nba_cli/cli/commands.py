@@ -78,6 +78,7 @@ COMMANDS = {
             "nba evaluate run=runs/attack/NAME",
             "nba evaluate run=runs/attack/NAME attack=blend",
             "nba evaluate weights=model.safetensors victim=wrn_16_1 dataset=cifar10 attack=badnets",
+            "nba evaluate weights=attack_result.pt",
         ),
         composed=True,
     ),

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from attacks import Unknown
+from attacks import Images, Unknown
 from nba_cli import devices, ranks
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.sweep import Sweep, is_parallel
@@ -31,6 +31,7 @@ from nba_cli.runs.compose import REFUSED, install, typed_run
 from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
+from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import Machine
 
 MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
@@ -140,10 +141,11 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
 
 def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
     """The job when it has been done, or skipped because its attack is for models from elsewhere."""
-    if isinstance(getattr(run, "attack", None), Unknown) and getattr(run, "weights", None) is None:
+    attack, models = getattr(run, "attack", None), [getattr(run, name, None) for name in ("weights", "run")]
+    if isinstance(attack, (Unknown, Images)) and models == [None, None]:
         with contextlib.suppress(OSError):  # Hydra made it; not empty if it holds an earlier run
             Path(str(job.folder)).rmdir()
-        return replace(job, end="skipped", why="attack=unknown is for models from elsewhere")
+        return replace(job, end="skipped", why=f"attack={kind(attack)} is for models from elsewhere")
     if parallel and run.device == "auto":
         run = replace(run, device=devices.spread(job.number))
     perform(stage, run)

@@ -7,7 +7,9 @@ from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
 from nba_cli.data.images import Data, Splits, scaled_batch
 from nba_cli.data.npz import Npz
+from nba_cli.data.picture import read_picture
 from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
+from nba_cli.data.tree import SUFFIXES
 
 DATASETS: dict[str, type[Dataset]] = {
     "fashion_mini": FashionMini,
@@ -22,6 +24,7 @@ DATASETS: dict[str, type[Dataset]] = {
 
 __all__ = [
     "DATASETS",
+    "SUFFIXES",
     "Augment",
     "Cifar10",
     "Cifar100",
@@ -37,6 +40,7 @@ __all__ = [
     "TorchvisionSet",
     "clean_share",
     "hold_out",
+    "read_picture",
     "scaled_batch",
     "to_float",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import MISSING
-from PIL import Image, UnidentifiedImageError
 
 from nba_cli import console, options
 from nba_cli.console import LOG
 from nba_cli.data import pixel_cache, tree
 from nba_cli.data.base import Dataset
 from nba_cli.data.images import Splits
+from nba_cli.data.picture import decoded
 from nba_cli.data.pixel_cache import About
 from nba_cli.errors import Refused
 
@@ -27,14 +26,7 @@ AHEAD = 256  # files that are decoded at a time, by several threads
 def read_image(file: Path, size: int) -> tuple[bytes, np.ndarray]:
     """The bytes of an image file, and its pixels uint8 [3,size,size]; bilinear if the image has another size."""
     content = tree.read(file)
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            colour = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise Refused(f"{file}: not a readable image ({error}).") from error
-    if colour.size != (size, size):
-        colour = colour.resize((size, size), Image.Resampling.BILINEAR)
-    return content, np.asarray(colour).transpose(2, 0, 1)
+    return content, decoded(content, file, (size, size))
 
 
 def read_images(found: list[Path], size: int) -> Iterator[tuple[Path, bytes, np.ndarray]]:

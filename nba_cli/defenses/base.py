@@ -9,10 +9,10 @@ from typing import ClassVar, Self, TypedDict
 import torch
 from torch import Tensor
 
-from nba_cli.data import Augment, Data
+from nba_cli.data import Augment, Data, to_float
 from nba_cli.errors import Refused
 from nba_cli.training import Compiling, Plan, Progress, silent
-from nba_cli.victims import Network
+from nba_cli.victims import Network, Normalise
 
 
 class Training(TypedDict):
@@ -44,8 +44,46 @@ class Evidence:
     dtype: torch.dtype = torch.float32
     compiling: Compiling = Compiling.off
 
+    def __post_init__(self) -> None:
+        """Check that model, clean set and number of classes go together.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if not isinstance(self.model, Network):
+            raise ValueError(f"model: a {type(self.model).__name__} is no victim; wrap it: victims.wrap(network, ...)")
+        if not len(self.clean):
+            raise ValueError("clean: there is no image in it")
+        low, high = (int(label) for label in self.clean.labels.aminmax())
+        if low < 0 or high >= self.num_classes:
+            raise ValueError(
+                f"clean: labels from {low} to {high}, but num_classes={self.num_classes}; classes count from 0"
+            )
+        channels, normalise = self.clean.images.shape[1], getattr(self.model, "normalise", None)
+        if isinstance(normalise, Normalise) and normalise.mean.numel() != channels:  # one would pass as three grey ones
+            raise ValueError(f"clean: images of {channels} channels, and the model takes {normalise.mean.numel()}")
+        if (count := logits_of(self.model, self.clean.images[:1]).shape[1]) != self.num_classes:
+            raise ValueError(f"num_classes={self.num_classes}: the model tells {count} classes apart")
+
     def training(self, generator: torch.Generator, progress: Progress) -> Training:
         return Training(augment=self.augment, dtype=self.dtype, generator=generator, progress=progress)
+
+
+@torch.inference_mode()
+def logits_of(model: Network, images: Tensor) -> Tensor:
+    """Logits [N,K] of images uint8 [N,C,H,W] in eval mode; the model's mode is left as it was.
+
+    Raises:
+        ValueError: it cannot take them.
+    """
+    device, was_training = next(model.parameters()).device, model.training
+    try:
+        return model.eval()(to_float(images.to(device)))
+    except RuntimeError as error:
+        shape = "x".join(map(str, images.shape[1:]))
+        raise ValueError(f"clean: the model does not take images of {shape} ({str(error).splitlines()[0]})") from error
+    finally:
+        model.train(was_training)
 
 
 @dataclass(kw_only=True)

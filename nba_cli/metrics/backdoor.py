@@ -31,8 +31,7 @@ def measure(
     asr_by_class: the same share among the triggered images of each true class; None if there are none.
     Several `ranks` divide the images among them; the figures are those of one.
     """
-    goal = attack.goal(test.labels, num_classes)
-    index = (goal != test.labels).nonzero().flatten()
+    goal, index = attack.goal(test.labels, num_classes), attack.meant_for(test.labels, num_classes)
     figures: dict[str, Any] = {
         "acc": share(predict(model, test.images, dtype, ranks=ranks), test.labels),
         "asr": None,

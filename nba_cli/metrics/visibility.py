@@ -53,7 +53,7 @@ def of_attack(attack: Attack, test: Data, num_classes: int, batch: int = 1000) -
 
     `batch` counts images of 32x32, of larger ones fewer are taken at a time.
     """
-    index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()
+    index = attack.meant_for(test.labels, num_classes)
     parts = index.split(scaled_batch(batch, test.images))
     found = [of_images(test.images[part], stamped(attack, test.images[part], part)) for part in parts]
     if not len(index):

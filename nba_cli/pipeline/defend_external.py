@@ -14,13 +14,14 @@ from nba_cli.console import LOG
 from nba_cli.data import clean_share
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
-from nba_cli.pipeline import cleaning, trigger_cache
+from nba_cli.pipeline import cleaning, trigger_choice
+from nba_cli.pipeline.suspect import opened
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import DefendRun
 from nba_cli.training import predict
-from nba_cli.victims import external, weights
+from nba_cli.victims import external
 
 SHOWN = 8  # kinds of changed predictions that the terminal lists
 
@@ -30,19 +31,10 @@ def defend_external(run: DefendRun, out: Path) -> None:
     path = Path(str(run.weights))
     if run.dataset.clean_disjoint:
         raise Refused("dataset.clean_disjoint=true: nobody knows which images the attacker of weights=… changed.")
-    source = external.read(path)
     bench = open_workbench("defend", run, out)
     splits = bench.splits
-    if source.num_classes not in (None, splits.num_classes):
-        raise Refused(
-            f"{path}: a model of {source.num_classes} classes, but dataset={kind(run.dataset)} has "
-            f"{splits.num_classes}. Give the images that the model is for."
-        )
-    if source.model_name is not None and source.victim is None:
-        LOG.warning(f"{path}: its model_name={source.model_name} is unknown; using victim=… instead")
-    network = run.victim.build(splits.num_classes, splits.train)
-    weights.load_tensors(network, source.tensors, path, quiet=run.victim.mean is not None)
-    attack = trigger_cache.from_user(run, run.trigger, splits)
+    network, source = opened(bench, path)
+    attack = trigger_choice.from_user(run, run.trigger, splits)
     dataset = run.dataset
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
     bench.header(

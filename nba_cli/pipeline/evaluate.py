@@ -9,14 +9,14 @@ from pathlib import Path
 
 from nba_cli import console
 from nba_cli.files import file_digest
-from nba_cli.pipeline import trigger_cache
+from nba_cli.pipeline import trigger_choice
 from nba_cli.pipeline.attack import helper
+from nba_cli.pipeline.suspect import opened
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of, subject
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.settings import EvaluateRun
-from nba_cli.victims import external, weights
 
 
 def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> Path:
@@ -32,14 +32,14 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     if run.run is not None:
         folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
+    network, _ = opened(bench, file)
     bench.header(weights=str(file))
-    network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
-    weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
-    attack = trigger_cache.for_evaluation(run, bench, partial(helper, bench))
+    attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device), attack)
     seconds = time.monotonic() - began
+    read = {"trigger": identity} if (identity := attack.identity()) else {}
     settings = to_plain(measured)
     if run.weights is not None:  # nobody knows how bare weights were trained
         settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
@@ -49,7 +49,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         trigger=bench.trigger_figures(attack),
         counts={"test": len(bench.splits.test)},
         seconds={"evaluate": seconds},
-        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)},
+        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)} | read,
         model=str(file),
     )
     console.closing(summary.figures([("model", figures, seconds)]), out)

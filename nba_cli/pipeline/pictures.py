@@ -36,7 +36,7 @@ def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> N
 
     Without a trigger there is no picture.
     """
-    index = (attack.goal(test.labels, num_classes) != test.labels).nonzero().flatten()[:COLUMNS]
+    index = attack.meant_for(test.labels, num_classes)[:COLUMNS]
     if not len(index):
         return
     clean = test.images[index]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save as serialize
 
 from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, poisoned_index, trigger_digest
@@ -24,7 +23,7 @@ from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack
 from nba_cli.runs.naming import folder_of, trigger_folder
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import AttackRun, EvaluateRun
+from nba_cli.runs.settings import AttackRun
 from nba_cli.training import Partner
 from nba_cli.victims import Network, weights
 
@@ -104,61 +103,6 @@ def reuse(run: AttackRun, splits: Splits) -> Attack:
     return load(attack, cached(out)) if cost(out) else attack
 
 
-def for_evaluation(run: EvaluateRun, bench: Workbench, helper: Callable[[], Network]) -> Attack:
-    """The attack that an evaluation measures with.
-
-    Its trigger is the one given, the model's own, or learned as for its run.
-
-    Raises:
-        Refused: nothing says which trigger is meant, or the trigger is learned together with a victim that is missing.
-    """
-    attack = bench.run.attack
-    if run.trigger is not None or run.run is None:
-        return from_user(bench.run, run.trigger, bench.splits)
-    if run.attack is None:
-        return of_run(attack, Path(run.run))
-    if not isinstance(attack, Learned):
-        return attack
-    if attack.joint:
-        ready = reuse(bench.run, bench.splits)
-        if not isinstance(ready, Learned) or ready.made is None:
-            name = kind(attack)
-            raise Refused(
-                f"attack={name}: its trigger is trained together with a victim, which is not there. "
-                f"Run nba attack attack={name} with the same settings first, or give trigger=FILE."
-            )
-        return ready
-    return attack.with_trigger({}) if attack.train_only else prepare(bench, helper)[0]
-
-
-def from_user(run: AttackRun, file: str | None, splits: Splits) -> Attack:
-    """The run's attack with the trigger in `file`, for a model of unknown origin.
-
-    Triggers drawn from settings need no file.
-
-    Raises:
-        Refused: a learned one is needed and not given, or what is given does not fit.
-    """
-    attack, name = run.attack, kind(run.attack)
-    if not isinstance(attack, Learned):
-        if file is not None:
-            raise Refused(f"trigger={file}: attack={name} has no trigger that is kept in a file. Leave it out.")
-        return attack
-    if file is not None:
-        ready = load(attack, Path(file))
-        try:
-            ready.stamp(splits.test.images[:1].float() / 255, torch.zeros(1, dtype=torch.int64))
-        except (KeyError, RuntimeError) as error:
-            shape = "x".join(map(str, splits.test.images.shape[1:]))
-            raise Refused(f"trigger={file}: no trigger of attack={name} as set, on images of {shape}.") from error
-        return ready
-    if attack.train_only:
-        return attack.with_trigger({})
-    if attack.crafted or attack.joint:
-        raise Refused(f"attack={name}: its trigger is learned. Add trigger=FILE: the {folder.TRIGGER} of a run.")
-    return reuse(run, splits)
-
-
 def add_partner(attack: Attack, partner: Partner) -> Attack:
     """The attack with what was trained beside the victim as a part of its trigger."""
     assert isinstance(attack, Learned)
@@ -167,7 +111,12 @@ def add_partner(attack: Attack, partner: Partner) -> Attack:
 
 
 def save(attack: Attack, out: Path) -> dict[str, str]:
-    """Write what testing needs of a learned trigger beside the victim; returns digests of the whole and of the file."""
+    """Write what testing needs of a learned trigger beside the victim; returns digests of the whole and of the file.
+
+    Of a trigger that is read from a file of the user's, the digest is all that is kept.
+    """
+    if identity := attack.identity():
+        return {"trigger": identity}
     if not isinstance(attack, Learned) or attack.made is None:
         return {}
     kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
@@ -180,9 +129,17 @@ def of_run(attack: Attack, out: Path) -> Attack:
     """The attack with the trigger of the finished run in `out`.
 
     Raises:
-        Refused: the file is missing or damaged, or not what the run wrote.
+        Refused: the file is missing or damaged, or not what the run wrote; or it is the user's, and has changed since.
     """
-    return load(attack, folder.intact(out, folder.TRIGGER)) if isinstance(attack, Learned) else attack
+    if isinstance(attack, Learned):
+        return load(attack, folder.intact(out, folder.TRIGGER))
+    now = attack.identity()
+    if now and (then := folder.read_metrics(out).get("digests", {}).get("trigger")) not in (None, now):
+        raise Refused(
+            f"attack={kind(attack)}: the images of its trigger have changed since {out}: their SHA-256 was {then} and "
+            f"is {now}. Put them back, or give attack=… to measure with them as they are."
+        )
+    return attack
 
 
 def load(attack: Attack, file: Path) -> Attack:

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from attacks import Attack, Mode
+from attacks import Attack, Images, Mode
 from nba_cli import console, devices, ranks
 from nba_cli.data import Splits
+from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
 from nba_cli.pipeline import collective, pictures
 from nba_cli.runs import folder
@@ -111,6 +112,8 @@ def load(run: AttackRun | PreviewRun) -> Splits:
     splits = run.dataset.load()
     if run.attack is not None:
         run.attack.check(splits.num_classes)
+    if isinstance(run.attack, Images) and (splits.defender or run.dataset.reserved):
+        raise Refused("attack=images: its files are numbered by the test set, and this run measures on other images.")
     return splits
 
 

@@ -6,27 +6,25 @@ import math
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import is_dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
+from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from nba_cli import console
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.files import file_digest
-from nba_cli.runs import naming
+from nba_cli.runs import foreign, naming
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.record import to_text
 from nba_cli.runs.registry import GROUPS, KINDS
-from nba_cli.runs.settings import RUNS, DefendRun, Machine, option_names
-from nba_cli.victims import Victim, external
+from nba_cli.runs.settings import RUNS, DefendRun, EvaluateRun, Machine, option_names
 
 
 @cache
@@ -72,7 +70,16 @@ def typed_run(cfg: DictConfig, stage: str) -> Machine:
         options = (OmegaConf.get_type(OmegaConf.select(cfg, owner)) if owner else None) or cls
         raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(options))}")
     run = cls(**{key: value_of(cfg[key], key) for key in known})
-    return with_named_victim(run) if isinstance(run, DefendRun) and run.weights is not None else run
+    if isinstance(run, (DefendRun, EvaluateRun)) and run.weights is not None:
+        return foreign.completed(run, given(cfg))
+    return run
+
+
+def given(cfg: DictConfig) -> set[str]:
+    """The choices and options that the command line of a composed config gives, by their names."""
+    config = cfg.hydra if "hydra" in cfg else HydraConfig.get() if HydraConfig.initialized() else None
+    words = [] if config is None else config.overrides.task
+    return {word.lstrip("+~").partition("=")[0] for word in words}
 
 
 def value_of(node: Any, where: str) -> Any:
@@ -163,16 +170,3 @@ def check_sweep(parsed: Sequence[Override]) -> None:
                 raise Refused(f"{each.input_line}: this range has no end.")
         if each.is_discrete_sweep() and next(iter(each.sweep_string_iterator()), None) is None:
             raise Refused(f"{each.input_line}: there is nothing in it, so the sweep has no job.")
-
-
-def with_named_victim(run: DefendRun) -> DefendRun:
-    """The run with the victim that its weights file names, where it names one."""
-    file = Path(str(run.weights))
-    victim = named_victim(file, file_digest(file))
-    return run if victim is None else replace(run, victim=replace(victim, mean=run.victim.mean, std=run.victim.std))
-
-
-@lru_cache(maxsize=32)
-def named_victim(file: Path, digest: str) -> Victim | None:
-    """The victim that a weights file of this digest names, if it names one; read once a process."""
-    return external.read(file).victim

@@ -53,6 +53,8 @@ def shaping(value: Any, stage: str) -> Any:
             found["content"] = content
     for option in dataclasses.fields(value):
         current = getattr(value, option.name)
+        if options.is_file(option, current):
+            continue
         if options.names_run(option, stage) and (type(current) in KINDS or current != default_of(option)):
             found[option.name] = shaping(current, stage)
     return found
@@ -131,7 +133,7 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
     if run.victim is None or run.dataset is None:
         raise Refused(
-            f"weights={run.weights}: weights alone do not say what they belong to. "
+            f"weights={run.weights}: this file does not say what its weights belong to. "
             "Add victim=… and dataset=… (and attack=… for ASR and RA)."
         )
     return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes | parts)), Path(str(run.weights))

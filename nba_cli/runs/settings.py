@@ -118,7 +118,7 @@ class EvaluateRun(Machine):
     """Fields:
     overwrite: do a finished run again
     run: folder of a finished run whose model is to be measured
-    weights: a .safetensors or .pt file to be measured instead; needs victim=… and dataset=…
+    weights: a .safetensors or .pt file to be measured instead; needs victim=… and dataset=… unless it names them
     attack: trigger to measure with; null takes the run's own
     trigger: trigger.safetensors of a run, for an attack whose trigger was learned; null finds it
     victim: architecture; null takes the run's own

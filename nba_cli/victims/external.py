@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,10 @@ from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from nba_cli import files
+from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.victims import weights
-from nba_cli.victims.base import Victim
-from nba_cli.victims.preact_resnet import PreActResNet18
-from nba_cli.victims.torchvision import Torchvision
+from nba_cli.victims.origin import Origin, origin_of
 
 NESTS = ("state_dict", "model", "net")  # under which a state dict may lie
 PREFIXES = ("module.", "model.", "net.")  # which wrappers put before its names
@@ -37,28 +37,14 @@ class External:
         prefix: what stood before all names.
         nest: the key under which the state dict lay; None: at the top.
         payload: all that the file held, of a .pt file.
-        model_name: the architecture that the file names, if it does.
-        num_classes: the number of classes that the file names, if it does.
+        origin: what the file says of the model.
     """
 
     tensors: dict[str, Tensor]
     prefix: str = ""
     nest: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
-    model_name: str | None = None
-    num_classes: int | None = None
-
-    @property
-    def victim(self) -> Victim | None:
-        """The victim that BackdoorBench means by `model_name`: its own PreActResNet18, else what torchvision builds.
-
-        None: it names none, or an unknown one.
-        """
-        from torchvision import models
-
-        if self.model_name == "preactresnet18":
-            return PreActResNet18()
-        return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None
+    origin: Origin = field(default_factory=Origin)
 
 
 def numpy_reconstruction() -> list[Any]:
@@ -82,35 +68,55 @@ def read(path: Path) -> External:
     """
     if path.suffix == ".safetensors" or not path.is_file():
         return External(tensors=weights.read(path))
+    payload = load(path)
+    nest, state = unwrap(payload, path)
+    prefix = ""
+    while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):
+        prefix += found
+    tensors = {name.removeprefix(prefix): value for name, value in state.items()}
+    return External(tensors=tensors, prefix=prefix, nest=nest, payload=payload, origin=origin_of(payload))
+
+
+def load(path: Path) -> Any:
+    """What a .pt file holds: tensors, plain values and NumPy arrays. What PyTorch warns of is not for our user.
+
+    Raises:
+        Refused: the file is damaged, or would have to run code.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-            zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
-        if not zipped and start[:1] != b"\x80":  # before torch 1.6 a bare pickle
-            raise Refused(f"{path}: not a PyTorch file. Give what torch.save(model.state_dict(), 'weights.pt') wrote.")
-        with torch.serialization.safe_globals(numpy_reconstruction()):
-            payload = torch.load(path, map_location="cpu", weights_only=True)
+        if is_scripted(path):
+            raise Refused(
+                f"{path}: a TorchScript archive, which holds code beside its weights. Convert it where it was made: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')."
+            )
+        with torch.serialization.safe_globals(numpy_reconstruction()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise Refused(
             f"{path}: holds more than tensors, and reading it would run its code. Convert it where it was made: "
             "torch.save(model.state_dict(), 'weights.pt')."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise Refused(f"{path}: not a readable PyTorch file ({str(error).splitlines()[0]}).") from error
-    nest, state = unwrap(payload, path)
-    prefix = ""
-    while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):
-        prefix += found
-    tensors = {name.removeprefix(prefix): value for name, value in state.items()}
-    model_name, num_classes = payload.get("model_name"), payload.get("num_classes")
-    return External(
-        tensors=tensors,
-        prefix=prefix,
-        nest=nest,
-        payload=payload,
-        model_name=model_name if isinstance(model_name, str) else None,
-        num_classes=int(num_classes) if isinstance(num_classes, int) else None,
-    )
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
+        raise Refused(f"{path}: not a readable PyTorch file ({reason}).") from error
+
+
+def is_scripted(path: Path) -> bool:
+    """Whether a PyTorch file is one of TorchScript.
+
+    Raises:
+        Refused: it is no PyTorch file.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        zipped = start == b"PK\x03\x04" and zipfile.is_zipfile(file)
+    if not zipped and start[:1] != b"\x80":  # before torch 1.6 a bare pickle
+        raise Refused(f"{path}: not a PyTorch file. Give what torch.save(model.state_dict(), 'weights.pt') wrote.")
+    if not zipped:
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
@@ -134,10 +140,19 @@ def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
     )
 
 
+def as_it_came(name: str, value: Tensor, came: Tensor) -> Tensor:
+    """`value` in the dtype in which tensor `name` came; as it is, with a warning, if that cannot hold its numbers."""
+    cast = value.to(came.dtype)
+    if cast.is_floating_point() and not cast.isfinite().all():
+        LOG.warning(f"{name}: holds numbers too large for {came.dtype}, in which it came; written as {value.dtype}")
+        return value
+    return cast
+
+
 def save(model: nn.Module, source: External, path: Path) -> None:
-    """Write the weights of `model` as `source` had them: the same names, prefix and nesting."""
+    """Write the weights of `model` as `source` had them: the same names, dtypes, prefix and nesting."""
     own = weights.tensors(model)
-    state = {source.prefix + name: own[name] for name in source.tensors}
+    state = {source.prefix + name: as_it_came(name, own[name], came) for name, came in source.tensors.items()}
     if not source.payload:
         files.write(path, serialize(state))
         return

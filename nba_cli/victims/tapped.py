@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from nba_cli.errors import Refused
 from nba_cli.victims.base import Network, Normalise
+from nba_cli.victims.probe import blank_pass
 
 DEEPEST = 4  # the deepest spatial resolutions that are tapped
 
@@ -58,10 +60,16 @@ def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], sha
         A victim that takes images in [0,1]; your network is its `net`.
 
     Raises:
-        ValueError: `mean` or `std` does not fit.
+        ValueError: `network` is no module or a scripted one, or `shape`, `mean` or `std` does not fit.
         Refused: the network is not a convolutional classifier with one output, or the images do not fit it.
     """
-    if len(mean) != shape[0] or len(std) != shape[0] or min(std) <= 0:
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"network: a torch.nn.Module is needed, not {type(network).__name__}")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ValueError("network: a scripted module cannot be taken apart; give the module that it was made from")
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"shape={tuple(shape)}: (C,H,W) of the images, each 1 or more")
+    if len(mean) != shape[0] or len(std) != shape[0] or not all(0 < value < math.inf for value in std):
         raise ValueError(f"mean={list(mean)}, std={list(std)}: {shape[0]} values each, one a channel; std above 0")
     return Tapped(network, Normalise(torch.tensor(mean), torch.tensor(std)), shape)
 
@@ -100,12 +108,9 @@ def find_taps(net: nn.Module, shape: tuple[int, int, int]) -> list[str]:
     for name, module in probe.named_modules():
         if name:
             module.register_forward_hook(note(name))
-    try:
-        out = probe(torch.zeros(2, *shape, device="meta"))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise Refused(f"victim: images of {shape[1]}x{shape[2]} do not fit it ({str(error)[:80]}).") from error
+    out = blank_pass(probe, net, shape)
     convolutions = sum(isinstance(module, nn.Conv2d) for module in probe.modules())
     taps = [name for size, name in last.items() if size in spatial]
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(taps) < 2 or convolutions < 4:
+    if out.ndim != 2 or len(taps) < 2 or convolutions < 4:
         raise Refused("victim: not a convolutional classifier with one output. resnet50, densenet121 ... would be.")
     return taps[-DEEPEST:]

@@ -75,7 +75,7 @@ def evaluate(at: Setting) -> dict[str, Any]:
 
 def stamp(at: Setting) -> dict[str, Any]:
     images = noise(TRAIN).images[:5000]
-    triggers = {name: evaluation.trigger(name) for name in ATTACKS if name not in ("none", "unknown")}
+    triggers = {name: evaluation.trigger(name) for name, cls in ATTACKS.items() if cls().rate}
     entrants: dict[str, Entrant] = {name: partial(evaluation.stamping, each, images) for name, each in triggers.items()}
     speeds = race(entrants, at.rounds, at.seconds, at.device)
     for name, speed in speeds.items():

@@ -77,8 +77,8 @@ def run(at: Setting, name: str) -> dict[str, Any]:
     """Seconds and passes of a defense, shortened to BACKWARD images; from what it is given to what it returns."""
     defense = DEFENSES[name]().with_budget(BACKWARD, CLEAN)
     network = at.network()
-    meter = Meter(network)
     evidence = Evidence(model=network, clean=noise(CLEAN).to(at.device), num_classes=CLASSES, dtype=at.dtype)
+    meter = Meter(network)
     wait(at.device)
     began = time.perf_counter()
     defense(evidence, generator(0, "bench", at.device))

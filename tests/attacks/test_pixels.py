@@ -21,7 +21,6 @@ from attacks._randomness import uniform
 from attacks._reflection import textures
 from attacks._selection import rates, select
 from attacks.badnets import Pattern
-from attacks.blend import Key
 from attacks.cl import pgd, robust
 from attacks.inputaware import rms
 from attacks.learned import Lesson
@@ -77,7 +76,7 @@ def test_blend_pixels_by_hand() -> None:
 
 def test_blend_keys_differ_by_seed_and_kind() -> None:
     shape = (3, 16, 16)
-    keys = [Blend().image(shape), Blend(key_seed=1).image(shape), Blend(key=Key.picture).image(shape)]
+    keys = [Blend().image(shape), Blend(key_seed=1).image(shape), Blend(key="picture").image(shape)]
     assert not torch.equal(keys[0], keys[1]) and not torch.equal(keys[0], keys[2])
     assert all(key.min() >= 0 and key.max() <= 1 for key in keys)
 

@@ -29,7 +29,7 @@ from nba_cli.pipeline import trigger_cache
 from nba_cli.runs.folder import TRIGGER
 from nba_cli.seeds import generator
 
-TRIGGERED = [name for name in ATTACKS if name not in ("none", "unknown")]
+TRIGGERED = [name for name, cls in ATTACKS.items() if cls().rate]
 
 
 LABELS = torch.arange(400) % 4

@@ -92,7 +92,7 @@ REFUSED = [
     ("evaluate", [], "nba evaluate needs either run=FOLDER (a finished run) or weights=FILE"),
     ("evaluate", ["run=nowhere"], "nowhere: not the folder of a finished run"),
     ("evaluate", ["weights=absent", "victim=wrn_16_1"], "absent: no such file."),
-    ("evaluate", ["weights=absent"], "weights alone do not say what they belong to. Add victim="),
+    ("evaluate", ["weights=absent"], "absent: no such file."),
 ]
 
 

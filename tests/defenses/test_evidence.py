@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SHORT
+from builders import SHORT, untrained
 
 from attacks import BadNets
 from nba_cli.data import Data, Splits
 from nba_cli.data.npz import Npz
-from nba_cli.defenses import DEFENSES, Defense
+from nba_cli.defenses import DEFENSES, Defense, Evidence
 from nba_cli.pipeline import perform
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs.settings import DefendRun
 from nba_cli.training import Plan
-from nba_cli.victims import WideResNet
+from nba_cli.victims import VGG, WideResNet
 
 
 class Spied:
@@ -90,3 +90,39 @@ def test_the_spy_sees_a_defense_that_peeks() -> None:
                 peek()
     finally:
         Spied.running = False
+
+
+def images(count: int = 4, channels: int = 3, side: int = 16) -> torch.Tensor:
+    return torch.zeros(count, channels, side, side, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"clean": Data(images(0), torch.arange(0))}, "clean: there is no image in it"),
+        ({"clean": Data(images(), torch.arange(4))}, "clean: labels from 0 to 3, but num_classes=3"),
+        ({"clean": Data(images(), torch.arange(4) - 2)}, "clean: labels from -2 to 1, but num_classes=3"),
+        ({"num_classes": 5}, "num_classes=5: the model tells 3 classes apart"),
+        (
+            {"clean": Data(images(channels=1), torch.arange(4) % 3)},
+            "images of 1 channels, and the model takes 3",
+        ),
+        ({"model": torch.nn.Conv2d(3, 3, 1)}, "model: a Conv2d is no victim; wrap it"),
+        ({"model": VGG(depth=16), "clean": Data(images(), torch.arange(4) % 3)}, "does not take images of 3x16x16"),
+    ],
+)
+def test_evidence_that_does_not_go_together(changes: dict[str, Any], words: str, tiny: Data) -> None:
+    given: dict[str, Any] = {"model": untrained(tiny), "clean": tiny[torch.arange(9)], "num_classes": 3} | changes
+    if isinstance(given["model"], VGG):
+        given["model"] = given["model"].build(3, Data(images(side=32), torch.arange(4) % 3))
+    with pytest.raises(ValueError, match=words):
+        Evidence(**given)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_looking_at_the_evidence_leaves_the_model_as_it_was(tiny: Data, training: bool) -> None:
+    model = untrained(tiny).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    Evidence(model=model, clean=tiny[torch.arange(9)], num_classes=3)
+    assert model.training is training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -134,7 +134,7 @@ def test_backdoorbenchs_other_names_mean_torchvisions_networks(
     """Its MobileNetV2 has our tensors' shapes and other strides: taken for ours, it would load and be wrong."""
     for name in ("resnet18", "mobilenet_v2", "vgg19_bn"):
         torch.save({"model_name": name, "model": {"a": torch.ones(1)}}, tmp_path / "named.pt")
-        assert external.read(tmp_path / "named.pt").victim == Torchvision(name=name)
+        assert external.read(tmp_path / "named.pt").origin.victim == Torchvision(name=name)
     net = models.mobilenet_v2(num_classes=3)
     torch.save({"model_name": "mobilenet_v2", "num_classes": 3, "model": net.state_dict()}, tmp_path / "mobile.pt")
     code, text = nba("defend", f"weights={tmp_path}/mobile.pt", "defense=clp", "attack=unknown")

@@ -16,7 +16,7 @@ from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.npz import Npz
 from nba_cli.defenses import FT, NBA
 from nba_cli.devices import Precision
-from nba_cli.runs import compose, naming, settings
+from nba_cli.runs import foreign, naming, settings
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import AttackRun, DefendRun
@@ -124,6 +124,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "attack/refool": (3, "df18"),
     "attack/wanet": (2, "fc05"),
     "attack/inputaware": (2, "6b0f"),
+    "attack/images": (1, "01b5"),
     "attack/unknown": (1, "01b5"),
     "victim/wrn": (1, "dff8"),
     "victim/preact_resnet18": (1, "9577"),
@@ -199,5 +200,5 @@ def test_weights_that_name_their_victim_are_read_once_while_they_stay_the_same(
     for name, cls in (("preactresnet18", PreActResNet18), ("resnet18", Torchvision)):
         torch.save({"model_name": name, "model": {"a": torch.ones(1)}}, file)
         for _ in range(3):
-            assert type(compose.with_named_victim(run).victim) is cls
+            assert type(foreign.completed(run, ()).victim) is cls
     assert len(read) == 2
