@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import MISSING
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nba_cli import console, options
 from nba_cli.console import LOG
@@ -21,6 +23,21 @@ from nba_cli.data.images import Splits
 from nba_cli.data.pixel_cache import About
 from nba_cli.errors import Refused
 
+UNREADABLE = (  # what Pillow raises on damaged files
+    OSError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 AHEAD = 256  # files that are decoded at a time, by several threads
 
 
@@ -30,7 +47,7 @@ def read_image(file: Path, size: int) -> tuple[bytes, np.ndarray]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             colour = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise Refused(f"{file}: not a readable image ({error}).") from error
     if colour.size != (size, size):
         colour = colour.resize((size, size), Image.Resampling.BILINEAR)

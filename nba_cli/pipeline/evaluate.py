@@ -32,6 +32,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     if run.run is not None:
         folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
+    if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
+        bench.check_data(Path(run.run), "test")
     bench.header(weights=str(file))
     network = measured.victim.build(bench.splits.num_classes, bench.splits.train)
     weights.load_tensors(network, external.read(file).tensors, file, quiet=measured.victim.mean is not None)
@@ -49,7 +51,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         trigger=bench.trigger_figures(attack),
         counts={"test": len(bench.splits.test)},
         seconds={"evaluate": seconds},
-        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)},
+        digests={"test": bench.test_digest, "weights": file_digest(file)},
         model=str(file),
     )
     console.closing(summary.figures([("model", figures, seconds)]), out)
