@@ -162,5 +162,5 @@ def remember(folder: Path, cache: Path, found: Source) -> None:
     file = record_file(folder, cache)
     text = json.dumps(files.sealed(asdict(found) | {"folder": str(folder.resolve())})) + "\n"
     with contextlib.suppress(OSError):  # it saves time and nothing else
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        if not file.is_file() or file.read_bytes() != text.encode():
             files.write(file, text)

@@ -30,19 +30,22 @@ def is_true(option: str | None) -> bool:
     return option == "true"
 
 
-def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> None:
-    """Write these files, or none of them.
+def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> list[str]:
+    """Write these files, or none of them; returns a word for each: its path, and whether it took the place of another.
 
     Raises:
         Refused: one cannot be written, or is there already and not nba's.
     """
+    words = []
     try:
         for path in contents:
+            words.append(f"{path} (replaced)" if path.exists() else str(path))
             if files.regular(path).is_file() and not overwrite and not is_own(path.read_bytes()):
                 raise Refused(f"file={path}: it is there already, and nba did not write it. Add overwrite=true.")
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, content)
+        return words
     except OSError as error:
         raise Refused(
             f"file={error.filename or next(iter(contents))}: cannot be written ({error.strerror})."

@@ -70,9 +70,8 @@ def main(arguments: Sequence[str]) -> int:
         pyplot.close()
     base = Path(given["file"]) if "file" in given else delivery.unused(Path("plots", kind), pictures)
     named = {Path(f"{base}.{ending}"): content for ending, content in pictures.items()}
-    delivery.deliver(named, overwrite=delivery.is_true(given.get("overwrite")))
-    for file in named:
-        LOG.info(f"picture: {file}")
+    for word in delivery.deliver(named, overwrite=delivery.is_true(given.get("overwrite"))):
+        LOG.info(f"picture: {word}")
     return 0
 
 

@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         said = []
     else:
         page = FORMATS[form](report, layout).encode()
-        delivery.deliver({Path(request.file): page}, overwrite=delivery.is_true(request.overwrite))
-        said = [f"wrote {request.file}: {len(report.records)} runs", *report.notes, *missing]
+        (word,) = delivery.deliver({Path(request.file): page}, overwrite=delivery.is_true(request.overwrite))
+        said = [f"wrote {word}: {len(report.records)} runs", *report.notes, *missing]
     for line in said:
         LOG.info(line)
     return 0

@@ -17,7 +17,6 @@ from yaml import AliasEvent, YAMLError
 from nba_cli import files
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import folder, sound
-from nba_cli.runs.record import flatten
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import RUNS, AttackRun
 from nba_cli.runs.versions import version_of
@@ -98,7 +97,7 @@ def read_config(file: Path) -> dict[str, Any]:
 
 def told_apart(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """The settings, by dotted path, that a run's config.yaml and its record give differently."""
-    one, two = (dict(flatten(sound.placeless({"settings": plain})["settings"])) for plain in (config, recorded))
+    one, two = dict(sound.flatten(config)), dict(sound.flatten(recorded))
     return sorted(name for name in one.keys() | two.keys() if repr(one.get(name)) != repr(two.get(name)))
 
 
@@ -115,13 +114,12 @@ def read_run(out: Path, **instead: Any) -> AttackRun:
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
-    try:
-        run = from_plain(stage, plain, **instead)
-    except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
-        raise folder.damaged(file, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     if differing := told_apart(plain, folder.read_metrics(out)["settings"]):
         raise folder.damaged(file, f"{folder.METRICS} says otherwise about {', '.join(differing[:3])}")
-    return run
+    try:
+        return from_plain(stage, plain, **instead)
+    except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
+        raise folder.damaged(file, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
 
 def trained_on(out: Path) -> tuple[str, int]:

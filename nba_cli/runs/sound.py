@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nba_cli import files
@@ -73,3 +73,12 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(inner)
     elif isinstance(value, str):
         yield value
+
+
+def flatten(value: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested dicts -> (dotted path, value)."""
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from flatten(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import Run
 from records import EMPTY, put
 from running import results
@@ -86,6 +87,9 @@ CONFIGS = {
 def test_a_config_that_someone_sent_is_not_believed(nba: Run, tmp_path: Path, content: str, why: str) -> None:
     out = put(tmp_path / "runs", "sent", "blend", "ft", 0, (0.9, 0.1, 0.5))
     (out / "config.yaml").write_text(content)
+    if "attack: " in content:  # its record says the same
+        settings = {name: value for name, value in yaml.safe_load(content).items() if name != "stage"}
+        (out / "metrics.json").write_text(json.dumps(EMPTY | {"stage": "attack", "settings": settings}))
     code, text = nba("evaluate", f"run={out}", dataset=False)
     assert code == 2 and text.startswith(f"nba: {out}/config.yaml: cannot be used (") and why in text, text
 

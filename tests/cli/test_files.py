@@ -136,7 +136,8 @@ def test_a_file_of_the_users_is_replaced_only_if_that_is_asked_for(
     assert nba(*words, "overwrite=true", dataset=False)[0] == 0
     made = mine.read_bytes()
     assert not made.startswith(b"my own")
-    assert nba(*words, dataset=False)[0] == 0, "a second time, over what nba itself wrote"
+    code, text = nba(*words, dataset=False)
+    assert code == 0 and f"{mine} (replaced)" in text, "a second time, over what nba itself wrote"
     mine.write_bytes(b"")
     assert nba(*words, dataset=False)[0] == 0 and len(mine.read_bytes()) > 100, "there is nothing in it to lose"
 

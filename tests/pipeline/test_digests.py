@@ -109,7 +109,8 @@ def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, tmp_path: Path) -> 
         for command in (("evaluate", f"run={victim}"), ("defend", *FAST, "defense=none")):
             code, text = nba(*command, dataset=command[0] != "evaluate")
             assert code == 2 and f"nba: {file}: cannot be used (it has changed since it was written)" in text, text
-    file.write_text(whole.replace(f"{tmp_path}/runs", "moved"))
+    for moved, text in ((file, whole), (victim / "config.yaml", (victim / "config.yaml").read_text())):
+        moved.write_text(text.replace(f"{tmp_path}/runs", "moved"))
     assert nba("evaluate", f"run={victim}", dataset=False)[0] == 0, "runs may be moved"
     old = {name: value for name, value in metrics(victim).items() if name != "seal"}
     file.write_text(json.dumps(old))
