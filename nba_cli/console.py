@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,11 +44,31 @@ def setup() -> None:
         LOG.propagate = False
 
 
+class RunLog(logging.FileHandler):
+    """Appends to a file, with times. The run is worth more than its log: if it cannot be written, a warning says so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.lost = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            raise
+        if not self.lost:
+            self.lost = True  # before the warning, which comes here too
+            LOG.warning(f"{self.baseFilename}: {error.strerror}; the log lacks what follows")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what it could not write is still in its buffer
+            super().close()
+
+
 @contextmanager
 def recording(path: Path) -> Iterator[None]:
     """Also append the log to `path`, with times, while the block runs; its traceback too if it fails."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler = RunLog(path)
     LOG.addHandler(handler)
     try:
         yield

@@ -2,31 +2,92 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import json
 import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from nba_cli.errors import Refused
 
+KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
+         stat.S_IFBLK: "device"}  # fmt: skip
+"""What may lie in the place of a file. Reading a pipe may take for ever, and a rename would replace a device."""
 
-def write(path: Path, content: bytes | str) -> None:
-    """Write by rename: whoever looks finds the old file or the new one, never a part.
+
+def regular(path: Path) -> Path:
+    """`path`, where a file is or may be written.
 
     Raises:
+        Refused: something else lies there.
+        OSError: one may not look.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    if not stat.S_ISREG(mode):
+        raise Refused(f"{path}: a {KINDS.get(stat.S_IFMT(mode), 'special file')}, and it has to be a file.")
+    return path
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write by rename: whoever looks finds the old file or the new one, never a part. A link stays, and what it is to.
+
+    Raises:
+        Refused: something that is no file lies there.
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
-    part = path.with_name(path.name + ".part")
+    target = Path(os.path.realpath(regular(path)))
+    part = target.with_name(target.name + ".part")
     try:
+        part.unlink(missing_ok=True)  # of a process that was killed; were it a link, it would be followed
         part.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(part, path)
+        os.replace(part, target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line.
+
+    Raises:
+        Refused: something that is no file lies there.
+        OSError: the disk is full or cannot be written.
+    """
+    try:
+        with regular(path).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+SEAL = "seal"
+
+
+def seal(content: Any) -> str:
+    """Sixteen hex digits that no other nested plain values have."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """Plain values with their seal among them, because a flipped bit in a JSON file may give another valid one."""
+    return content | {SEAL: seal(content)}
+
+
+def unbroken(content: dict[str, Any]) -> bool:
+    """Whether `sealed` values are as they were; those of older versions have no seal and are believed."""
+    own = {name: value for name, value in content.items() if name != SEAL}
+    return SEAL not in content or content[SEAL] == seal(own)
 
 
 def acquired(lock: Path, waiting: Callable[[], object]) -> AbstractContextManager:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nba_cli.cli.commands import COMMANDS
+from nba_cli.cli.quoting import quoted
 from nba_cli.files import conf_dir
 from nba_cli.runs.compose import install
 from nba_cli.runs.registry import GROUPS
@@ -28,7 +29,7 @@ def main(name: str, overrides: list[str]) -> int:
     if command.composed:
         install()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg = compose(name, overrides, return_hydra_config=True)
+            cfg = compose(name, quoted(overrides), return_hydra_config=True)
         groups, options = _groups(cfg), _stage_options(name, cfg)
         closing = "Several values, a run for each: --multirun option=1,2,3. The settings without a run: --cfg job."
     else:

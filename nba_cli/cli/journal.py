@@ -17,6 +17,7 @@ from typing import Any
 
 import filelock
 
+from nba_cli import files
 from nba_cli.console import LOG
 
 FOLDER = ".sweeps"  # below the folder of all runs
@@ -109,7 +110,7 @@ class Journal:
         file.stat()
         with filelock.FileLock(self.folder / "append.lock", timeout=10), file.open("rb+") as lines:
             torn = lines.seek(0, os.SEEK_END) > 0 and (lines.seek(-1, os.SEEK_END), lines.read(1))[1] != b"\n"
-            lines.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
+            lines.write(b"\n" * torn + json.dumps(files.sealed(entry)).encode() + b"\n")
 
     def since(self, place: int) -> tuple[list[dict[str, Any]], int]:
         """What jobs have noted behind `place`, in bytes from the start, and the place of what is to come.
@@ -174,7 +175,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and files.unbroken(found) else None
 
 
 def journals(root: Path) -> list[Journal]:

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 import nba_cli
+from nba_cli.cli import streams
 from nba_cli.cli.commands import COMMANDS
 
 USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
@@ -25,6 +26,7 @@ Try it: nba preview, then nba defend attack=blend defense=nba
 """
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # in the environment of the processes that torchrun starts
 HELP = {"--help", "-h"}
+SHOWN = {"--cfg", "-c", "--info", "-i"}  # of what is shown and not done
 INTERRUPTED = (
     "Interrupted. Run the same command to resume: a victim continues after its last finished epoch, a defense starts "
     "over."
@@ -33,17 +35,23 @@ INTERRUPTED = (
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a defect (with traceback), 2 bad input (one line), 130 interrupted."""
+    streams.install()
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in (*HELP, "help", "--version") and TORCHRUN in os.environ and os.environ.get("RANK", "0") != "0":
         return  # of torchrun's processes the first one says it
     if command in (*HELP, "help"):
         print(USAGE, end="")
+        code = 0
     elif command == "--version":
         from nba_cli.runs import provenance
 
         print(f"nba {nba_cli.__version__} ({provenance.commit()})")
+        code = 0
     else:
-        sys.exit(launch(command, arguments))
+        code = launch(command, arguments)
+    runs = command in COMMANDS and COMMANDS[command].composed and not (HELP | SHOWN) & set(arguments)
+    if code := streams.settled(code, elsewhere=runs):
+        sys.exit(code)
 
 
 def launch(command: str, arguments: list[str]) -> int:
@@ -65,9 +73,6 @@ def attempt(command: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader has seen enough, as in `nba completion | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
-        return 0
     except Exception as error:
         if died := killed(error):
             print(f"nba: {died}", file=sys.stderr)
@@ -90,6 +95,10 @@ def run(command: str, arguments: list[str]) -> int:
 
     if command not in COMMANDS:
         raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
+    if strange := [
+        word for word in arguments if not word.isprintable() and any("\ud800" <= c <= "\udfff" for c in word)
+    ]:
+        raise Refused(f"{strange[0]!a}: these bytes are no text in {sys.getfilesystemencoding()}. Rename the file.")
     console.setup()
     if HELP & set(arguments):
         from nba_cli.cli import help

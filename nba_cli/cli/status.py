@@ -13,7 +13,7 @@ from nba_cli.cli import sweep
 from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
-from nba_cli.runs import folder
+from nba_cli.runs import folder, sound
 
 OPTIONS = {"output": "folder that holds all run folders"}
 RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
@@ -40,15 +40,13 @@ def last_words(out: Path) -> str:
             found = folder.read_metrics(out)["figures"]
         except Refused as error:
             return str(error)
-        shown = {name: found[name] for name in folder.FIGURES if isinstance(found[name], (int, float))}
+        shown = {name: found[name] for name in sound.FIGURES if isinstance(found[name], (int, float))}
         return "  ".join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
-    lines = folder.read_lines(out / folder.HISTORY, "phase", "epoch", "loss")
+    lines = folder.read_lines(out / folder.HISTORY, "epoch", "loss")
     if not lines:
         return ""
     last = lines[-1]
-    if not isinstance(last["loss"], (int, float)):
-        return ""
-    return f"{last['phase']}, epoch {last['epoch']}, loss {last['loss']:.4f}"
+    return f"{last.get('phase')}, epoch {last['epoch']}, loss {last['loss']:.4f}"
 
 
 def main(arguments: Sequence[str]) -> int:

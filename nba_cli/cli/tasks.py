@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 import traceback
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from attacks import Images, Unknown
 from nba_cli import devices, ranks
 from nba_cli.cli.journal import Job, Journal
+from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep, is_parallel
 from nba_cli.cli.words import asks_for_a_sweep, flags_first, leave_to_jobs
 from nba_cli.console import LOG
@@ -40,6 +42,7 @@ MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
 def main(stage: str, arguments: list[str]) -> int:
     """Hydra composes the settings and calls the task; returns the exit code."""
     install()
+    arguments = quoted(arguments)
     declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
@@ -103,6 +106,7 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
+    os.chdir(config.runtime.cwd)  # hydra.job.chdir=true would make every relative path one below the run's folder
     try:
         if config.mode is RunMode.RUN:
             return str(perform(stage, typed_run(cfg, stage), lambda out: rich.print(summary.side_by_side([out]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -23,8 +24,15 @@ UNREADABLE = (  # what zipfile and numpy raise on damaged archives
     ValueError,
     EOFError,
     AttributeError,
+    KeyError,
+    MemoryError,
     NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
     SyntaxError,
+    TypeError,
+    struct.error,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -47,9 +55,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             missing = [key for key in keys if key not in archive]
             if missing:
                 raise Refused(f"{path}: array {missing[0]} is missing; found {', '.join(archive.files) or 'none'}.")
-            return {key: archive[key] for key in keys}
+            found = {key: archive[key] for key in keys}
     except UNREADABLE as error:
         raise Refused(f"{path}: not a readable .npz ({error}).") from error
+    if strange := [key for key, value in found.items() if not isinstance(value, np.ndarray)]:
+        raise Refused(f"{path}: {strange[0]} is no array.")
+    return found
 
 
 def read_npz(path: Path) -> Splits:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nba_cli.data import tree
 from nba_cli.errors import Refused
+
+UNREADABLE = (  # what Pillow raises on damaged files
+    OSError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def read_picture(file: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -30,7 +48,7 @@ def decoded(content: bytes, file: Path, size: tuple[int, int] | None = None) -> 
     try:
         with Image.open(io.BytesIO(content)) as image:
             colour = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise Refused(f"{file}: not a readable image ({error}).") from error
     if size is not None and colour.size != (size[1], size[0]):
         colour = colour.resize((size[1], size[0]), Image.Resampling.BILINEAR)

@@ -94,13 +94,22 @@ def fault(place: Path) -> str | None:
                 return f"{file.name} has the wrong size"
             if files.file_digest(file) != digest:
                 return f"{file.name} does not have the digest that {ABOUT} says"
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "a file is missing or damaged"
     return None
 
 
 def read_about(place: Path) -> About:
-    return About(**json.loads((place / ABOUT).read_text(encoding="utf-8")))
+    """What the folder says that it holds.
+
+    Raises:
+        OSError, ValueError, TypeError: it does not say it, or no longer what was written.
+    """
+    found = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    if not files.unbroken(found):
+        raise ValueError(f"{ABOUT} has changed since it was written")
+    found.pop(files.SEAL, None)
+    return About(**found)
 
 
 def open_set(place: Path, about: About, split: str) -> Mapped:
@@ -116,7 +125,7 @@ def fill(place: Path, build: Callable[[Path], About]) -> None:
     try:
         part.mkdir()
         about = build(part)
-        (part / ABOUT).write_text(json.dumps(asdict(about)) + "\n", encoding="utf-8")
+        (part / ABOUT).write_text(json.dumps(files.sealed(asdict(about))) + "\n", encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)  # a damaged one; whoever has mapped it keeps it
         part.rename(place)
     finally:

@@ -85,7 +85,7 @@ def read(file: Path) -> bytes:
         Refused: it cannot be read.
     """
     try:
-        return file.read_bytes()
+        return files.regular(file).read_bytes()
     except OSError as error:
         raise Refused(f"{file}: cannot be read ({error.strerror}).") from error
 
@@ -149,7 +149,7 @@ def source(folder: Path, cache: Path) -> Source:
     mark = fingerprint(folder, tree)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # nothing kept, or damaged
         kept = json.loads(record_file(folder, cache).read_text(encoding="utf-8"))
-        if kept["fingerprint"] == mark:
+        if kept["fingerprint"] == mark and files.unbroken(kept):
             return Source(mark, str(kept["digest"]))
     digest = Digest(folder)
     for file in all_files(tree):
@@ -160,7 +160,7 @@ def source(folder: Path, cache: Path) -> Source:
 def remember(folder: Path, cache: Path, found: Source) -> None:
     """Keep what is known of `folder`, so that another process need not read it."""
     file = record_file(folder, cache)
-    text = json.dumps(asdict(found) | {"folder": str(folder.resolve())}) + "\n"
+    text = json.dumps(files.sealed(asdict(found) | {"folder": str(folder.resolve())})) + "\n"
     with contextlib.suppress(OSError):  # it saves time and nothing else
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        if not file.is_file() or file.read_bytes() != text.encode():
             files.write(file, text)

@@ -65,8 +65,8 @@ def attack(run: AttackRun, out: Path) -> None:
         counts={"train": len(train), "test": len(test), "poisoned": len(index)} | together,
         seconds={"craft": crafting, "train": seconds},
         digests={
-            "train": train.digest(),
-            "test": test.digest(),
+            "train": bench.train_digest,
+            "test": bench.test_digest,
             "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
             "weights": file_digest(out / folder.WEIGHTS),
         }
@@ -81,7 +81,7 @@ def train_victim(bench: Workbench, ready: Attack, index: Tensor, poisoned: Data)
     run, checkpoint = bench.run, bench.out / folder.CHECKPOINT
     fresh = run.victim.build(bench.splits.num_classes, bench.splits.train, seeds.derive(run.seed, "weights"))
     history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
-    source = (index, bench.splits.train.digest() if ranks.launched() > 1 else "")
+    source = (index, bench.train_digest if ranks.launched() > 1 else "")
     shared = (bench.copied(fresh), ready, source, run, bench.device, bench.dtype)
     with Bars(history) as progress:
         own = {"poisoned": poisoned, "checkpoint": checkpoint, "progress": progress}
@@ -95,6 +95,7 @@ def complete(run: AttackRun, out: Path) -> None:
     if not run.reference or found["figures"]["asr"] is None or found.get("reference") is not None:
         return
     bench = open_workbench("attack", run, out)
+    bench.check_data(out, "train", "test")
     ready = trigger_cache.of_run(run.attack, out)
     figures = bench.measure(bench.load(folder.intact(out, folder.WEIGHTS)), ready)
     reference = bench.measure(clean_victim(bench), ready)
@@ -116,4 +117,6 @@ def frozen(bench: Workbench, run: AttackRun, what: str) -> Network:
     """The network of an attack run, which is done first when it is missing."""
     if not folder.finished(folder_of("attack", run)):
         LOG.info(f"next: {what}")
-    return bench.load(folder.intact(victim(run), folder.WEIGHTS)).eval().requires_grad_(False)
+    out = victim(run)
+    bench.check_data(out, "train", "test")
+    return bench.load(folder.intact(out, folder.WEIGHTS)).eval().requires_grad_(False)

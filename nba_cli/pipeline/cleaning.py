@@ -74,7 +74,7 @@ def record(
     digest, count = cleaned.images
     saved, file = trigger_cache.save(attack, out), folder.DIGESTS[folder.TRIGGER]
     own = {name: saved[name] for name in saved if name == file}  # the trigger is the victim's, its file is this run's
-    own |= {"clean": digest, "test": bench.splits.test.digest(), "weights": file_digest(out / folder.WEIGHTS)}
+    own |= {"clean": digest, "test": bench.test_digest, "weights": file_digest(out / folder.WEIGHTS)}
     bench.finish(
         figures=cleaned.figures,
         before=before,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from attacks import changed_index
 from nba_cli import seeds
@@ -33,14 +34,15 @@ def defend(run: DefendRun, out: Path) -> None:
     if run.dataset.clean_disjoint:
         clean_set(run, load(run))  # what is refused is refused before a victim is trained
     source = victim(as_attack(run))
-    made = folder.read_metrics(source)
+    made, known = folder.read_metrics(source), taken_over(source)
     attack = trigger_cache.of_run(run.attack, source)
     bench = open_workbench("defend", run, out)
+    bench.check_data(source, "train", "test")
     train = bench.splits.train
     clean = clean_set(run, bench.splits)
     bench.header(
         seed=f"{run.seed}, of the defense {run.defense_seed}",
-        poisoned=poison_note(attack, made["counts"]["poisoned"], len(train)),
+        poisoned=poison_note(attack, known["counts"]["poisoned"], len(train)),
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images "
         f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
     )
@@ -51,15 +53,27 @@ def defend(run: DefendRun, out: Path) -> None:
         clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
         bench = replace(bench, splits=replace(bench.splits, test=held))
         before, reference = bench.measure(network, attack), None
-    known = {
-        "counts": made["counts"],
-        "seconds": made["seconds"],
-        "digests": made["digests"] | {"victim": made["digests"]["weights"]},
-        "victim": str(source),
-        "victim_commit": made["made"]["commit"],
-    }
     cleaned = cleaning.clean(bench, attack, network, clean, before)
     cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
+
+
+def taken_over(source: Path) -> dict[str, Any]:
+    """What the record of a defense says of its victim, from the record of the victim in `source`.
+
+    Raises:
+        Refused: that lacks something.
+    """
+    made = folder.read_metrics(source)
+    try:
+        return {
+            "counts": made["counts"] | {"poisoned": made["counts"]["poisoned"]},
+            "seconds": made["seconds"],
+            "digests": made["digests"] | {"victim": made["digests"]["weights"]},
+            "victim": str(source),
+            "victim_commit": made["made"]["commit"],
+        }
+    except (KeyError, TypeError) as error:
+        raise folder.damaged(source / folder.METRICS, f"{type(error).__name__}: {error}") from error
 
 
 def clean_set(run: DefendRun, splits: Splits) -> Data:

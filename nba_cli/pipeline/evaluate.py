@@ -32,6 +32,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     if run.run is not None:
         folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
+    if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
+        bench.check_data(Path(run.run), "test")
     network, _ = opened(bench, file)
     bench.header(weights=str(file))
     attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
@@ -49,7 +51,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         trigger=bench.trigger_figures(attack),
         counts={"test": len(bench.splits.test)},
         seconds={"evaluate": seconds},
-        digests={"test": bench.splits.test.digest(), "weights": file_digest(file)} | read,
+        digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
         model=str(file),
     )
     console.closing(summary.figures([("model", figures, seconds)]), out)

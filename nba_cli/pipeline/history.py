@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nba_cli import files
 from nba_cli.runs import folder
 from nba_cli.training import Event
 
@@ -26,8 +27,8 @@ class History:
             return
         if not self.began:
             kept = [line for line in self.lines if line["step"] < event.step]
-            self.file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            files.write(self.file, "".join(json.dumps(line) + "\n" for line in kept))
             self.began = True
         self.seconds = event.scalars["seconds"]
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"phase": event.phase, "step": event.step} | dict(event.scalars)) + "\n")
+        line = {"phase": event.phase, "step": event.step} | dict(event.scalars)
+        files.append(self.file, json.dumps(files.sealed(line)))

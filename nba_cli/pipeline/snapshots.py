@@ -50,7 +50,7 @@ class Snapshots:
             model.load_state_dict(load_file(file))
             lines.append(point(phase, step, figures()))
         lines.append(point("after", 0, after))
-        files.write(self.curve, "".join(json.dumps(line) + "\n" for line in lines))
+        files.write(self.curve, "".join(json.dumps(files.sealed(line)) + "\n" for line in lines))
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -66,7 +66,7 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
         tensors = attack.learn(lesson, progress)
     files.write(out / folder.TRIGGER, serialize(tensors))
     about = {"seconds": time.monotonic() - began, "digest": files.file_digest(out / folder.TRIGGER)}
-    files.write(out / COST, json.dumps(about) + "\n")
+    files.write(out / COST, json.dumps(files.sealed(about)) + "\n")
 
 
 def cost(out: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,32 @@ class Workbench:
     @property
     def dtype(self) -> torch.dtype:
         return devices.DTYPES[self.precision]
+
+    @functools.cached_property
+    def train_digest(self) -> str:
+        """Of all training images and labels, which is computed once: it takes a while."""
+        return self.splits.train.digest()
+
+    @functools.cached_property
+    def test_digest(self) -> str:
+        """Of all images and labels that are measured on."""
+        return self.splits.test.digest()
+
+    def check_data(self, out: Path, *names: str) -> None:
+        """Check that the sets `names`, of train and test, are those of the finished run in `out`.
+
+        Raises:
+            Refused: they have changed since.
+        """
+        recorded = folder.read_metrics(out).get("digests", {})
+        place = getattr(self.run.dataset, "path", None)
+        which = f"dataset={kind(self.run.dataset)}" if place is None else f"dataset.path={place}"
+        for name in names:
+            if recorded.get(name) not in (None, found := getattr(self, f"{name}_digest")):
+                raise Refused(
+                    f"{which}: its {name} images have changed since {out} was made: their SHA-256 was "
+                    f"{recorded[name]} and is {found}. Put the old ones back, or do that run again with overwrite=true."
+                )
 
     def header(self, **rows: str) -> None:
         """Say what is about to run, on what."""

@@ -11,7 +11,7 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports.formats.layout import is_share, title
 from nba_cli.reports.formats.scatter import COLOURS
 from nba_cli.reports.significance import Summary, by_victim, summary
-from nba_cli.runs import folder, record
+from nba_cli.runs import folder, record, sound
 from nba_cli.runs.record import SHORT, Record, to_text
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def legend(axes: Axes, heading: str | None = None) -> None:
 
 def with_lines(found: list[Record], name: str) -> list[tuple[Record, list[dict]]]:
     """Those runs that have lines in the file of this name, with the lines."""
-    needed = {folder.HISTORY: ("loss", "acc"), folder.CURVE: ("phase",)}[name]
+    needed = {folder.HISTORY: ("loss", "acc"), folder.CURVE: ("step",)}[name]
     read = [(run, folder.read_lines(run.folder / name, *needed)) for run in found]
     return [(run, lines) for run, lines in read if lines]
 
@@ -86,15 +86,15 @@ def defense(found: list[Record], given: dict[str, str]) -> None:
         raise Refused("kind=defense: none of these runs has snapshots. Run nba defend … snapshots=true overwrite=true.")
     drawn = [run for run, _ in curves]
     figures = given.get("figures", "acc,asr,ra").split(",")
-    known = {name for _, points in curves for point in points for name in point}
+    known = {name for _, points in curves for point in points for name in point if sound.is_number(point[name])}
     for figure in figures:
         if figure not in known:
             raise Refused(f"figures={figure}: the snapshots know no such figure. {did_you_mean(figure, known)}")
     for axes, figure in zip(panels([f"{title(figure)}, %" for figure in figures]), figures, strict=True):
         for number, (run, points) in enumerate(curves):
-            values = [math.nan if point.get(figure) is None else 100 * point[figure] for point in points]
+            values = [100 * point[figure] if sound.is_number(point.get(figure)) else math.nan for point in points]
             axes.plot(range(len(points)), values, label=name_of(run, drawn), **style(number, len(points)))
-            first = next((k for k, point in enumerate(points) if point["phase"] == "student"), 0)
+            first = next((k for k, point in enumerate(points) if point.get("phase") == "student"), 0)
             if first > 1:  # the teacher's epochs come first
                 axes.axvline(first - 0.5, color="#999999", linewidth=0.8, linestyle=":")
         axes.set_xlabel("epoch of the defense")

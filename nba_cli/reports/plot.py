@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.reports import delivery
 from nba_cli.reports.curves import KINDS
+from nba_cli.reports.delivery import OVERWRITE
 from nba_cli.reports.filters import parse_words, select
 from nba_cli.runs import reading
 
@@ -18,7 +22,8 @@ OPTIONS = {
     "figures": "what is drawn: acc, asr, ra, …",
     "lines": "of a sweep: the setting that tells its lines apart",
     "output": "folder that holds all run folders",
-    "file": "where to write, without ending; FILE.png and FILE.svg",
+    "file": "where to write, without ending: FILE.png and FILE.svg; without it, a new name in plots/",
+    "overwrite": OVERWRITE,
 }
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,
@@ -31,7 +36,9 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "nba",  # the same picture twice is the same file
+    "text.parse_math": False,  # what records say is text
 }
+METADATA = {"png": {"Software": "made by nba plot"}, "svg": {"Date": None, "Creator": "made by nba plot"}}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,12 +66,19 @@ def main(arguments: Sequence[str]) -> int:
 
     with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         KINDS[kind](found, given)
-        base = Path(given.get("file", f"{kind}"))
-        base.parent.mkdir(parents=True, exist_ok=True)
-        for ending in ("png", "svg"):
-            pyplot.savefig(
-                f"{base}.{ending}", bbox_inches="tight", metadata={"Date": None} if ending == "svg" else None
-            )
-            LOG.info(f"picture: {base}.{ending}")
+        pictures = {ending: drawn(pyplot, ending) for ending in METADATA}
         pyplot.close()
+    base = Path(given["file"]) if "file" in given else delivery.unused(Path("plots", kind), pictures)
+    named = {Path(f"{base}.{ending}"): content for ending, content in pictures.items()}
+    for word in delivery.deliver(named, overwrite=delivery.is_true(given.get("overwrite"))):
+        LOG.info(f"picture: {word}")
     return 0
+
+
+def drawn(pyplot: Any, ending: str) -> bytes:
+    """The current figure as a file."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a letter that the font lacks is drawn as a box
+        pyplot.savefig(buffer, format=ending, bbox_inches="tight", metadata=METADATA[ending])
+    return buffer.getvalue()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nba_cli import files
 from nba_cli.errors import Refused
 from nba_cli.reports.report import CONTROL
 from nba_cli.runs.record import Record
@@ -51,7 +52,7 @@ def read_csv(file: Path) -> list[Published]:
         Refused: it cannot be read, lacks a column or holds what is no number.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
+        with files.regular(file).open(newline="", encoding="utf-8") as lines:
             found = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"compare={file}: cannot be read ({error}).") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.reports.delivery import OVERWRITE
 from nba_cli.reports.formats import ENDINGS, FORMATS
 
 OPTIONS = {
@@ -19,6 +20,7 @@ OPTIONS = {
     "compare": "CSV file of published numbers to put beside ours",
     "format": "terminal, markdown, csv, latex or html; without it, what the ending of file says",
     "file": "file to write to instead of the terminal",
+    "overwrite": OVERWRITE,
     "title": "heading",
     "command": "command to be named as the one that made the runs",
 }
@@ -38,6 +40,7 @@ class Request:
     compare: str | None = None
     format: str | None = None
     file: str | None = None
+    overwrite: str | None = None
     title: str | None = None
     command: str | None = None
 

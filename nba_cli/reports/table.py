@@ -8,8 +8,8 @@ from pathlib import Path
 
 import rich
 
-from nba_cli import files
 from nba_cli.console import LOG
+from nba_cli.reports import delivery
 from nba_cli.reports.composition import compose
 from nba_cli.reports.filters import parse_words
 from nba_cli.reports.formats import FORMATS, terminal
@@ -35,10 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         print(FORMATS[form](report, layout), end="")
         said = []
     else:
-        page = FORMATS[form](report, layout)
-        Path(request.file).parent.mkdir(parents=True, exist_ok=True)
-        files.write(Path(request.file), page)
-        said = [f"wrote {request.file}: {len(report.records)} runs", *report.notes, *missing]
+        page = FORMATS[form](report, layout).encode()
+        (word,) = delivery.deliver({Path(request.file): page}, overwrite=delivery.is_true(request.overwrite))
+        said = [f"wrote {word}: {len(report.records)} runs", *report.notes, *missing]
     for line in said:
         LOG.info(line)
     return 0

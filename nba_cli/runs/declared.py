@@ -43,14 +43,17 @@ def declared() -> Declared:
     if any(group.startswith("nba.") for group in importlib.metadata.entry_points().groups):
         return of_classes()  # the files of other packages are not watched here
     now, file = digest_of_sources(), kept_in()
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
+    with contextlib.suppress(
+        OSError, ValueError, TypeError, KeyError, AttributeError
+    ):  # there is none, or it is damaged
         found = json.loads(file.read_bytes())
-        if found.pop("sources") == now:
+        if files.unbroken(found) and found.pop("sources") == now:
+            found.pop(files.SEAL)
             return Declared(**found)
     made = of_classes()
     with contextlib.suppress(OSError):  # a cache that cannot be written: the classes are asked each time
         file.parent.mkdir(parents=True, exist_ok=True)
-        files.write(file, json.dumps({"sources": now} | dataclasses.asdict(made)))
+        files.write(file, json.dumps(files.sealed({"sources": now} | dataclasses.asdict(made))))
     return made
 
 

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from nba_cli import console, files
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
+from nba_cli.runs import sound
 
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
@@ -32,8 +33,6 @@ PREVIEW = "preview.png"
 
 LOCKS = ".locks"  # beside the stages, in the folder of all runs
 DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file"}  # their names in the record
-SCHEMA = 1  # of metrics.json; README documents it
-FIGURES = ("acc", "asr", "ra")
 
 
 def once(
@@ -55,7 +54,7 @@ def once(
                 found()
             return out
         try:
-            with console.recording(out / RUN_LOG):
+            with console.recording(files.regular(out / RUN_LOG)):
                 do()
         except Refused:
             discard(out)
@@ -102,20 +101,33 @@ def begin(out: Path, stage: str, settings: dict[str, Any], *, overwrite: bool = 
 
 
 def discard(out: Path) -> None:
-    """Remove the folder of a refused run, unless something was computed in it: a checkpoint, weights or a result."""
-    if not any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
-        shutil.rmtree(out)
+    """Remove what a refused run wrote, unless something was computed: a checkpoint, weights or a result.
+
+    Files that no run writes stay, and so does their folder.
+    """
+    if any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
+        return
+    shutil.rmtree(out / SNAPSHOTS, ignore_errors=True)
+    for name in (RUN_LOG, CONFIG, HISTORY, CURVE, PICTURE, PREVIEW, TRIGGER):
+        with contextlib.suppress(OSError):  # a folder of the user's, of that name
+            (out / name).unlink()
+    with contextlib.suppress(OSError):  # not empty, or a link to a folder
+        out.rmdir()
 
 
 def finish(out: Path, metrics: dict) -> None:
     """Mark the run finished: its record is written last, by rename."""
     (out / CHECKPOINT).unlink(missing_ok=True)
-    files.write(out / METRICS, json.dumps({"schema": SCHEMA} | metrics, indent=2) + "\n")
+    keep(out, {"schema": sound.SCHEMA} | metrics)
+
+
+def keep(out: Path, record: dict[str, Any]) -> None:
+    files.write(out / METRICS, json.dumps(sound.with_seal(json.loads(json.dumps(record))), indent=2) + "\n")
 
 
 def amend(out: Path, more: dict) -> None:
     """Add measurements to the record of a finished run; what made it stays as it is."""
-    files.write(out / METRICS, json.dumps(read_metrics(out) | more, indent=2) + "\n")
+    keep(out, read_metrics(out) | more)
 
 
 def intact(out: Path, name: str) -> Path:
@@ -136,17 +148,11 @@ def read_metrics(out: Path) -> dict[str, Any]:
     """
     file = out / METRICS
     try:
-        found = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
+        found = json.loads(files.regular(file).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(file, str(error)) from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        schema = found.get("schema") if isinstance(found, dict) else None
-        raise damaged(file, f"its schema is {schema}; this version reads {SCHEMA}")
-    parts = {"stage": str, "precision": str} | dict.fromkeys(("settings", "figures", "counts", "seconds", "made"), dict)
-    if lacking := [name for name, form in parts.items() if not isinstance(found.get(name), form)]:
-        raise damaged(file, f"it lacks {', '.join(lacking)}")
-    if lacking := [name for name in FIGURES if name not in found["figures"]]:
-        raise damaged(file, f"its figures lack {', '.join(lacking)}")
+    if why := sound.fault(found):
+        raise damaged(file, why)
     return found
 
 
@@ -155,12 +161,12 @@ def damaged(file: Path, why: str) -> Refused:
 
 
 def read_lines(file: Path, *needed: str) -> list[dict[str, Any]]:
-    """The lines of a run's .jsonl file but for damaged ones and those that lack what is `needed`; a warning tells."""
+    """The lines of a run's .jsonl file but for damaged ones and those that lack a `needed` number; a warning tells."""
     lines, found = file.read_bytes().splitlines() if file.is_file() else [], []
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
-            if isinstance(entry, dict) and set(needed) <= entry.keys():
+            if isinstance(entry, dict) and all(map(sound.is_number, map(entry.get, needed))) and files.unbroken(entry):
                 found.append(entry)
     if len(found) < len(lines):
         LOG.warning(f"{file}: {len(lines) - len(found)} of its {len(lines)} lines are damaged and left out")

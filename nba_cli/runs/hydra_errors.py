@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import errno
 import re
+import shlex
 import traceback
 
 from nba_cli.errors import Refused, did_you_mean
 
-DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+        errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP}  # fmt: skip
 
 
 def _raised_in(error: BaseException, function: str) -> bool:
@@ -53,6 +55,8 @@ def one_line(error: BaseException) -> str | None:
         return f"{error.filename or 'output'}: {error.strerror}. Set output=FOLDER to one that can be written."
     if not _expected(error):
         return None
+    from hydra.core.override_parser.types import Quote, QuotedString
+
     if missing := _missing(error):
         return f"{missing} has no value. Add {missing}=…"
     text = str(error)
@@ -64,6 +68,12 @@ def one_line(error: BaseException) -> str | None:
         return f"{group}={choice}: there is no such {group}. {did_you_mean(choice, options)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
+    if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
+        one = QuotedString(text=found[2], quote=Quote.single).with_quotes()
+        return (
+            f"{found[1]}={found[2]}: several values are a sweep: add --multirun. If it is one value: "
+            f"{shlex.quote(f'{found[1]}={one}')}"
+        )
     if found := re.search(r"Error merging override (\S+)", text):
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"

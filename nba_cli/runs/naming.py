@@ -16,7 +16,7 @@ from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack, as_helper
-from nba_cli.runs.plain import read_config, read_run, to_plain
+from nba_cli.runs.plain import read_run, to_plain, trained_on
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
@@ -109,6 +109,18 @@ NAMES = cast(
 )
 
 
+def precision_of(out: Path) -> Precision:
+    """What a finished run was computed in.
+
+    Raises:
+        Refused: its record names no precision that there is.
+    """
+    recorded = folder.read_metrics(out)["precision"]
+    if recorded not in (known := [each.value for each in Precision]):
+        raise folder.damaged(out / folder.METRICS, f"precision={recorded}, not one of {', '.join(known)}")
+    return Precision(recorded)
+
+
 def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     """What an evaluation measures: attack, victim and data set resolved, and the weights file.
 
@@ -119,17 +131,14 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
         base = read_run(Path(run.run), **parts)
-        trained = read_config(Path(run.run) / folder.CONFIG)["dataset"]
-        if base.dataset.reserved and (kind(base.dataset), base.dataset.reserved) != (
-            trained["kind"],
-            trained.get("reserved", 0),
-        ):
+        trained, reserved = trained_on(Path(run.run))
+        if base.dataset.reserved and (kind(base.dataset), base.dataset.reserved) != (trained, reserved):
             raise Refused(
-                f"dataset.reserved={base.dataset.reserved}: {run.run} was trained with dataset={trained['kind']} "
-                f"dataset.reserved={trained.get('reserved', 0)}, so nobody knows whether it has seen those images."
+                f"dataset.reserved={base.dataset.reserved}: {run.run} was trained with dataset={trained} "
+                f"dataset.reserved={reserved}, so nobody knows whether it has seen those images."
             )
         if run.precision is Precision.auto:  # measured as it was trained
-            changes["precision"] = Precision(folder.read_metrics(Path(run.run))["precision"])
+            changes["precision"] = precision_of(Path(run.run))
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
     if run.victim is None or run.dataset is None:
         raise Refused(

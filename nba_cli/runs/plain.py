@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import AliasEvent, YAMLError
 
+from nba_cli import files
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.runs import folder
+from nba_cli.runs import folder, sound
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import RUNS, AttackRun
 from nba_cli.runs.versions import version_of
@@ -75,30 +78,27 @@ def read_config(file: Path) -> dict[str, Any]:
     """The stage and the plain settings in a run's config.yaml, as they stand: what would be filled in is refused.
 
     Raises:
-        Refused: it is damaged, or has interpolations: no run writes any, and they could read the environment.
+        Refused: it is damaged, or has interpolations or aliases: no run writes any. The former could read the
+            environment, a few lines of the latter stand for more than fits into memory.
     """
     try:
-        plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        text = files.regular(file).read_text(encoding="utf-8")
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise folder.damaged(file, "it holds an alias, *...")
+        plain = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise folder.damaged(file, str(error).splitlines()[0]) from error
     if not isinstance(plain, dict) or not isinstance(plain.get("stage"), str):
         raise folder.damaged(file, "it does not say of which stage it is")
-    if any("${" in text for text in texts(plain)):
+    if any("${" in text for text in sound.texts(plain)):
         raise folder.damaged(file, "it holds an interpolation, ${...}")
     return cast(dict[str, Any], plain)
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Every text in nested plain values, keys too."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from texts(key)
-            yield from texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts(inner)
-    elif isinstance(value, str):
-        yield value
+def told_apart(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """The settings, by dotted path, that a run's config.yaml and its record give differently."""
+    one, two = dict(sound.flatten(config)), dict(sound.flatten(recorded))
+    return sorted(name for name in one.keys() | two.keys() if repr(one.get(name)) != repr(two.get(name)))
 
 
 def read_run(out: Path, **instead: Any) -> AttackRun:
@@ -114,7 +114,21 @@ def read_run(out: Path, **instead: Any) -> AttackRun:
     stage = plain.pop("stage")
     if stage not in ("attack", "defend"):
         raise Refused(f"{out}: a run of `nba {stage}` holds no model. Give the folder of an attack or defend run.")
+    if differing := told_apart(plain, folder.read_metrics(out)["settings"]):
+        raise folder.damaged(file, f"{folder.METRICS} says otherwise about {', '.join(differing[:3])}")
     try:
         return from_plain(stage, plain, **instead)
     except (KeyError, TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
         raise folder.damaged(file, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+
+
+def trained_on(out: Path) -> tuple[str, int]:
+    """The data set of a finished run by name, and how many images of it were reserved.
+
+    Raises:
+        Refused: its config does not say it.
+    """
+    found = read_config(out / folder.CONFIG).get("dataset")
+    if not isinstance(found, dict) or not isinstance(name := found.get("kind"), str):
+        raise folder.damaged(out / folder.CONFIG, "it does not say on which data set")
+    return name, found.get("reserved", 0)

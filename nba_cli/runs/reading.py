@@ -12,7 +12,8 @@ from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import folder
 from nba_cli.runs.declared import declared
-from nba_cli.runs.record import Record, flatten, named
+from nba_cli.runs.record import Record, named
+from nba_cli.runs.sound import flatten
 from nba_cli.runs.versions import version_of
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nba_cli.runs.declared import declared
+from nba_cli.runs.sound import flatten
 
 SHORT = {
     "acc": "figures.acc",
@@ -76,15 +77,6 @@ def named(settings: Mapping, victim: str | None) -> dict[str, Any]:
         if f"{part}.kind" in flat:
             flat[part] = flat.pop(f"{part}.kind")
     return flat | ({"victim": victim} if victim else {})
-
-
-def flatten(value: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested dicts -> (dotted path, value)."""
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield from flatten(inner, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", inner
 
 
 def to_text(value: Any) -> str:

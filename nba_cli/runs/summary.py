@@ -46,13 +46,10 @@ def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
         settings = found.settings
         lines.append(
             (
-                settings["dataset"],
-                settings["victim"],
-                settings["attack"],
-                str(settings.get("seed", "—")),
-                settings.get("defense", f"({settings['stage']})"),
+                *(record.to_text(settings.get(part, "—")) for part in ("dataset", "victim", "attack", "seed")),
+                record.to_text(settings.get("defense", f"({settings['stage']})")),
                 *(percent(found.figure(key)) for key in ("acc", "asr", "ra", "der")),
-                f"{found.figure('seconds'):.1f}",
+                "—" if (seconds := found.figure("seconds")) is None else f"{seconds:.1f}",
             )
         )
     return lines

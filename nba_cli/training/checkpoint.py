@@ -13,6 +13,7 @@ from nba_cli import files
 from nba_cli.errors import Refused
 from nba_cli.ranks import Ranks
 
+KEYS = {"generator", "host", "device", "ranks", "step", "seconds"}
 DIGEST = hashlib.sha256().digest_size  # bytes before the content, because a flipped bit would only train on
 
 
@@ -46,7 +47,15 @@ def read(path: Path) -> dict[str, Any]:
     digest, content = content[:DIGEST], content[DIGEST:]
     if hashlib.sha256(content).digest() != digest:
         raise Refused(f"{path}: this checkpoint is damaged. Delete the file to start over.")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as error:  # of an unpickler that meets nonsense: whatever the instruction that it reads into it does
+        raise Refused(f"{path}: this is no checkpoint. Delete the file to start over.") from error
+    if not isinstance(found, dict) or not found.keys() >= KEYS:
+        raise Refused(f"{path}: this is no checkpoint of a training. Delete the file to start over.")
+    return found
 
 
 def restore(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import yaml
 from conftest import Run
 from records import EMPTY, put
 from running import results
@@ -21,6 +27,10 @@ RECORDS = {
     "without figures": b'{"schema": 1, "stage": "attack", "settings": {}, "figures": {"acc": 1}}',
     "of parts that are none": json.dumps(EMPTY | {"stage": "defend", "settings": {"attack": 3}}).encode(),
     "deep": b"[" * 100_000,
+    "of figures that are none": json.dumps(
+        EMPTY | {"stage": "defend", "settings": {}, "figures": {"acc": "high", "asr": 1e400, "ra": 7}}
+    ).encode(),
+    "that commands the terminal": json.dumps(EMPTY | {"stage": "defend", "settings": {"a\x1b[2J": 1}}).encode(),
 }
 
 
@@ -67,6 +77,7 @@ CONFIGS = {
     "no YAML": ("stage: [attack\n", "while parsing"),
     "an interpolation": ("stage: attack\noutput: ${oc.env:HOME}\n", "holds an interpolation"),
     "a hidden one": ('stage: attack\noutput: "\\x24{oc.env:HOME}"\n', "holds an interpolation"),
+    "aliases": ("stage: attack\na: &a [x, x]\nb: &b [*a, *a]\n", "holds an alias"),
     "a part that is none": ("stage: attack\nattack: blend\n", "Error: "),
     "a part without a name": ("stage: attack\nattack: {x: 1}\n", "KeyError: 'kind'"),
 }
@@ -76,6 +87,9 @@ CONFIGS = {
 def test_a_config_that_someone_sent_is_not_believed(nba: Run, tmp_path: Path, content: str, why: str) -> None:
     out = put(tmp_path / "runs", "sent", "blend", "ft", 0, (0.9, 0.1, 0.5))
     (out / "config.yaml").write_text(content)
+    if "attack: " in content:  # its record says the same
+        settings = {name: value for name, value in yaml.safe_load(content).items() if name != "stage"}
+        (out / "metrics.json").write_text(json.dumps(EMPTY | {"stage": "attack", "settings": settings}))
     code, text = nba("evaluate", f"run={out}", dataset=False)
     assert code == 2 and text.startswith(f"nba: {out}/config.yaml: cannot be used (") and why in text, text
 
@@ -120,3 +134,54 @@ def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Pa
         cost.write_bytes(content)
         assert nba("attack", *FAST, *trojan, "overwrite=true")[0] == 0
         assert json.loads(cost.read_text())["seconds"] > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"random" * 9, {"step": 1}, [1]], ids=["empty", "random", "a dict", "a list"])
+def test_a_checkpoint_that_is_none(nba: Run, tmp_path: Path, content: object) -> None:
+    """Even with the digest that one has."""
+    assert nba("attack", *FAST)[0] == 0
+    (out,) = results(tmp_path, "attack")
+    buffer = io.BytesIO()
+    if isinstance(content, bytes):
+        buffer.write(content)
+    else:
+        torch.save(content, buffer)
+    made = buffer.getvalue()
+    for digest in (b"", hashlib.sha256(made).digest()):
+        (out / "metrics.json").unlink(missing_ok=True)
+        (out / "checkpoint").write_bytes(digest + made)
+        code, text = nba("attack", *FAST)
+        assert code == 2 and f"nba: {out}/checkpoint: this " in text and "Delete the file to start over." in text, text
+
+
+def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", *FAST)[0] == 0
+    (out,) = results(tmp_path, "attack")
+    history = out / "history.jsonl"
+    history.write_text(history.read_text().replace('"loss": ', '"loss": 1', 1))
+    code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
+    assert code == 0 and f"{history}: 1 of its 2 lines are damaged and left out" in text
+
+
+def test_an_archive_whose_members_are_no_arrays(nba: Run, tmp_path: Path) -> None:
+    file = tmp_path / "set.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", b"no array")
+    code, text = nba("attack", *FAST, "dataset=npz", f"dataset.path={file}", dataset=False)
+    assert code == 2 and f"nba: {file}: x_train is no array." in text
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(file)
+    code, text = nba("attack", *FAST, "dataset=npz", f"dataset.path={file}", dataset=False)
+    assert code == 2 and f"nba: {file}: not a readable .npz" in text
+
+
+@pytest.mark.parametrize("lacking", ["digests", "counts", "made"])
+def test_a_record_of_a_victim_that_lacks_what_a_defense_takes_over(nba: Run, tmp_path: Path, lacking: str) -> None:
+    assert nba("attack", *FAST)[0] == 0
+    (out,) = results(tmp_path, "attack")
+    record = json.loads((out / "metrics.json").read_text())
+    del record["seal"]
+    (out / "metrics.json").write_text(json.dumps(record | {lacking: {}}))
+    code, text = nba("defend", *FAST, "defense=none")
+    assert code == 2 and f"nba: {out}/metrics.json: cannot be used (KeyError" in text

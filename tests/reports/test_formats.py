@@ -8,12 +8,14 @@ import io
 from pathlib import Path
 
 import pytest
+from records import put
 
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.layout import Layout, number
 from nba_cli.reports.formats.scatter import COLOURS, SHAPES, mark, ticks
+from nba_cli.reports.formats.text import cell_of
 from nba_cli.reports.request import Request
 
 
@@ -85,3 +87,38 @@ def test_layout_defaults_say_what_the_star_means() -> None:
 def test_marks_of_a_page_differ() -> None:
     every = [mark(kind, 0, 0) for kind in range(len(COLOURS) * len(SHAPES))]
     assert len(set(every)) == len(every)
+
+
+HOSTILE = "=cmd|'/c calc'!A1 [x](javascript:y) <script> `code` *b* _i_ \\end{tabular}"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> tuple:
+    """A table whose every text is somebody else's."""
+    put(tmp_path, "=run", HOSTILE, HOSTILE, 0, (0.9, 0.1, 0.5), commit=HOSTILE)
+    lines = f"{HOSTILE}\n# injected"
+    return compose_table(Request(output=str(tmp_path), title=lines, command=lines), {})
+
+
+def test_markdown_shows_what_records_say_and_does_nothing_with_it(hostile: tuple) -> None:
+    text = FORMATS["markdown"](*hostile)
+    shown = "=cmd\\|'/c calc'!A1 \\[x\\](javascript:y) &lt;script&gt; \\`code\\` \\*b\\* \\_i\\_ \\\\end{tabular}"
+    (row,) = [line for line in text.splitlines() if line.startswith("| =cmd")]
+    assert row.startswith(f"| {shown} | {shown} | 1 | 90.00")
+    assert text.startswith(f"# {shown} # injected\n") and "<script>" not in text.replace(f"    {HOSTILE}", "")
+    assert f"Commit: {shown}" in text and "\n# injected" not in text
+
+
+def test_latex_keeps_what_records_say_within_its_cells(hostile: tuple) -> None:
+    text = FORMATS["latex"](*hostile)
+    lines = text.splitlines()
+    assert sum(line.startswith(r"\end{tabular}") for line in lines) == 1
+    assert all("injected" not in line for line in lines if not line.startswith("%"))
+
+
+def test_a_spreadsheet_computes_nothing_that_records_say(hostile: tuple) -> None:
+    for row in reader.reader(io.StringIO(FORMATS["csv"](*hostile))):
+        assert all(cell[:1] not in ("=", "+", "@") for cell in row), row
+    (own, *_) = list(reader.DictReader(io.StringIO(FORMATS["csv"](*hostile))))
+    assert own["row defense"] == f"'{HOSTILE}" and own["runs"] == "'=run"
+    assert cell_of("-0.5") == "-0.5" and cell_of(-0.5) == -0.5 and cell_of("-x") == "'-x", "numbers stay numbers"

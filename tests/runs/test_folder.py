@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from records import EMPTY
 from test_naming import attack_run, defend_run
 
 from attacks import BadNets, Blend
@@ -21,22 +22,28 @@ from nba_cli.runs import folder, plain
 from nba_cli.training import Plan
 
 
+def finish(out: Path) -> None:
+    """Write the record of a run whose config is there."""
+    settings = plain.read_config(out / "config.yaml")
+    folder.keep(out, EMPTY | {"stage": settings.pop("stage"), "settings": settings})
+
+
 def test_a_run_survives_its_config_file(tmp_path: Path) -> None:
     defense = NBA(behavior=[Form.attention], student=Plan(steps=9, clip=None))
     run = defend_run(defense=defense, attack=Blend(alpha=0.2), dataset=FashionMini(clean_ratio=0.2))
     folder.begin(tmp_path, "defend", plain.to_plain(run))
-    (tmp_path / "metrics.json").write_text("{}")
+    finish(tmp_path)
     assert plain.read_run(tmp_path) == run
 
 
 def made_by(version: int | None, tmp_path: Path, **options: object) -> None:
     """A finished run of blend as that version wrote it; None: before versions were recorded."""
     folder.begin(tmp_path, "attack", plain.to_plain(attack_run(attack=Blend(alpha=0.2))))
-    (tmp_path / "metrics.json").write_text("{}")
     config = OmegaConf.load(tmp_path / "config.yaml")
     del config.attack.version
     more = {"version": version, **options} if version else options
     OmegaConf.save(OmegaConf.merge(config, {"attack": more}), tmp_path / "config.yaml")
+    finish(tmp_path)
 
 
 def test_an_attack_of_another_version_is_not_taken_for_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

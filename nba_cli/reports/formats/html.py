@@ -10,6 +10,8 @@ from nba_cli.reports.formats.layout import MISSING, Layout, blocks, headings, re
 from nba_cli.reports.formats.scatter import Point, mark, scatter, ticks
 from nba_cli.reports.report import Line, Report, Section
 
+GENERATOR = '<meta name="generator" content="nba table">'
+
 
 def html(report: Report, layout: Layout) -> str:
     """The page."""
@@ -26,7 +28,8 @@ def html(report: Report, layout: Layout) -> str:
     body = "\n".join([*parts, "</main>"])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(layout.title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{style}</style></head>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{GENERATOR}\n'
+        f"<style>\n{style}</style></head>\n"
         f"<body>\n{body}\n<script>\n{script}</script></body></html>\n"
     )
 

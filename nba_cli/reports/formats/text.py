@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import csv as writer
 import io
+import re
 
 from nba_cli.reports.formats.layout import Layout, blocks, headings, remarks
 from nba_cli.reports.report import Report
 
+NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
+MARKUP = re.compile(r"[\\`*\[\]<>|&$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+
+def plain(text: str) -> str:
+    """Any text as Markdown that shows it, on one line."""
+    line = " ".join(text.split())
+    return MARKUP.sub(lambda found: {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0], f"\\{found[0]}"), line)
+
+
+def code(text: str) -> str:
+    """A command as a code block of one line."""
+    return "    " + " ".join(text.split())
+
 
 def markdown(report: Report, layout: Layout) -> str:
     """One table; the section is its first column."""
-    titles = [" ".join(report.cols), *headings(report)]
-    rows = [[section, *words] for section, lines in blocks(report, layout) for words in lines]
+    titles = [plain(text) for text in (" ".join(report.cols), *headings(report))]
+    rows = [
+        [plain(section), plain(label), *cells] for section, lines in blocks(report, layout) for label, *cells in lines
+    ]
     rule = ["---", "---"] + ["---:"] * (len(titles) - 2)
-    table = ["| " + " | ".join(row).replace("\n", " ") + " |" for row in (titles, rule, *rows)]
-    head = [f"# {layout.title}", ""] + ([f"    {layout.command}", ""] if layout.command else [])
-    notes = [line for text in remarks(report, layout) for line in (text, "")]
-    gaps = ["", "Missing; this fills them:", "", *(f"    {line}" for line in layout.missing)] if layout.missing else []
-    return "\n".join([*head, *notes, *table, *gaps]) + "\n"
+    table = ["| " + " | ".join(row) + " |" for row in (titles, rule, *rows)]
+    head = [f"# {plain(layout.title)}", ""] + ([code(layout.command), ""] if layout.command else [])
+    notes = [line for text in remarks(report, layout) for line in (text if text == layout.legend else plain(text), "")]
+    gaps = ["", "Missing; this fills them:", "", *map(code, layout.missing)] if layout.missing else []
+    return "\n".join([*head, *notes, *table, *gaps, "", "<!-- made by nba table -->"]) + "\n"
+
+
+def cell_of(value: object) -> object:
+    """A value that a spreadsheet shows: it would compute a text that begins like a formula."""
+    formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@") and not NUMBER.fullmatch(value)
+    return f"'{value}" if formula else value
 
 
 def csv(report: Report, layout: Layout) -> str:
@@ -32,13 +55,14 @@ def csv(report: Report, layout: Layout) -> str:
             own = list(line.key[: len(report.rows)])
             own[-1] = " ".join([own[-1], *line.key[len(report.rows) :]])
             if not line.records:
-                out.writerow([*section.key, *own, "", 0, *([""] * len(names))])
+                out.writerow([*map(cell_of, (*section.key, *own)), "", 0, *([""] * len(names))])
             for figure, cell in line.cells.items():
                 found, gap = cell.summary, cell.difference
                 interval = [gap.n, gap.mean, gap.low, gap.high] if gap else [""] * 4
                 folders = " ".join(each.folder.name for each in line.records)
                 spread = "" if found.std is None else found.std
-                out.writerow([*section.key, *own, figure, found.n, found.mean, spread, cell.best, *interval, folders])
+                about = map(cell_of, (*section.key, *own, figure))
+                out.writerow([*about, found.n, found.mean, spread, cell.best, *interval, cell_of(folders)])
     return text.getvalue()
 
 
@@ -51,8 +75,8 @@ SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 def escape(text: str) -> str:
     """Any text as LaTeX source; a starred cell is bold."""
     bold = text.endswith(" *")
-    plain = "".join(SPECIAL.get(character, character) for character in text.removesuffix(" *"))
-    return rf"\textbf{{{plain}}}" if bold else plain
+    shown = "".join(SPECIAL.get(character, character) for character in " ".join(text.removesuffix(" *").split()))
+    return rf"\textbf{{{shown}}}" if bold else shown
 
 
 def latex(report: Report, layout: Layout) -> str:
@@ -60,8 +84,13 @@ def latex(report: Report, layout: Layout) -> str:
     titles = headings(report)
     width = len(titles)
     said = [text.replace("* is", "Bold is") for text in remarks(report, layout)]
-    lines = [f"% {text}" for text in (layout.command, *said, *layout.missing) if text]
-    lines += [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}", r"\toprule"]
+    lines = [f"% {' '.join(text.split())}" for text in (layout.command, *said, *layout.missing) if text]
+    lines += [
+        "% made by nba table",
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        r"\toprule",
+    ]
     lines.append(" & ".join(map(escape, titles)) + r" \\")
     for section, rows in blocks(report, layout):
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape(section)}}}}} \\"]

@@ -1,0 +1,73 @@
+"""Files that the user names: those that nba wrote may be replaced, all others only if that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nba_cli import files
+from nba_cli.errors import Refused
+
+OVERWRITE = "true: file may replace one that nba did not write"
+MARKS = (
+    b"<!-- made by nba table -->",
+    b"% made by nba table\n",
+    b'<meta name="generator" content="nba table">',
+    b"figure,n,mean,std,best,pairs,difference,low,high,runs\n",
+    b"made by nba plot",
+)
+"""What nba's own Markdown, LaTeX, pages, CSV and pictures hold."""
+
+
+def is_true(option: str | None) -> bool:
+    """What overwrite=… says.
+
+    Raises:
+        Refused: neither true nor false.
+    """
+    if option not in (None, "true", "false"):
+        raise Refused(f"overwrite={option}: true or false.")
+    return option == "true"
+
+
+def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> list[str]:
+    """Write these files, or none of them; returns a word for each: its path, and whether it took the place of another.
+
+    Raises:
+        Refused: one cannot be written, or is there already and not nba's.
+    """
+    words = []
+    try:
+        for path in contents:
+            words.append(f"{path} (replaced)" if path.exists() else str(path))
+            if files.regular(path).is_file() and not overwrite and not is_own(path.read_bytes()):
+                raise Refused(f"file={path}: it is there already, and nba did not write it. Add overwrite=true.")
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(path, content)
+        return words
+    except OSError as error:
+        raise Refused(
+            f"file={error.filename or next(iter(contents))}: cannot be written ({error.strerror})."
+        ) from error
+
+
+def is_own(content: bytes) -> bool:
+    """Whether nba wrote it, or nothing is lost with it."""
+    return not content or any(mark in content for mark in MARKS)
+
+
+def unused(base: Path, contents: Mapping[str, bytes]) -> Path:
+    """`base`, or else base-2, base-3, …: the first where no file lies that differs from these, given by ending."""
+    number = 1
+    while any(differs(Path(f"{place(base, number)}.{ending}"), content) for ending, content in contents.items()):
+        number += 1
+    return place(base, number)
+
+
+def place(base: Path, number: int) -> Path:
+    return base if number == 1 else base.with_name(f"{base.name}-{number}")
+
+
+def differs(path: Path, content: bytes) -> bool:
+    return path.exists() and (not path.is_file() or path.read_bytes() != content)
