@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nba_cli.runs import sound
 from scripts.bench.setting import NBA, noise_file
 
 LAUNCHERS = {
@@ -58,7 +59,7 @@ def fill(runs: int, folder: Path, record: Path) -> None:
         found["figures"] |= dict(zip(("acc", "asr", "ra"), rng.random(3).tolist(), strict=True))
         out = folder / "defend" / f"run-{number}"
         out.mkdir(parents=True)
-        (out / "metrics.json").write_text(json.dumps(found))
+        (out / "metrics.json").write_text(json.dumps(sound.with_seal(found)))
 
 
 def table(folder: Path, *where: str) -> dict[str, float]:
