@@ -85,9 +85,15 @@ class Dataset:
         The same images are reserved for every seed, the same share of each class.
 
         Raises:
-            Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved.
+            Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved, or
+                they are smaller than the padding that they are to get.
         """
         splits = self.read()
+        height, width = splits.test.images.shape[2:]
+        if self.crop >= min(height, width):
+            raise Refused(
+                f"dataset.crop={self.crop}: images have {height}x{width} pixels; a padding must be smaller than that."
+            )
         if not self.reserved:
             return splits
         if splits.defender or self.reserved >= len(splits.train):

@@ -9,6 +9,7 @@ from typing import ClassVar, Self, TypedDict
 import torch
 from torch import Tensor
 
+from nba_cli import options
 from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, silent
@@ -51,6 +52,9 @@ class Defense:
     """A way to clean a suspect model. Fields of subclasses are their config schema."""
 
     version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        options.check(self, "defense")
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         """Return a cleaned network; `evidence.model` keeps its weights.
