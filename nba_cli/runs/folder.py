@@ -44,7 +44,8 @@ def once(
     Whoever needs the same run meanwhile waits, and then finds it finished: `found` is called instead of `do`.
 
     Raises:
-        Refused: `do` refused. Its folder is removed, unless something was computed in it.
+        Refused: `do` refused, and its folder is removed, unless something was computed in it. Or somebody else has
+            removed the folder.
     """
     with locked(out, Path(root)):
         if finished(out) and not overwrite:
@@ -60,6 +61,12 @@ def once(
         except Refused:
             discard(out)
             raise
+        except FileNotFoundError as error:
+            if out.is_dir():
+                raise
+            raise Refused(
+                f"{out}: the folder was removed while the run worked in it. Run the command again."
+            ) from error
     return out
 
 
@@ -104,7 +111,7 @@ def begin(out: Path, stage: str, settings: dict[str, Any], *, overwrite: bool = 
 def discard(out: Path) -> None:
     """Remove the folder of a refused run, unless something was computed in it: a checkpoint, weights or a result."""
     if not any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
-        shutil.rmtree(out)
+        shutil.rmtree(out, ignore_errors=True)  # it may have been removed
 
 
 def finish(out: Path, metrics: dict) -> None:

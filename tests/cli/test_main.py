@@ -52,7 +52,7 @@ REFUSED = [
     ("attack", ["atack=blend"], "atack: there is no option 'atack'. Did you mean 'attack'?"),
     ("attack", ["attack=bledn"], "attack=bledn: there is no such attack. Did you mean 'blend'?"),
     ("defend", ["defense=nbaa"], "defense=nbaa: there is no such defense. Did you mean 'nba'?"),
-    ("attack", ["attack.rat=0.2"], "attack.rat: there is no option 'rat' in attack. Did you mean 'rate'?"),
+    ("attack", ["attack.rat=0.2"], "attack.rat: there is no option 'rat' in attack (badnets). Did you mean 'rate'?"),
     ("attack", ["+attack.typo=1"], "+attack.typo: there is no such option."),
     ("attack", ["+seeed=1"], "+seeed: there is no such option. Did you mean 'seed'?"),
     ("attack", ["+attack.version=7"], "+attack.version: there is no such option."),
@@ -62,19 +62,48 @@ REFUSED = [
     ("defend", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
     ("attack", ["attack.target=3"], "attack.target=3: the data set has classes 0 to 2."),
     ("attack", ["train.steps=5"], "give one length and set the other to null"),
-    ("attack", ["train.epochs=0"], "train.epochs=0: must be above 0 and finite."),
+    ("attack", ["train.epochs=0"], "train.epochs=0: must be above 0."),
     ("attack", ["train.epochs=inf"], "train.epochs=inf: a number has to be finite."),
-    ("attack", ["train.epochs=1e300"], "train.epochs=1e+300: must be above 0 and finite."),
+    ("attack", ["train.epochs=1e300"], "train.epochs=1e+300: must lie between -3e38 and 3e38."),
+    ("attack", ["train.epochs=1e30"], "train.epochs=1e+30: must be at most 1e+12."),
     ("attack", ["train.epochs=null", "train.steps=-2"], "train.steps=-2: must be above 0."),
     ("attack", ["train.batch=0"], "train.batch=0: must be above 0."),
     ("attack", ["train.lr=nan"], "train.lr=nan: a number has to be finite."),
     ("defend", ["defense.beta=inf"], "defense.beta=inf: a number has to be finite."),
     ("attack", ["attack=sig", "attack.delta=nan"], "attack.delta=nan: a number has to be finite."),
     ("attack", ["victim.std=[1,nan,1]"], "victim.std=[1.0,nan,1.0]: a number has to be finite."),
-    ("attack", ["train.clip=-1"], "train.clip=-1: must be above 0 and finite."),
-    ("attack", ["train.decay=-0.1"], "train.decay=-0.1: must be 0 or more, and finite."),
+    ("attack", ["train.clip=-1"], "train.clip=-1: must be above 0."),
+    ("attack", ["train.decay=-0.1"], "train.decay=-0.1: must be 0 or more."),
     ("attack", ["train.schedule=drop"], "train.schedule=drop, drops=[]: drops are shares"),
-    ("defend", ["defense.student.lr=0"], "defense.student.lr=0: must be above 0 and finite."),
+    ("attack", ["train.momentum=1"], "train.momentum=1: must lie in [0,1)."),
+    ("defend", ["defense.student.lr=0"], "defense.student.lr=0: must be above 0."),
+    ("defend", ["defense.beta=-1"], "defense.beta=-1: must be 0 or more."),
+    ("defend", ["defense=nad", "defense.weights=[1,-2]"], "defense.weights=[1.0, -2.0]: must be 0 or more."),
+    ("attack", ["attack=3"], "attack=3: there is no such attack. Choose from: badnets, "),
+    ("attack", ["attack=[badnets,blend]"], "attack=[badnets,blend]: there is no such attack."),
+    ("attack", ["attack=null"], "attack=null: there is no such attack. Did you mean 'none'?"),
+    ("attack", ["train=null"], "train=null: "),
+    ("attack", ["seed=10000000000000000000"], "seed=10000000000000000000: an integer must lie between -2^63 and 2^63"),
+    ("attack", ["attack.size=1000000000"], "attack.size=1000000000: must lie in [1,1024]."),
+    ("attack", ["attack.size=17"], "attack.size=17 with attack.margin=0: the patch does not fit images of 16x16."),
+    ("attack", ["attack=trojan", "attack.margin=12"], "attack.size=5 with attack.margin=12: the patch does not fit"),
+    ("attack", ["attack=cl", "attack.size=20"], "attack.size=20 with attack.margin=0: the patch does not fit"),
+    ("attack", ["dataset.crop=1000000"], "dataset.crop=1000000: images have 16x16 pixels; a padding must be smaller"),
+    (
+        "attack",
+        ["victim.width=100000"],
+        "victim.width=100000: 1,707,520,364,800,467 weights take 20,490,244 GB; there are ",
+    ),
+    ("attack", ["victim.depth=1000000000"], "victim.depth=1000000000: must lie in [10,1000]."),
+    ("attack", ["victim.mean=[1]"], "victim.mean=[1.0]: 3 values are needed, one a channel"),
+    ("attack", [f"dataset.path={300 * 'x'}"], "dataset.path=xxxxxxxx"),
+    ("evaluate", [f"run={300 * 'x'}"], "run=xxxxxxxx"),
+    ("evaluate", ["run="], "run=: nothing is given. Leave the option out, or give it a value."),
+    ("attack", ["output="], "output=: nothing is given."),
+    ("attack", ['device="cuda:²"'], "device=cuda:²: not a device."),
+    ("evaluate", ["run=R", "attack.target=1"], "attack.target: no attack is chosen here. Add attack=…"),
+    ("preview", ["attack.target=1"], "attack.target: no attack is chosen here. Add attack=…"),
+    ("attack", ["hydra/launcher=typo"], "hydra/launcher=typo: there is no such launcher."),
     ("defend", ["weights=m.pt", "dataset.reserved=30"], "dataset.reserved=30: nobody knows whether weights=m.pt were"),
     ("evaluate", ["weights=m.pt", "dataset.reserved=30", "victim=wrn_16_1"], "dataset.reserved=30: nobody knows"),
     ("defend", ["trigger=x.safetensors"], "trigger=x.safetensors: it goes with weights=FILE."),
@@ -82,7 +111,7 @@ REFUSED = [
     ("attack", ["device=cuda:7"], "device=cuda:7: this machine has"),
     ("attack", ["dataset.path=absent.npz"], "absent.npz: no such file"),
     ("attack", ["victim.depth=17"], "victim.depth=17: a wide residual network has 6n + 4 layers"),
-    ("defend", ["defense.train.lr=1"], "there is no option 'train' in defense."),
+    ("defend", ["defense.train.lr=1"], "there is no option 'train' in defense (nba)."),
     (
         "defend",
         ["defense.behavior=[respons]"],
@@ -105,6 +134,10 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert text.startswith("nba: ") and text.count("\n") == 1 and line in text
     left = [path for path in tmp_path.rglob("*") if path.is_file() and ".locks" not in path.parts]
     assert left == []
+
+
+def test_what_settings_alone_refuse_leaves_no_folder(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack.rate=1.5")[0] == 2 and not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_command_is_refused() -> None:
