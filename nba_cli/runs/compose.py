@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import is_dataclass, replace
@@ -94,7 +95,13 @@ def value_of(node: Any, where: str) -> Any:
     try:
         return cls(**values)
     except Refused as error:
-        raise error if cls in KINDS else Refused(f"{where}.{error}") from error
+        raise error if cls in KINDS else Refused(in_full(where, str(error))) from error
+
+
+def in_full(where: str, line: str) -> str:
+    """A refusal of what may stand anywhere, "lr=0: …" or "steps=1, epochs=2: …", with the full paths of its options."""
+    named, colon, why = line.partition(": ")
+    return re.sub(r"(^|, )(?=\w+=)", rf"\1{where}.", named) + colon + why
 
 
 REFUSAL = "refusal"  # why a job's config could not be composed, in the place of one
@@ -135,8 +142,14 @@ def install() -> None:
 
 
 def with_named_victim(run: DefendRun) -> DefendRun:
-    """The run with the victim that its weights file names, where it names one."""
+    """The run with the victim that its weights file names, where it names one.
+
+    Raises:
+        Refused: there is no such file, or it cannot be read.
+    """
     file = Path(str(run.weights))
+    if not file.is_file():
+        raise Refused(f"weights={file}: no such file.")
     victim = named_victim(file, file_digest(file))
     return run if victim is None else replace(run, victim=replace(victim, mean=run.victim.mean, std=run.victim.std))
 

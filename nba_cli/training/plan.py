@@ -66,7 +66,7 @@ class Plan:
         self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
         if (self.epochs is None) == (self.steps is None):
             raise Refused(
-                f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
+                f"epochs={_yaml(self.epochs)}, steps={_yaml(self.steps)}: give one length and set the other to null."
             )
         options.check(self)
         if not is_ascending(self.drops) or (self.schedule is Schedule.drop and not self.drops):
