@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks._patch import FARTHEST, LARGEST, Corner, check_fit, check_grid, checker, grid, paste
 from attacks.base import Attack
-from nba_cli import options
+from nba_cli import domains
 
 
 class Pattern(Enum):
@@ -45,8 +45,8 @@ class BadNets(Attack):
         pattern: checker, grid or white
     """
 
-    size: int = options.within(3, LARGEST)
-    margin: int = options.within(0, FARTHEST)
+    size: int = domains.within(3, LARGEST)
+    margin: int = domains.within(0, FARTHEST)
     corner: Corner = Corner.bottom_right
     pattern: Pattern = Pattern.checker
 

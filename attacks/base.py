@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Partner
 
@@ -46,7 +46,7 @@ class Attack:
     rate: float = 0.1
 
     def __post_init__(self) -> None:
-        options.check(self, "attack")
+        domains.check(self, "attack")
         if not 0 < self.rate <= 1:
             raise Refused(f"attack.rate={self.rate}: a poison rate lies in (0,1]. For a clean victim use attack=none.")
         if self.target < 0:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from attacks._patch import LARGEST, Corner, check_fit, check_grid, grid, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
-from nba_cli import devices, options, seeds
+from nba_cli import devices, domains, seeds
 from nba_cli.training import Event, Plan, Progress, fit, silent
 
 
@@ -44,11 +44,11 @@ class CleanLabel(Helped):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    eps: float = options.within(16.0, "(0,127]")
-    step: float = options.within(1.5, "(0,255]")
-    steps: int = options.within(100, "[1,inf)")
-    size: int = options.within(3, LARGEST)
-    robust_epochs: float = options.within(0.0, "[0,1e12]")
+    eps: float = domains.within(16.0, "(0,127]")
+    step: float = domains.within(1.5, "(0,255]")
+    steps: int = domains.within(100, "[1,inf)")
+    size: int = domains.within(3, LARGEST)
+    robust_epochs: float = domains.within(0.0, "[0,1e12]")
 
     def __post_init__(self) -> None:
         super().__post_init__()

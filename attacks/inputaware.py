@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from attacks.base import Mode
 from attacks.learned import PARTNER, Learned, Lesson, Tensors
-from nba_cli import options, seeds
+from nba_cli import domains, seeds
 from nba_cli.data import Augment
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Optimizer, Partner, Plan, Progress, fit, silent
@@ -84,13 +84,13 @@ class InputAware(Learned):
     version: ClassVar[int] = 2
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "target", "rate", "cross_rate")
 
-    cross_rate: float = options.within(0.1, "[0,1]")
-    density: float = options.within(0.032, "(0,1]")
-    diversity: float = options.within(1.0, "[0,inf)")
-    norm: float = options.within(100.0, "[0,inf)")
-    width: int = options.within(16, "[4,1024]")
-    lr: float = options.within(0.01, "(0,100]")
-    mask_epochs: float = options.within(2.0, "(0,1e12]")
+    cross_rate: float = domains.within(0.1, "[0,1]")
+    density: float = domains.within(0.032, "(0,1]")
+    diversity: float = domains.within(1.0, "[0,inf)")
+    norm: float = domains.within(100.0, "[0,inf)")
+    width: int = domains.within(16, "[4,1024]")
+    lr: float = domains.within(0.01, "(0,100]")
+    mask_epochs: float = domains.within(2.0, "(0,1e12]")
 
     def __post_init__(self) -> None:
         super().__post_init__()

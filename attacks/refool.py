@@ -13,7 +13,7 @@ from attacks._randomness import uniform
 from attacks._selection import select
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.training import Progress, silent
 
@@ -49,12 +49,12 @@ class Refool(Helped):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    low: float = options.within(0.05, "(0,1)")
-    high: float = options.within(0.45, "(0,1)")
-    candidates: int = options.within(200, "[1,100000]")
-    reflections: int = options.within(20, "[1,100000]")
-    rounds: int = options.within(8, "[0,inf)")
-    tuning: int = options.within(100, "[1,inf)")
+    low: float = domains.within(0.05, "(0,1)")
+    high: float = domains.within(0.45, "(0,1)")
+    candidates: int = domains.within(200, "[1,100000]")
+    reflections: int = domains.within(20, "[1,100000]")
+    rounds: int = domains.within(8, "[0,inf)")
+    tuning: int = domains.within(100, "[1,inf)")
     reflection_seed: int = 0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack, Mode
-from nba_cli import options
+from nba_cli import domains
 
 
 @dataclass(kw_only=True)
@@ -29,9 +29,9 @@ class Sig(Attack):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    delta: float = options.within(20.0, "(0,255]")
-    test_delta: float | None = options.within(None, "(0,255]")
-    frequency: float = options.within(6.0, "(0,1000]")
+    delta: float = domains.within(20.0, "(0,255]")
+    test_delta: float | None = domains.within(None, "(0,255]")
+    frequency: float = domains.within(6.0, "(0,1000]")
 
     def strength(self, *, train: bool) -> float:
         return self.delta if train or self.test_delta is None else self.test_delta

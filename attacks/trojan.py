@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attacks._patch import FARTHEST, LARGEST, Corner, check_fit, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
-from nba_cli import devices, options, seeds
+from nba_cli import devices, domains, seeds
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
@@ -41,13 +41,13 @@ class Trojan(Helped):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.clean_label)
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "rate")
 
-    size: int = options.within(5, LARGEST)
-    margin: int = options.within(0, FARTHEST)
+    size: int = domains.within(5, LARGEST)
+    margin: int = domains.within(0, FARTHEST)
     corner: Corner = Corner.bottom_right
-    neurons: int = options.within(2, "[1,inf)")
-    steps: int = options.within(200, "[1,inf)")
-    batch: int = options.within(64, "[1,100000]")
-    lr: float = options.within(0.05, "(0,100]")
+    neurons: int = domains.within(2, "[1,inf)")
+    steps: int = domains.within(200, "[1,inf)")
+    batch: int = domains.within(64, "[1,100000]")
+    lr: float = domains.within(0.05, "(0,100]")
 
     def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
         super().check(num_classes, shape)

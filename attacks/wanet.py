@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks._randomness import uniform
 from attacks.base import Mode
 from attacks.learned import Learned, Tensors
-from nba_cli import options, seeds
+from nba_cli import domains, seeds
 from nba_cli.errors import Refused
 
 
@@ -36,9 +36,9 @@ class WaNet(Learned):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
     version: ClassVar[int] = 2
 
-    k: int = options.within(4, "[2,1024]")
-    s: float = options.within(0.5, "(0,1000]")
-    noise: float = options.within(2.0, "[0,1000]")
+    k: int = domains.within(4, "[2,1024]")
+    s: float = domains.within(0.5, "(0,1000]")
+    noise: float = domains.within(2.0, "[0,1000]")
     flow_seed: int = 0
 
     def noise_images(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.cli import sweep
 from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.keys() - OPTIONS.keys():
         raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
     for name, value in given.items():
-        options.check_text(name, value)
+        domains.check_text(name, value)
     show(Path(given.get("output", "runs")))
     return 0
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.data import Data, hold_out
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
@@ -73,10 +73,10 @@ class ANP(Defense):
 
     version: ClassVar[int] = 3
 
-    eps: float = options.within(0.4, "(0,inf)")
-    balance: float = options.within(0.2, "[0,1]")
-    drop: float = options.within(0.05, "[0,1]")
-    held: float = options.within(0.2, "(0,1)")
+    eps: float = domains.within(0.4, "(0,inf)")
+    balance: float = domains.within(0.2, "[0,1]")
+    drop: float = domains.within(0.05, "[0,1]")
+    held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(steps=2000, lr=0.2, schedule=Schedule.constant, decay=0.0))
 
     def backward_images(self, clean: int) -> float:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nba_cli import devices, options
+from nba_cli import devices, domains
 from nba_cli.defenses._attention import attention_distance, unit
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -63,10 +63,10 @@ class ARGD(Defense):
 
     version: ClassVar[int] = 4
 
-    weights: list[float] = options.within([2.0, 20.0, 31.0], "[0,inf)")
-    edge: float = options.within(1.0, "[0,inf)")
-    embed: float = options.within(1.0, "[0,inf)")
-    width: int = options.within(32, "[1,4096]")
+    weights: list[float] = domains.within([2.0, 20.0, 31.0], "[0,inf)")
+    edge: float = domains.within(1.0, "[0,inf)")
+    embed: float = domains.within(1.0, "[0,inf)")
+    width: int = domains.within(32, "[1,4096]")
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
     student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 

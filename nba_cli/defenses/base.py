@@ -9,7 +9,7 @@ from typing import ClassVar, Self, TypedDict
 import torch
 from torch import Tensor
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.data import Augment, Data
 from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, silent
@@ -54,7 +54,7 @@ class Defense:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        options.check(self, "defense")
+        domains.check(self, "defense")
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         """Return a cleaned network; `evidence.model` keeps its weights.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.data import to_float
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
@@ -34,7 +34,7 @@ class CLP(Defense):
 
     version: ClassVar[int] = 2
 
-    u: float = options.within(3.0, "(0,inf)")
+    u: float = domains.within(3.0, "(0,inf)")
 
     @torch.no_grad()
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:

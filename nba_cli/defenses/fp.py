@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nba_cli import devices, options
+from nba_cli import devices, domains
 from nba_cli.data import Data, hold_out, scaled_batch, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -36,9 +36,9 @@ class FP(Defense):
 
     version: ClassVar[int] = 2
 
-    step: float = options.within(0.01, "(0,1]")
-    drop: float = options.within(0.1, "[0,1]")
-    held: float = options.within(0.2, "(0,1)")
+    step: float = domains.within(0.01, "(0,1]")
+    drop: float = domains.within(0.1, "[0,1]")
+    held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
 
     def backward_images(self, clean: int) -> float:

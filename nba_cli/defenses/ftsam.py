@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Plan, Progress, Schedule, fit, silent
@@ -38,8 +38,8 @@ class FTSAM(Defense):
 
     version: ClassVar[int] = 3
 
-    rho: float = options.within(2.0, "(0,inf)")
-    smoothing: float = options.within(0.1, "[0,1)")
+    rho: float = domains.within(2.0, "(0,inf)")
+    smoothing: float = domains.within(0.1, "[0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
 
     def backward_images(self, clean: int) -> float:

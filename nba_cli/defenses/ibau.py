@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nba_cli import devices, options
+from nba_cli import devices, domains
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
@@ -55,12 +55,12 @@ class IBAU(Defense):
 
     version: ClassVar[int] = 4
 
-    inner: int = options.within(5, "[1,inf)")
-    size: float = options.within(2.0, "(0,inf)")
-    decay: float = options.within(0.001, "[0,inf)")
-    step: float = options.within(0.01, "(0,inf)")
-    iterations: int = options.within(5, "[1,inf)")
-    portion: float = options.within(0.25, "(0,1]")
+    inner: int = domains.within(5, "[1,inf)")
+    size: float = domains.within(2.0, "(0,inf)")
+    decay: float = domains.within(0.001, "[0,inf)")
+    step: float = domains.within(0.01, "(0,inf)")
+    iterations: int = domains.within(5, "[1,inf)")
+    portion: float = domains.within(0.25, "(0,1]")
     train: Plan = field(
         default_factory=lambda: Plan(
             steps=200, lr=3e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.data import Data
 from nba_cli.defenses._batch_norm import refresh_statistics
 from nba_cli.defenses.base import Defense, Evidence
@@ -76,7 +76,7 @@ class MCR(Defense):
 
     version: ClassVar[int] = 5
 
-    t: float = options.within(0.5, "[0,1]")
+    t: float = domains.within(0.5, "[0,1]")
     tune: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.02, schedule=Schedule.cosine))
 

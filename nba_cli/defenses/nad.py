@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -42,8 +42,8 @@ class NAD(Defense):
 
     version: ClassVar[int] = 3
 
-    weights: list[float] = options.within([0.5, 4.0, 16.0], "[0,inf)")
-    cutout: int = options.within(3, "[0,4096]")
+    weights: list[float] = domains.within([0.5, 4.0, 16.0], "[0,inf)")
+    cutout: int = domains.within(3, "[0,4096]")
     teacher: Plan = field(
         default_factory=lambda: Plan(epochs=20, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.1], decay=1e-4)
     )

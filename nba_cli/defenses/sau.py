@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
@@ -49,14 +49,14 @@ class SAU(Defense):
 
     version: ClassVar[int] = 2
 
-    eps: float = options.within(0.2, "(0,1]")
-    steps: int = options.within(5, "[1,inf)")
-    step: float = options.within(0.2, "(0,inf)")
-    fool: float = options.within(0.01, "[0,inf)")
-    shared: float = options.within(1.0, "[0,inf)")
-    clean: float = options.within(1.0, "[0,inf)")
-    adversarial: float = options.within(0.0, "[0,inf)")
-    unlearn: float = options.within(1.0, "[0,inf)")
+    eps: float = domains.within(0.2, "(0,1]")
+    steps: int = domains.within(5, "[1,inf)")
+    step: float = domains.within(0.2, "(0,inf)")
+    fool: float = domains.within(0.01, "[0,inf)")
+    shared: float = domains.within(1.0, "[0,inf)")
+    clean: float = domains.within(1.0, "[0,inf)")
+    adversarial: float = domains.within(0.0, "[0,inf)")
+    unlearn: float = domains.within(1.0, "[0,inf)")
     train: Plan = field(
         default_factory=lambda: Plan(
             steps=1000, lr=1e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs.record import Record, setting_names, to_text
 
@@ -24,7 +24,7 @@ def parse_words(
         name, equals, value = word.partition("=")
         if not equals:
             raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
-        options.check_text(name, value)
+        domains.check_text(name, value)
         if name in known:
             given[name] = value
         else:

@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nba_cli import console, options
+from nba_cli import console, domains
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import file_digest
 from nba_cli.runs import naming
@@ -87,9 +87,9 @@ def value_of(node: Any, where: str) -> Any:
         value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, (int, float)):
-                options.check_number(f"{where}={to_text(value)}", each)
+                domains.check_number(f"{where}={to_text(value)}", each)
             elif isinstance(each, str):
-                options.check_text(where, each)
+                domains.check_text(where, each)
         return value
     values = {str(key): value_of(node[key], f"{where}.{key}") for key in node}
     try:

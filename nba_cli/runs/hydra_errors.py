@@ -89,7 +89,9 @@ def one_line(error: BaseException) -> str | None:
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+    said = " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+    option = getattr(error, "full_key", None)
+    return f"{option}: {said}" if option and option not in said else said
 
 
 def _missing(error: BaseException | None) -> str | None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.errors import Refused
 
 
@@ -50,17 +50,17 @@ class Plan:
         average: decay in [0,1) of an exponential average of the weights, which is then the result; null: none
     """
 
-    epochs: float | None = options.within(None, "(0,1e12]")  # beyond it arithmetic overflows
-    steps: int | None = options.within(None, "(0,1e12]")
-    batch: int = options.within(128, "(0,1e12]")
-    lr: float = options.within(0.1, "(0,inf)")
+    epochs: float | None = domains.within(None, "(0,1e12]")  # beyond it arithmetic overflows
+    steps: int | None = domains.within(None, "(0,1e12]")
+    batch: int = domains.within(128, "(0,1e12]")
+    lr: float = domains.within(0.1, "(0,inf)")
     schedule: Schedule = Schedule.onecycle
     drops: list[float] = field(default_factory=list)
     optimizer: Optimizer = Optimizer.sgd
-    momentum: float = options.within(0.9, "[0,1)")
-    decay: float = options.within(5e-4, "[0,inf)")
-    clip: float | None = options.within(None, "(0,inf)")
-    average: float | None = options.within(None, "[0,1)")
+    momentum: float = domains.within(0.9, "[0,1)")
+    decay: float = domains.within(5e-4, "[0,inf)")
+    clip: float | None = domains.within(None, "(0,inf)")
+    average: float | None = domains.within(None, "[0,1)")
 
     def __post_init__(self) -> None:
         self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
@@ -68,7 +68,7 @@ class Plan:
             raise Refused(
                 f"epochs={_yaml(self.epochs)}, steps={_yaml(self.steps)}: give one length and set the other to null."
             )
-        options.check(self)
+        domains.check(self)
         if not is_ascending(self.drops) or (self.schedule is Schedule.drop and not self.drops):
             raise Refused(
                 f"schedule={self.schedule.value}, drops={self.drops}: drops are shares of the length, ascending in "

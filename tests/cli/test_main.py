@@ -101,6 +101,7 @@ REFUSED = [
     ("evaluate", ["run="], "run=: nothing is given. Leave the option out, or give it a value."),
     ("attack", ["output="], "output=: nothing is given."),
     ("attack", ['device="cuda:²"'], "device=cuda:²: not a device."),
+    ("evaluate", ["run=R", "device=${seed}"], "device: Interpolation key 'seed' not found"),
     ("evaluate", ["run=R", "attack.target=1"], "attack.target: no attack is chosen here. Add attack=…"),
     ("preview", ["attack.target=1"], "attack.target: no attack is chosen here. Add attack=…"),
     ("attack", ["hydra/launcher=typo"], "hydra/launcher=typo: there is no such launcher."),

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
@@ -69,18 +69,18 @@ class NBA(Defense):
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
     pseudo: Pseudo = Pseudo.mixed
-    alpha: float = options.within(1.0, "[0,inf)")
-    kd: float = options.within(1.0, "[0,inf)")
-    beta: float = options.within(2.0, "[0,inf)")
-    gamma: float = options.within(2.0, "[0,inf)")
-    tau: float = options.within(2.0, "(0,inf)")
-    eps: float = options.within(0.03, "[0,1]")
-    eps_low: float = options.within(0.03, "[0,1]")
-    craft_steps: int = options.within(3, "[1,inf)")
-    area: float = options.within(0.02, "(0,1]")
-    patch_share: float = options.within(0.25, "[0,1)")
-    mu: float = options.within(0.0, "[0,inf)")
-    resist: float = options.within(0.0, "[0,inf)")
+    alpha: float = domains.within(1.0, "[0,inf)")
+    kd: float = domains.within(1.0, "[0,inf)")
+    beta: float = domains.within(2.0, "[0,inf)")
+    gamma: float = domains.within(2.0, "[0,inf)")
+    tau: float = domains.within(2.0, "(0,inf)")
+    eps: float = domains.within(0.03, "[0,1]")
+    eps_low: float = domains.within(0.03, "[0,1]")
+    craft_steps: int = domains.within(3, "[1,inf)")
+    area: float = domains.within(0.02, "(0,1]")
+    patch_share: float = domains.within(0.25, "[0,1)")
+    mu: float = domains.within(0.0, "[0,inf)")
+    resist: float = domains.within(0.0, "[0,inf)")
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, average=0.98))
     student: Plan = field(default_factory=lambda: Plan(steps=250, lr=0.02, clip=1.0, average=0.98))
 

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import pytest
 
-from nba_cli import options
+from nba_cli import domains
 from nba_cli.errors import Refused
 
 
 @dataclass(kw_only=True)
 class Part:
-    share: float = options.within(0.5, "(0,1]")
-    count: int | None = options.within(3, "[1,inf)")
-    length: float = options.within(1.0, "(0,1e12]")
-    weights: list[float] = options.within([1.0, 2.0], "[0,inf)")
+    share: float = domains.within(0.5, "(0,1]")
+    count: int | None = domains.within(3, "[1,inf)")
+    length: float = domains.within(1.0, "(0,1e12]")
+    weights: list[float] = domains.within([1.0, 2.0], "[0,inf)")
     free: float = -5.0
 
 
 def test_a_part_whose_numbers_lie_in_their_intervals_passes() -> None:
-    options.check(Part())
-    options.check(Part(share=1, count=None, length=1e12, weights=[0.0]))
+    domains.check(Part())
+    domains.check(Part(share=1, count=None, length=1e12, weights=[0.0]))
     assert Part().weights is not Part().weights
 
 
@@ -39,24 +39,24 @@ def test_a_part_whose_numbers_lie_in_their_intervals_passes() -> None:
 )
 def test_a_number_outside_its_interval_is_named_with_what_would_be_right(changes: dict, line: str) -> None:
     with pytest.raises(Refused) as refusal:
-        options.check(Part(**changes), "part")
+        domains.check(Part(**changes), "part")
     assert str(refusal.value) == line
 
 
 @pytest.mark.parametrize("number", [0, -(2**63), 2**63 - 1, 1e-300, -2e38, True])
 def test_a_number_that_a_tensor_holds_passes(number: float) -> None:
-    options.check_number("x", number)
+    domains.check_number("x", number)
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 1e39, float("inf"), float("nan")])
 def test_a_number_that_no_tensor_holds_is_refused(number: float) -> None:
     with pytest.raises(Refused, match=r"^x=…: "):
-        options.check_number("x=…", number)
+        domains.check_number("x=…", number)
 
 
 @pytest.mark.parametrize("text", ["a", "é" * 127, "a/" * 2000 + "b", "/", "a b", "${x}"])
 def test_a_text_that_may_be_a_path_passes(text: str) -> None:
-    options.check_text("x", text)
+    domains.check_text("x", text)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_a_text_that_may_be_a_path_passes(text: str) -> None:
 )
 def test_a_text_that_is_no_name_is_refused(text: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
-        options.check_text("x", text)
+        domains.check_text("x", text)

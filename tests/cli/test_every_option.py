@@ -241,7 +241,7 @@ def test_readers_of_runs_take_a_value_or_say_why_not(
         "\ud800",
     ]
 
-    @settings(QUICK, max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(QUICK, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
     @given(st.sampled_from(READERS), st.sampled_from(words))
     def check(reader: tuple[str, str], value: str) -> None:
         command, option = reader
