@@ -35,14 +35,20 @@ def grid(size: int, like: Tensor, corner: Corner) -> Tensor:
     return pattern.flip(1) if corner in (Corner.bottom_left, Corner.top_left) else pattern
 
 
-def check(size: int, margin: int) -> None:
-    """Check the options of a patch.
+LARGEST = "[1,1024]"  # side in pixels
+FARTHEST = "[0,1024]"  # from the border, in pixels
+
+
+def check_fit(size: int, margin: int, shape: tuple[int, int, int]) -> None:
+    """Check a patch against the images (C,H,W) that it is to be pasted into.
 
     Raises:
-        Refused: an impossible size or margin.
+        Refused: it does not fit.
     """
-    if size < 1 or margin < 0:
-        raise Refused(f"attack.size={size}, attack.margin={margin}: size is 1 or more, margin 0 or more.")
+    if size + margin > min(shape[1:]):
+        raise Refused(
+            f"attack.size={size} with attack.margin={margin}: the patch does not fit images of {shape[1]}x{shape[2]}."
+        )
 
 
 def check_grid(size: int) -> None:
@@ -62,10 +68,9 @@ def paste(images: Tensor, patch: Tensor, corner: Corner, margin: int = 0) -> Ten
         Refused: the patch does not fit.
     """
     size = patch.shape[-1]
-    height, width = images.shape[2:]
+    channels, height, width = images.shape[1:]
+    check_fit(size, margin, (channels, height, width))
     reach = size + margin
-    if reach > min(height, width):
-        raise Refused(f"attack.size={size} with margin={margin} does not fit images of {height}x{width}.")
     vertical, horizontal = corner.value.split("_")
     top = margin if vertical == "top" else height - reach
     left = margin if horizontal == "left" else width - reach

@@ -9,8 +9,9 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from attacks._patch import Corner, check, check_grid, checker, grid, paste
+from attacks._patch import FARTHEST, LARGEST, Corner, check_fit, check_grid, checker, grid, paste
 from attacks.base import Attack
+from nba_cli import domains
 
 
 class Pattern(Enum):
@@ -44,16 +45,20 @@ class BadNets(Attack):
         pattern: checker, grid or white
     """
 
-    size: int = 3
-    margin: int = 0
+    size: int = domains.within(3, LARGEST)
+    margin: int = domains.within(0, FARTHEST)
     corner: Corner = Corner.bottom_right
     pattern: Pattern = Pattern.checker
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.size, self.margin)
         if self.pattern is Pattern.grid:
             check_grid(self.size)
+
+    def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
+        super().check(num_classes, shape)
+        if shape is not None:
+            check_fit(self.size, self.margin, shape)
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         return paste(images, PATCHES[self.pattern](self.size, images, self.corner), self.corner, self.margin)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Partner
 
@@ -45,6 +46,7 @@ class Attack:
     rate: float = 0.1
 
     def __post_init__(self) -> None:
+        domains.check(self, "attack")
         if not 0 < self.rate <= 1:
             raise Refused(f"attack.rate={self.rate}: a poison rate lies in (0,1]. For a clean victim use attack=none.")
         if self.target < 0:
@@ -53,11 +55,11 @@ class Attack:
             fitting = ", ".join(mode.value for mode in self.modes)
             raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
 
-    def check(self, num_classes: int) -> None:
-        """Refuse a target that is no class of a data set with so many.
+    def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
+        """Refuse what does not suit a data set with so many classes and, where given, images of this shape (C,H,W).
 
         Raises:
-            Refused: `target` is not a class.
+            Refused: `target` is not a class, or the trigger does not fit the images.
         """
         if self.target >= num_classes:
             raise Refused(f"attack.target={self.target}: the data set has classes 0 to {num_classes - 1}.")

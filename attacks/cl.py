@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._patch import Corner, check, check_grid, grid, paste
+from attacks._patch import LARGEST, Corner, check_fit, check_grid, grid, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
-from nba_cli import devices, seeds
-from nba_cli.errors import Refused
+from nba_cli import devices, domains, seeds
 from nba_cli.training import Event, Plan, Progress, fit, silent
 
 
@@ -45,21 +44,20 @@ class CleanLabel(Helped):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    eps: float = 16.0
-    step: float = 1.5
-    steps: int = 100
-    size: int = 3
-    robust_epochs: float = 0.0
+    eps: float = domains.within(16.0, "(0,127]")
+    step: float = domains.within(1.5, "(0,255]")
+    steps: int = domains.within(100, "[1,inf)")
+    size: int = domains.within(3, LARGEST)
+    robust_epochs: float = domains.within(0.0, "[0,1e12]")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.size, 0)
         check_grid(self.size)
-        if not 0 < self.eps <= 127 or self.step <= 0 or self.steps < 1 or self.robust_epochs < 0:
-            raise Refused(
-                f"attack.eps={self.eps}, step={self.step}, steps={self.steps}, robust_epochs={self.robust_epochs}: "
-                "eps lies in (0,127] 8-bit levels, step is above 0, steps 1 or more, robust_epochs 0 or more."
-            )
+
+    def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
+        super().check(num_classes, shape)
+        if shape is not None:
+            check_fit(self.size, 0, shape)
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = robust(lesson, self.robust_epochs, self.helper_seed, progress) if self.robust_epochs else lesson.model

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from attacks.base import Mode
 from attacks.learned import PARTNER, Learned, Lesson, Tensors
-from nba_cli import seeds
+from nba_cli import domains, seeds
 from nba_cli.data import Augment
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Optimizer, Partner, Plan, Progress, fit, silent
@@ -84,31 +84,24 @@ class InputAware(Learned):
     version: ClassVar[int] = 2
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "target", "rate", "cross_rate")
 
-    cross_rate: float = 0.1
-    density: float = 0.032
-    diversity: float = 1.0
-    norm: float = 100.0
-    width: int = 16
-    lr: float = 0.01
-    mask_epochs: float = 2.0
+    cross_rate: float = domains.within(0.1, "[0,1]")
+    density: float = domains.within(0.032, "(0,1]")
+    diversity: float = domains.within(1.0, "[0,inf)")
+    norm: float = domains.within(100.0, "[0,inf)")
+    width: int = domains.within(16, "[4,1024]")
+    lr: float = domains.within(0.01, "(0,100]")
+    mask_epochs: float = domains.within(2.0, "(0,1e12]")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rate < 0.01 or not 0 <= self.cross_rate <= 1 - self.rate:
+        if self.rate < 0.01:
+            raise Refused(f"attack.rate={self.rate}: a share of each batch, 0.01 or more.")
+        if self.cross_rate > 1 - self.rate:
             raise Refused(
-                f"attack.rate={self.rate}, cross_rate={self.cross_rate}: both are shares of each batch; rate is "
-                "0.01 or more, together they are at most 1."
+                f"attack.cross_rate={self.cross_rate}, attack.rate={self.rate}: shares of a batch, together 1 at most."
             )
-        if self.width < 4 or self.width % 4 or min(self.diversity, self.norm) < 0:
-            raise Refused(
-                f"attack.width={self.width}, diversity={self.diversity}, norm={self.norm}: width is 4, 8, 12 ..., "
-                "weights are 0 or more."
-            )
-        if not 0 < self.density <= 1 or min(self.lr, self.mask_epochs) <= 0:
-            raise Refused(
-                f"attack.density={self.density}, lr={self.lr}, mask_epochs={self.mask_epochs}: density lies in (0,1], "
-                "the others are above 0."
-            )
+        if self.width % 4:
+            raise Refused(f"attack.width={self.width}: must be a multiple of 4.")
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         """No image of the set: the poisoned ones are drawn in every batch."""

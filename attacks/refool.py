@@ -13,6 +13,7 @@ from attacks._randomness import uniform
 from attacks._selection import select
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
+from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.training import Progress, silent
 
@@ -48,22 +49,22 @@ class Refool(Helped):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    low: float = 0.05
-    high: float = 0.45
-    candidates: int = 200
-    reflections: int = 20
-    rounds: int = 8
-    tuning: int = 100
+    low: float = domains.within(0.05, "(0,1)")
+    high: float = domains.within(0.45, "(0,1)")
+    candidates: int = domains.within(200, "[1,100000]")
+    reflections: int = domains.within(20, "[1,100000]")
+    rounds: int = domains.within(8, "[0,inf)")
+    tuning: int = domains.within(100, "[1,inf)")
     reflection_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.low <= self.high < 1:
-            raise Refused(f"attack.low={self.low}, high={self.high}: opacities, 0 < low <= high < 1.")
-        if not 1 <= self.reflections <= self.candidates or self.rounds < 0 or self.tuning < 1:
+        if self.low > self.high:
+            raise Refused(f"attack.low={self.low}, attack.high={self.high}: low must be at most high.")
+        if self.reflections > self.candidates:
             raise Refused(
-                f"attack.reflections={self.reflections}, candidates={self.candidates}, rounds={self.rounds}, "
-                f"tuning={self.tuning}: 1 <= reflections <= candidates, rounds 0 or more, tuning 1 or more."
+                f"attack.reflections={self.reflections}, attack.candidates={self.candidates}: reflections are chosen "
+                "from the candidates; there must be as many of these, or more."
             )
 
     @property

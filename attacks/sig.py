@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack, Mode
-from nba_cli.errors import Refused
+from nba_cli import domains
 
 
 @dataclass(kw_only=True)
@@ -29,17 +29,9 @@ class Sig(Attack):
 
     mode: Mode = Mode.clean_label
     rate: float = 0.8
-    delta: float = 20.0
-    test_delta: float | None = None
-    frequency: float = 6.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.delta, self.strength(train=False)) <= 0 or self.frequency <= 0:
-            raise Refused(
-                f"attack.delta={self.delta}, test_delta={self.test_delta}, frequency={self.frequency}: "
-                "all must be above 0."
-            )
+    delta: float = domains.within(20.0, "(0,255]")
+    test_delta: float | None = domains.within(None, "(0,255]")
+    frequency: float = domains.within(6.0, "(0,1000]")
 
     def strength(self, *, train: bool) -> float:
         return self.delta if train or self.test_delta is None else self.test_delta

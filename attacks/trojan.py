@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attacks._patch import Corner, check, paste
+from attacks._patch import FARTHEST, LARGEST, Corner, check_fit, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
-from nba_cli import devices, seeds
+from nba_cli import devices, domains, seeds
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
@@ -41,22 +41,18 @@ class Trojan(Helped):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.clean_label)
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "rate")
 
-    size: int = 5
-    margin: int = 0
+    size: int = domains.within(5, LARGEST)
+    margin: int = domains.within(0, FARTHEST)
     corner: Corner = Corner.bottom_right
-    neurons: int = 2
-    steps: int = 200
-    batch: int = 64
-    lr: float = 0.05
+    neurons: int = domains.within(2, "[1,inf)")
+    steps: int = domains.within(200, "[1,inf)")
+    batch: int = domains.within(64, "[1,100000]")
+    lr: float = domains.within(0.05, "(0,100]")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.size, self.margin)
-        if min(self.neurons, self.steps, self.batch) < 1 or self.lr <= 0:
-            raise Refused(
-                f"attack.neurons={self.neurons}, steps={self.steps}, batch={self.batch}, lr={self.lr}: "
-                "1 or more each, lr above 0."
-            )
+    def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
+        super().check(num_classes, shape)
+        if shape is not None:
+            check_fit(self.size, self.margin, shape)
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = lesson.model

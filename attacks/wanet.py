@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks._randomness import uniform
 from attacks.base import Mode
 from attacks.learned import Learned, Tensors
-from nba_cli import seeds
+from nba_cli import domains, seeds
 from nba_cli.errors import Refused
 
 
@@ -36,15 +36,10 @@ class WaNet(Learned):
     modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.all2all)
     version: ClassVar[int] = 2
 
-    k: int = 4
-    s: float = 0.5
-    noise: float = 2.0
+    k: int = domains.within(4, "[2,1024]")
+    s: float = domains.within(0.5, "(0,1000]")
+    noise: float = domains.within(2.0, "[0,1000]")
     flow_seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 2 or self.s <= 0 or self.noise < 0:
-            raise Refused(f"attack.k={self.k}, s={self.s}, noise={self.noise}: k >= 2, s > 0, noise >= 0.")
 
     def noise_images(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
         wanted = round(self.noise * len(index))

@@ -231,7 +231,7 @@ def sweep(runs: Path) -> Path:
     from nba_cli.cli.journal import FILE, FOLDER, Job, Journal
 
     journal = Journal(runs / FOLDER / "stopped")
-    journal.open("attack", ["seed=0,1"], [["seed=0"], ["seed=1"]], 2)
+    journal.open("attack", ["seed=0,1"], ["seed"], 2)
     journal.note(Job(number=0, overrides=["seed=0"], label="seed=0", end="finished", seconds=3.0))
     journal.note(Job(number=1, overrides=["seed=1"], label="seed=1"))
     journal.lock.release()

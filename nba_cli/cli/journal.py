@@ -18,6 +18,7 @@ from typing import Any
 import filelock
 
 from nba_cli import files
+from nba_cli.cli import orphans
 from nba_cli.console import LOG
 
 FOLDER = ".sweeps"  # below the folder of all runs
@@ -56,14 +57,13 @@ class Journal:
         self.folder = folder
         self.lock = filelock.FileLock(folder / "lock")
 
-    def open(self, stage: str, command: list[str], jobs: list[list[str]], total: int | None) -> None:
-        """Begin: called by the parent with the overrides of all jobs, where they are known beforehand.
+    def open(self, stage: str, command: list[str], swept: list[str], total: int | None) -> None:
+        """Begin: called by the parent with the options in which jobs differ and their number, where they are known.
 
         Journals of the same command that nobody holds any more are removed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock.acquire()
-        swept = [words[0].partition("=")[0] for words in zip(*jobs, strict=True) if len(set(words)) > 1]
         for other in journals(self.folder.parent):
             about = other.about
             same = (about.get("stage"), about.get("command")) == (stage, command)
@@ -84,13 +84,17 @@ class Journal:
 
     def remove(self) -> None:
         """Forget an older sweep, but for what a cluster's launcher keeps there: its jobs may still wait in a queue."""
-        for name in (FILE, "append.lock", "multirun.yaml", "lock"):
+        for name in (FILE, orphans.FILE, "append.lock", "multirun.yaml", "lock"):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty
             self.folder.rmdir()
 
+    def removed(self) -> bool:
+        """Whether somebody has removed it under the running sweep, as whoever removes the folder of all runs does."""
+        return not (self.folder / FILE).exists()
+
     def alive(self) -> bool:
-        """Whether the sweep's parent process still runs."""
+        """Whether the sweep still runs."""
         try:
             with filelock.FileLock(self.folder / "lock", timeout=0):
                 return False
@@ -153,6 +157,8 @@ class Journal:
     def _try(self, entry: dict[str, Any]) -> None:
         try:
             self.append({name: value for name, value in entry.items() if value is not None})
+        except FileNotFoundError:
+            pass  # it was removed, which the sweep's parent says
         except OSError as error:
             LOG.warning(f"{self.folder}: {error.strerror or error}; this job is not in the list of the sweep")
 

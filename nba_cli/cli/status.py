@@ -9,6 +9,7 @@ from pathlib import Path
 
 import filelock
 
+from nba_cli import domains
 from nba_cli.cli import sweep
 from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
@@ -53,11 +54,13 @@ def main(arguments: Sequence[str]) -> int:
     """Read `output=FOLDER`.
 
     Raises:
-        Refused: another option, or no such folder.
+        Refused: another option, or one without a value, or no such folder.
     """
     given = {word.partition("=")[0]: word.partition("=")[2] for word in arguments}
     if given.keys() - OPTIONS.keys():
         raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
+    for name, value in given.items():
+        domains.check_text(name, value)
     show(Path(given.get("output", "runs")))
     return 0
 

@@ -9,20 +9,22 @@ from typing import Any, ClassVar
 
 import rich
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from nba_cli.cli import orphans
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
+from nba_cli.cli.launchers import has_workers, is_parallel
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import command_line, folder, summary
-from nba_cli.runs.compose import expand
+from nba_cli.runs.jobs import expand
 
 EVERY = 0.5  # seconds between looks at the journal
-MANY = 100  # jobs that take seconds to check
-LISTED = 40  # runs that the closing table shows
+LISTED = 40  # runs, and jobs that failed, that are listed when the sweep ends
 IDLE_SECONDS = 1.0  # a job that took less had nothing to do
 
 
@@ -36,23 +38,26 @@ class Sweep(Callback):
         return {}
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        hydra = config.hydra
-        loader = GlobalHydra.instance().config_loader()
-        overrides = list(hydra.overrides.task)
+        hydra, overrides = config.hydra, list(config.hydra.overrides.task)
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
-        jobs: list[list[str]] = []
-        total = hydra.sweeper.get("n_trials")
+        total, swept = hydra.sweeper.get("n_trials"), list[str]()
         if total is None:
             with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
-                jobs = expand(loader, dict(hydra.sweeper.get("params") or {}), overrides)
-                total = len(jobs)
-        if total is not None and total > MANY:
-            LOG.info(f"sweep: {total:,} jobs; they are checked before the first one begins")
+                loader, params = GlobalHydra.instance().config_loader(), hydra.sweeper.get("params") or {}
+                jobs = expand(loader, dict(params), overrides)
+                total, swept = len(jobs), jobs.swept
+                LOG.info(f"sweep: {total:,} jobs")
         self.journal = Journal(Path(hydra.sweep.dir))
-        self.journal.open(hydra.job.name, overrides + self.options, jobs, total)
+        self.journal.open(hydra.job.name, overrides + self.options, swept, total)
+        if has_workers(hydra):
+            orphans.hold(self.journal.folder)
         self.view = SweepView(self.journal, total, is_parallel(hydra))
         self.view.start()
         Sweep.current = self
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Hydra keeps what a job returned until the sweep ends, with all of its settings, which nobody reads."""
+        job_return.cfg = job_return.hydra_cfg = job_return.overrides = None
 
     def conclude(self) -> int:
         """Show how the sweep ended, finished or interrupted; returns the exit code."""
@@ -64,11 +69,6 @@ class Sweep(Callback):
         return code
 
 
-def is_parallel(hydra: Any) -> bool:
-    """Whether the launcher runs jobs in other processes."""
-    return not hydra.launcher._target_.endswith(".BasicLauncher")
-
-
 class SweepView:
     """Watches a journal in a thread.
 
@@ -77,8 +77,7 @@ class SweepView:
 
     def __init__(self, journal: Journal, total: int | None, parallel: bool) -> None:
         self.journal, self.total, self.parallel = journal, total, parallel
-        self.seen = 0  # of the journal, in bytes
-        self.running: set[int] = set()
+        self.seen, self.running = 0, set[int]()  # seen of the journal, in bytes
         self.ended: dict[int, Job] = {}
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -152,6 +151,10 @@ def conclude(journal: Journal, options: list[str]) -> int:
     Returns the exit code: 0, 2 when all that failed was bad input, else 1.
     """
     about, jobs = journal.about, journal.jobs()
+    if not about:
+        root = journal.folder.parent.parent
+        LOG.error(f"output={root}: the folder was removed under the running sweep. Run the command again.")
+        return 1
     if about["stage"] != "preview":
         show_finished([Path(job.folder) for job in jobs if job.end == "finished" and job.folder])
     choice = journal.folder / CHOICE
@@ -178,10 +181,12 @@ def show_failed(bad: list[Job], journal: Journal, options: list[str]) -> None:
     """List the jobs that did not finish, where their tracebacks are, and the commands that run just them."""
     about = journal.about
     LOG.error(f"{len(bad)} of {about['total'] or len(journal.jobs())} jobs failed:")
-    for job in bad:
+    for job in bad[:LISTED]:
         LOG.info(f"  {job.label}: {job.why or 'killed'}")
         if job.end == "failed":
             LOG.info(f"    traceback: {trace_of(job, journal)}")
+    if len(bad) > LISTED:
+        LOG.info(f"  … and {len(bad) - LISTED:,} more")
     again = [job.overrides for job in bad if job.end != "refused"]  # the others would be refused again
     if again:
         LOG.info("To run just these again:")

@@ -20,10 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from attacks import Images, Unknown
 from nba_cli import devices, ranks
+from nba_cli.cli import orphans
 from nba_cli.cli.journal import Job, Journal
+from nba_cli.cli.launchers import has_workers, is_parallel
 from nba_cli.cli.quoting import quoted
-from nba_cli.cli.sweep import Sweep, is_parallel
-from nba_cli.cli.words import asks_for_a_sweep, flags_first, leave_to_jobs
+from nba_cli.cli.sweep import Sweep
+from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags_first, leave_to_jobs
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -46,6 +48,7 @@ def main(stage: str, arguments: list[str]) -> int:
     declared()  # kept for the tables of the runs to come
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
+    check_choices(arguments)
     if ranks.launched() > 1 and asks_for_a_sweep(stage, arguments):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
@@ -119,6 +122,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
 def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     """One job of a sweep: its end is noted in the journal, and a failure does not stop the other jobs."""
     journal = Journal(Path(config.sweep.dir))
+    if has_workers(config) and Sweep.current is None:
+        orphans.end_with_parent(journal.folder)
     job = journal.job(config.job.num, list(config.overrides.task))
     parallel = is_parallel(config)
     rich.get_console().quiet = parallel  # the parent reports; several processes would garble each other's lines

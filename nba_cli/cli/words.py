@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import OverrideType
+from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, QuotedString
+from hydra.errors import HydraException
 from hydra.types import RunMode
 
+from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import conf_dir
+from nba_cli.runs.registry import GROUPS
 
 
 def is_setting(word: str) -> bool:
@@ -36,6 +40,22 @@ def asks_for_a_sweep(stage: str, words: Sequence[str]) -> bool:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composer = GlobalHydra.instance().hydra
         return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN
+
+
+def check_choices(words: list[str]) -> None:
+    """Check that parts are chosen by names: Hydra's own refusal of a number or a list does not say whose it is.
+
+    Raises:
+        Refused: one is not.
+    """
+    for word in filter(is_setting, words):
+        with contextlib.suppress(HydraException):  # which Hydra is about to raise itself
+            (override,) = OverridesParser.create().parse_overrides([word])
+            group, value = str(override.key_or_group), override.value()
+            for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+                if group in GROUPS and not isinstance(choice, (str, QuotedString, Glob)):
+                    names = [file.stem for file in (conf_dir() / group).glob("*.yaml")]
+                    raise Refused(f"{word}: there is no such {group}. {did_you_mean(str(choice), names)}")
 
 
 def leave_to_jobs(words: list[str]) -> list[str]:

@@ -58,9 +58,16 @@ class Dataset:
         return Path(self.root or os.environ.get("NBA_DATA") or "~/.cache/nba").expanduser()
 
     def at(self, path: str) -> Path:
-        """Where a path given by the user is: as it stands, else under `root`."""
+        """Where a path given by the user is: as it stands, else under `root`.
+
+        Raises:
+            Refused: in neither place.
+        """
         given = Path(path).expanduser()
-        return given if given.is_absolute() or given.exists() else self.folder / given
+        found = given if given.is_absolute() or given.exists() else self.folder / given
+        if not found.exists():
+            raise Refused(f"dataset.path={path}: no such file or folder, here or in {self.folder}.")
+        return found
 
     def place(self, data: Data, device: torch.device) -> Data:
         """`data` where training and measuring read it: on `device`, or on the CPU, from where batches are copied."""
@@ -85,9 +92,15 @@ class Dataset:
         The same images are reserved for every seed, the same share of each class.
 
         Raises:
-            Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved.
+            Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved, or
+                they are smaller than the padding that they are to get.
         """
         splits = self.read()
+        height, width = splits.test.images.shape[2:]
+        if self.crop >= min(height, width):
+            raise Refused(
+                f"dataset.crop={self.crop}: images have {height}x{width} pixels; a padding must be smaller than that."
+            )
         if not self.reserved:
             return splits
         if splits.defender or self.reserved >= len(splits.train):

@@ -20,6 +20,7 @@ from nba_cli.data.picture import decoded
 from nba_cli.data.pixel_cache import About
 from nba_cli.errors import Refused
 
+LARGEST = 4096  # pixels a side
 AHEAD = 256  # files that are decoded at a time, by several threads
 
 
@@ -86,8 +87,8 @@ class Folder(Dataset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 8:
-            raise Refused(f"dataset.size={self.size}: images need 8 pixels a side or more.")
+        if not 8 <= self.size <= LARGEST:
+            raise Refused(f"dataset.size={self.size}: images have 8 to {LARGEST} pixels a side.")
 
     @property
     def cache(self) -> Path:

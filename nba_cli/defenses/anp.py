@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nba_cli import domains
 from nba_cli.data import Data, hold_out
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
 from nba_cli.victims import Network
 
@@ -73,18 +73,11 @@ class ANP(Defense):
 
     version: ClassVar[int] = 3
 
-    eps: float = 0.4
-    balance: float = 0.2
-    drop: float = 0.05
-    held: float = 0.2
+    eps: float = domains.within(0.4, "(0,inf)")
+    balance: float = domains.within(0.2, "[0,1]")
+    drop: float = domains.within(0.05, "[0,1]")
+    held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(steps=2000, lr=0.2, schedule=Schedule.constant, decay=0.0))
-
-    def __post_init__(self) -> None:
-        if self.eps <= 0 or not 0 <= self.balance <= 1 or not 0 <= self.drop <= 1 or not 0 < self.held < 1:
-            raise Refused(
-                f"defense.eps={self.eps}, balance={self.balance}, drop={self.drop}, held={self.held}: eps is above 0, "
-                "balance and drop lie in [0,1], held in (0,1)."
-            )
 
     def backward_images(self, clean: int) -> float:
         return 3 * self.train.images(round((1 - self.held) * clean))

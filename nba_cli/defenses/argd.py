@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nba_cli import devices
+from nba_cli import devices, domains
 from nba_cli.defenses._attention import attention_distance, unit
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -63,19 +63,17 @@ class ARGD(Defense):
 
     version: ClassVar[int] = 4
 
-    weights: list[float] = field(default_factory=lambda: [2.0, 20.0, 31.0])
-    edge: float = 1.0
-    embed: float = 1.0
-    width: int = 32
+    weights: list[float] = domains.within([2.0, 20.0, 31.0], "[0,inf)")
+    edge: float = domains.within(1.0, "[0,inf)")
+    embed: float = domains.within(1.0, "[0,inf)")
+    width: int = domains.within(32, "[1,4096]")
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
     student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 
     def __post_init__(self) -> None:
-        if len(self.weights) < 2 or min(*self.weights, self.edge, self.embed) < 0 or self.width < 1:
-            raise Refused(
-                f"defense.weights={self.weights}, edge={self.edge}, embed={self.embed}, width={self.width}: "
-                "at least two weights, 0 or more each; width is 1 or more."
-            )
+        super().__post_init__()
+        if len(self.weights) < 2:
+            raise Refused(f"defense.weights={self.weights}: two weights or more, because edges join two stages.")
 
     def backward_images(self, clean: int) -> float:
         return self.teacher.images(clean) + self.student.images(clean)

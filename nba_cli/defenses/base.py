@@ -9,6 +9,7 @@ from typing import ClassVar, Self, TypedDict
 import torch
 from torch import Tensor
 
+from nba_cli import domains
 from nba_cli.data import Augment, Data, to_float
 from nba_cli.errors import Refused
 from nba_cli.training import Compiling, Plan, Progress, silent
@@ -91,6 +92,9 @@ class Defense:
     """A way to clean a suspect model. Fields of subclasses are their config schema."""
 
     version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        domains.check(self, "defense")
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         """Return a cleaned network; `evidence.model` keeps its weights.

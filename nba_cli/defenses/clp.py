@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from nba_cli import domains
 from nba_cli.data import to_float
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
@@ -34,11 +34,7 @@ class CLP(Defense):
 
     version: ClassVar[int] = 2
 
-    u: float = 3.0
-
-    def __post_init__(self) -> None:
-        if self.u <= 0:
-            raise Refused(f"defense.u={self.u}: above 0.")
+    u: float = domains.within(3.0, "(0,inf)")
 
     @torch.no_grad()
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:

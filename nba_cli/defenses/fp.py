@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nba_cli import devices
+from nba_cli import devices, domains
 from nba_cli.data import Data, hold_out, scaled_batch, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -36,17 +36,10 @@ class FP(Defense):
 
     version: ClassVar[int] = 2
 
-    step: float = 0.01
-    drop: float = 0.1
-    held: float = 0.2
+    step: float = domains.within(0.01, "(0,1]")
+    drop: float = domains.within(0.1, "[0,1]")
+    held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
-
-    def __post_init__(self) -> None:
-        if not 0 < self.step <= 1 or not 0 <= self.drop <= 1 or not 0 < self.held < 1:
-            raise Refused(
-                f"defense.step={self.step}, drop={self.drop}, held={self.held}: step lies in (0,1], drop in [0,1], "
-                "held in (0,1)."
-            )
 
     def backward_images(self, clean: int) -> float:
         return self.train.images(clean)

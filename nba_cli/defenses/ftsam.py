@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -38,15 +38,9 @@ class FTSAM(Defense):
 
     version: ClassVar[int] = 3
 
-    rho: float = 2.0
-    smoothing: float = 0.1
+    rho: float = domains.within(2.0, "(0,inf)")
+    smoothing: float = domains.within(0.1, "[0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
-
-    def __post_init__(self) -> None:
-        if self.rho <= 0:
-            raise Refused(f"defense.rho={self.rho}: a radius is above 0.")
-        if not 0 <= self.smoothing < 1:
-            raise Refused(f"defense.smoothing={self.smoothing}: label smoothing lies in [0,1).")
 
     def backward_images(self, clean: int) -> float:
         return 2 * self.train.images(clean)

@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nba_cli import devices
+from nba_cli import devices, domains
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -56,26 +55,17 @@ class IBAU(Defense):
 
     version: ClassVar[int] = 4
 
-    inner: int = 5
-    size: float = 2.0
-    decay: float = 0.001
-    step: float = 0.01
-    iterations: int = 5
-    portion: float = 0.25
+    inner: int = domains.within(5, "[1,inf)")
+    size: float = domains.within(2.0, "(0,inf)")
+    decay: float = domains.within(0.001, "[0,inf)")
+    step: float = domains.within(0.01, "(0,inf)")
+    iterations: int = domains.within(5, "[1,inf)")
+    portion: float = domains.within(0.25, "(0,1]")
     train: Plan = field(
         default_factory=lambda: Plan(
             steps=200, lr=3e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
         )
     )
-
-    def __post_init__(self) -> None:
-        if min(self.inner, self.iterations) < 1 or min(self.size, self.step) <= 0 or self.decay < 0:
-            raise Refused(
-                f"defense.inner={self.inner}, iterations={self.iterations}, size={self.size}, step={self.step}, "
-                f"decay={self.decay}: inner and iterations must be at least 1, size and step above 0, decay at least 0."
-            )
-        if not 0 < self.portion <= 1:
-            raise Refused(f"defense.portion={self.portion}: a portion lies in (0,1].")
 
     def backward_images(self, clean: int) -> float:
         return (self.inner + 1 + self.portion * (2 + self.iterations)) * self.train.images(clean)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nba_cli import domains
 from nba_cli.data import Data
 from nba_cli.defenses._batch_norm import refresh_statistics
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -76,13 +76,9 @@ class MCR(Defense):
 
     version: ClassVar[int] = 5
 
-    t: float = 0.5
+    t: float = domains.within(0.5, "[0,1]")
     tune: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.02, schedule=Schedule.cosine))
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.t <= 1:
-            raise Refused(f"defense.t={self.t}: a place on the curve lies in [0,1].")
 
     def backward_images(self, clean: int) -> float:
         return self.tune.images(clean) + self.train.images(clean)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli import domains
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -41,8 +42,8 @@ class NAD(Defense):
 
     version: ClassVar[int] = 3
 
-    weights: list[float] = field(default_factory=lambda: [0.5, 4.0, 16.0])
-    cutout: int = 3
+    weights: list[float] = domains.within([0.5, 4.0, 16.0], "[0,inf)")
+    cutout: int = domains.within(3, "[0,4096]")
     teacher: Plan = field(
         default_factory=lambda: Plan(epochs=20, batch=64, lr=0.1, schedule=Schedule.drop, drops=[0.1], decay=1e-4)
     )
@@ -51,10 +52,9 @@ class NAD(Defense):
     )
 
     def __post_init__(self) -> None:
-        if not self.weights or min(self.weights) < 0:
-            raise Refused(f"defense.weights={self.weights}: one weight or more, each 0 or more.")
-        if self.cutout < 0:
-            raise Refused(f"defense.cutout={self.cutout}: a side in pixels, 0 or more.")
+        super().__post_init__()
+        if not self.weights:
+            raise Refused(f"defense.weights={self.weights}: one weight or more.")
 
     def backward_images(self, clean: int) -> float:
         return self.teacher.images(clean) + self.student.images(clean)

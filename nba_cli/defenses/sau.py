@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli import domains
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.errors import Refused
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -49,31 +49,19 @@ class SAU(Defense):
 
     version: ClassVar[int] = 2
 
-    eps: float = 0.2
-    steps: int = 5
-    step: float = 0.2
-    fool: float = 0.01
-    shared: float = 1.0
-    clean: float = 1.0
-    adversarial: float = 0.0
-    unlearn: float = 1.0
+    eps: float = domains.within(0.2, "(0,1]")
+    steps: int = domains.within(5, "[1,inf)")
+    step: float = domains.within(0.2, "(0,inf)")
+    fool: float = domains.within(0.01, "[0,inf)")
+    shared: float = domains.within(1.0, "[0,inf)")
+    clean: float = domains.within(1.0, "[0,inf)")
+    adversarial: float = domains.within(0.0, "[0,inf)")
+    unlearn: float = domains.within(1.0, "[0,inf)")
     train: Plan = field(
         default_factory=lambda: Plan(
             steps=1000, lr=1e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
         )
     )
-
-    def __post_init__(self) -> None:
-        if not 0 < self.eps <= 1 or self.steps < 1 or self.step <= 0:
-            raise Refused(
-                f"defense.eps={self.eps}, steps={self.steps}, step={self.step}: eps lies in (0,1], "
-                "steps is at least 1, step above 0."
-            )
-        if min(self.fool, self.shared, self.clean, self.adversarial, self.unlearn) < 0:
-            raise Refused(
-                f"defense.fool={self.fool}, shared={self.shared}, clean={self.clean}, adversarial={self.adversarial}, "
-                f"unlearn={self.unlearn}: weights are 0 or more."
-            )
 
     def backward_images(self, clean: int) -> float:
         return (2 * self.steps + 2) * self.train.images(clean)  # the attack climbs on both models

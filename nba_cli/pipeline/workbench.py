@@ -14,7 +14,7 @@ from nba_cli import console, devices, ranks
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
-from nba_cli.pipeline import collective, pictures
+from nba_cli.pipeline import collective, pictures, room
 from nba_cli.runs import folder
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.provenance import provenance
@@ -123,11 +123,17 @@ class Workbench:
 
 
 def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
-    """Resolve the machine and load the data."""
+    """Resolve the machine and load the data.
+
+    Raises:
+        Refused: there is no such device, the data cannot be read or does not suit the run, or there is no room for it.
+    """
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
-    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=load(run))
+    splits = load(run)
+    room.check(stage, run, splits, device, devices.DTYPES[precision])
+    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=splits)
 
 
 def load(run: AttackRun | PreviewRun) -> Splits:
@@ -138,7 +144,8 @@ def load(run: AttackRun | PreviewRun) -> Splits:
     """
     splits = run.dataset.load()
     if run.attack is not None:
-        run.attack.check(splits.num_classes)
+        channels, height, width = splits.test.images.shape[1:]
+        run.attack.check(splits.num_classes, (channels, height, width))
     if isinstance(run.attack, Images) and (splits.defender or run.dataset.reserved):
         raise Refused("attack=images: its files are numbered by the test set, and this run measures on other images.")
     return splits

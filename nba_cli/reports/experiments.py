@@ -20,8 +20,9 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import conf_dir
 from nba_cli.reports.filters import is_among, matches
 from nba_cli.runs import folder
-from nba_cli.runs.compose import expand, install, typed_run
+from nba_cli.runs.compose import install, typed_run
 from nba_cli.runs.declared import declared
+from nba_cli.runs.jobs import expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import named, to_text

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
+from nba_cli import domains
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs.record import Record, setting_names, to_text
 
 
 def parse_words(
-    command: str, words: Iterable[str], options: Container[str]
+    command: str, words: Iterable[str], known: Container[str]
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
     """`option=value` words of a command -> (its options, the settings to filter by).
 
     Raises:
-        Refused: a word without "=".
+        Refused: a word without "=", or without a value, or with one that is no name.
     """
     given: dict[str, str] = {}
     filters: dict[str, list[str]] = {}
@@ -23,7 +24,8 @@ def parse_words(
         name, equals, value = word.partition("=")
         if not equals:
             raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
-        if name in options:
+        domains.check_text(name, value)
+        if name in known:
             given[name] = value
         else:
             filters[name] = [value] if value.startswith("[") else value.split(",")
@@ -45,17 +47,15 @@ def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -
     return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
 
 
-def select(
-    command: str, found: list[Record], filters: Mapping[str, Sequence[str]], options: Iterable[str]
-) -> list[Record]:
+def select(command: str, found: list[Record], filters: Mapping[str, Sequence[str]], own: Iterable[str]) -> list[Record]:
     """The records whose settings match the filters.
 
     Raises:
-        Refused: a filter that is a setting of none of them; `options` of the command are suggested too.
+        Refused: a filter that is a setting of none of them; the command's `own` options are suggested too.
     """
     known = setting_names(found)
     for name in filters:
         if found and name not in known:
-            near = did_you_mean(name, known | set(options))
+            near = did_you_mean(name, known | set(own))
             raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
     return [each for each in found if matches(each.settings, filters)]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nba_cli import console
+from nba_cli import console, domains
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import foreign, naming
 from nba_cli.runs.hydra_errors import one_line
@@ -61,14 +58,17 @@ def typed_run(cfg: DictConfig, stage: str) -> Machine:
     """The run that a composed config describes, its values checked.
 
     Raises:
-        Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range.
+        Refused: a key that no class has (Hydra lets `+key=value` pass), or a value out of range; or the config of a job
+            was refused when it was composed.
     """
+    if REFUSAL in cfg:
+        raise Refused(cfg[REFUSAL])
     cls = RUNS[stage]
     known = [str(key) for key in cfg if key != "hydra"]
     if unknown := unknown_keys(cfg, known, cls):
         owner, _, leaf = unknown[0].rpartition(".")
-        options = (OmegaConf.get_type(OmegaConf.select(cfg, owner)) if owner else None) or cls
-        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(options))}")
+        owned = (OmegaConf.get_type(OmegaConf.select(cfg, owner)) if owner else None) or cls
+        raise Refused(f"+{unknown[0]}: there is no such option. {did_you_mean(leaf, option_names(owned))}")
     run = cls(**{key: value_of(cfg[key], key) for key in known})
     if isinstance(run, (DefendRun, EvaluateRun)) and run.weights is not None:
         return foreign.completed(run, given(cfg))
@@ -86,35 +86,45 @@ def value_of(node: Any, where: str) -> Any:
     """What the node of a composed config stands for; of a part, which Hydra has composed on its schema, the part.
 
     Raises:
-        Refused: a number that is not finite, or a value out of range. Parts name their options in full; what may stand
-            anywhere, a plan, does not know `where` it stands.
+        Refused: a number or a text that no option takes, or a value out of range. Parts name their options in full;
+            what may stand anywhere, a plan, does not know `where` it stands.
     """
     cls = OmegaConf.get_type(node) if isinstance(node, DictConfig) and not node._is_none() else None
     if cls is None or not is_dataclass(cls):
         value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
-        numbers = value if isinstance(value, list) else [value]
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise Refused(f"{where}={to_text(value)}: a number has to be finite.")
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, (int, float)):
+                domains.check_number(f"{where}={to_text(value)}", each)
+            elif isinstance(each, str):
+                domains.check_text(where, each)
         return value
     values = {str(key): value_of(node[key], f"{where}.{key}") for key in node}
     try:
         return cls(**values)
     except Refused as error:
-        raise error if cls in KINDS else Refused(f"{where}.{error}") from error
+        raise error if cls in KINDS else Refused(in_full(where, str(error))) from error
 
 
+def in_full(where: str, line: str) -> str:
+    """A refusal of what may stand anywhere, "lr=0: …" or "steps=1, epochs=2: …", with the full paths of its options."""
+    named, colon, why = line.partition(": ")
+    return re.sub(r"(^|, )(?=\w+=)", rf"\1{where}.", named) + colon + why
+
+
+REFUSAL = "refusal"  # why a job's config could not be composed, in the place of one
 REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name
 
 
 def resolve_name(stage: str, *, _root_: DictConfig) -> str:
-    """The resolver that names run folders. A run that will be refused gets a placeholder.
+    """The resolver that names run folders. A job of a sweep that will be refused gets a placeholder.
 
-    Raising here, before the job has started, would take the rest of the sweep with it.
+    Raising here, before it has started, would take the rest of the sweep with it. A single run is refused here, before
+    there is any folder.
     """
     try:
         return naming.name(stage, typed_run(_root_, stage))
     except Exception as error:
-        if one_line(error) is None:
+        if one_line(error) is None or OmegaConf.select(_root_, "hydra.mode") is RunMode.RUN:
             raise
         return REFUSED
 
@@ -136,37 +146,3 @@ def install() -> None:
     """Teach Hydra the schemas, and log to the console."""
     register()
     console.setup()
-
-
-def expand(loader: ConfigLoader, params: dict[str, str], overrides: Sequence[str]) -> list[list[str]]:
-    """The jobs of a sweep as Hydra counts them: `params` of the sweeper, then what the command line says.
-
-    Raises:
-        Refused: there is none, or there is no end of them, or they lie in several folders.
-    """
-    words = [f"{key}={value}" for key, value in params.items()] + list(overrides)
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
-    check_sweep(parsed)
-    return BasicSweeper.split_arguments(parsed, None)[0]
-
-
-def check_sweep(parsed: Sequence[Override]) -> None:
-    """Whether these overrides are a sweep that can be done.
-
-    Raises:
-        Refused: it has no job, or no end, or lies in several folders.
-    """
-    for each in parsed:
-        if not each.is_sweep_override():
-            continue
-        if each.key_or_group == "output":
-            raise Refused(
-                f"{each.input_line}: the runs of a sweep lie in one folder, where they find each other's victims."
-            )
-        value = each.value()
-        if isinstance(value, RangeSweep):
-            numbers = [float(number or 0) for number in (value.start, value.stop, value.step)]
-            if not all(map(math.isfinite, numbers)) or not value.step:
-                raise Refused(f"{each.input_line}: this range has no end.")
-        if each.is_discrete_sweep() and next(iter(each.sweep_string_iterator()), None) is None:
-            raise Refused(f"{each.input_line}: there is nothing in it, so the sweep has no job.")

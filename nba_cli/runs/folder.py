@@ -43,7 +43,8 @@ def once(
     Whoever needs the same run meanwhile waits, and then finds it finished: `found` is called instead of `do`.
 
     Raises:
-        Refused: `do` refused. Its folder is removed, unless something was computed in it.
+        Refused: `do` refused, and its folder is removed, unless something was computed in it. Or somebody else has
+            removed the folder.
     """
     with locked(out, Path(root)):
         if finished(out) and not overwrite:
@@ -59,6 +60,12 @@ def once(
         except Refused:
             discard(out)
             raise
+        except FileNotFoundError as error:
+            if out.is_dir():
+                raise
+            raise Refused(
+                f"{out}: the folder was removed while the run worked in it. Run the command again."
+            ) from error
     return out
 
 

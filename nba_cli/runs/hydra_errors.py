@@ -11,7 +11,8 @@ import traceback
 from nba_cli.errors import Refused, did_you_mean
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-        errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP}  # fmt: skip
+        errno.EFBIG, errno.EIO}  # fmt: skip
+NAMES = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def _raised_in(error: BaseException, function: str) -> bool:
@@ -22,15 +23,30 @@ def _raised_in(error: BaseException, function: str) -> bool:
 
 def _expected(error: BaseException) -> bool:
     from hydra.errors import HydraException
-    from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    expected = (HydraException, OmegaConfBaseException, YAMLError)
-    # a resolver of ours that broke is a defect, however OmegaConf wraps it
-    inner: BaseException | None = error
-    while isinstance(inner, InterpolationResolutionError):
-        inner = inner.__cause__ or inner.__context__
-    return isinstance(inner or error, expected)
+    return isinstance(error, (HydraException, OmegaConfBaseException, YAMLError))
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What a resolver of ours raised, however OmegaConf wraps it."""
+    from omegaconf.errors import InterpolationResolutionError
+
+    inner = error
+    while isinstance(inner, InterpolationResolutionError) and (below := inner.__cause__ or inner.__context__):
+        inner = below
+    return inner
+
+
+def _of_no_part(error: BaseException) -> str | None:
+    """The option that was set of a part that is null, which OmegaConf answers with an assertion that names nothing."""
+    from omegaconf import OmegaConf
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if isinstance(error, AssertionError) and frame.f_code is OmegaConf.update.__code__:
+            return frame.f_locals["key"]
+    return None
 
 
 KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
@@ -49,10 +65,15 @@ def one_line(error: BaseException) -> str | None:
 
     Hydra, OmegaConf and YAML say what is wrong over several lines and with their own vocabulary.
     """
+    error = _unwrapped(error)
     if isinstance(error, Refused):
         return " ".join(str(error).split())
-    if isinstance(error, OSError) and (error.errno in DISK or _raised_in(error, "mkdir")):
-        return f"{error.filename or 'output'}: {error.strerror}. Set output=FOLDER to one that can be written."
+    if option := _of_no_part(error):
+        part = option.rpartition(".")[0]
+        return f"{option}: no {part} is chosen here. Add {part}=…"
+    if isinstance(error, OSError) and (error.errno in DISK | NAMES or _raised_in(error, "mkdir")):
+        hint = " Set output=FOLDER to one that can be written." if error.errno not in NAMES else ""
+        return f"{error.filename or 'output'}: {error.strerror}.{hint}"
     if not _expected(error):
         return None
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -62,10 +83,10 @@ def one_line(error: BaseException) -> str | None:
     text = str(error)
     if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
         return f"hydra/{found[1]}: the plugin {found[2]} is not installed. See Sweeps in the README."
-    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+    if found := re.search(r"Could not find '((?:hydra/)?\w+)/([^']+)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        return f"{group}={choice}: there is no such {group}. {did_you_mean(choice, options)}"
+        return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {did_you_mean(choice, options)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
@@ -78,7 +99,9 @@ def one_line(error: BaseException) -> str | None:
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+    said = " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
+    option = getattr(error, "full_key", None)
+    return f"{option}: {said}" if option and option not in said else said
 
 
 def _missing(error: BaseException | None) -> str | None:
@@ -96,6 +119,8 @@ def _unknown_key(key: str, error: BaseException) -> str:
     """A misspelt option, with the nearest field of the class that refused it."""
     from omegaconf.errors import OmegaConfBaseException
 
+    from nba_cli.runs.registry import KINDS
+
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
@@ -105,4 +130,6 @@ def _unknown_key(key: str, error: BaseException) -> str:
     options = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
     parent, _, leaf = refused.rpartition(".")
     where = f" in {parent}" if parent else ""
+    if owner in KINDS:  # of a sweep over several it tells which one
+        where += f" ({KINDS[owner]})"
     return f"{key}: there is no option {leaf!r}{where}. {did_you_mean(leaf, options)}".strip()

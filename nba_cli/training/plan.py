@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from nba_cli import domains
 from nba_cli.errors import Refused
 
 
@@ -31,9 +32,6 @@ class Optimizer(Enum):
     adam = "adam"
 
 
-LONGEST = 1e12  # no plan is as long; beyond it arithmetic overflows
-
-
 @dataclass(kw_only=True)
 class Plan:
     """How long and how hard to train.
@@ -52,38 +50,30 @@ class Plan:
         average: decay in [0,1) of an exponential average of the weights, which is then the result; null: none
     """
 
-    epochs: float | None = None
-    steps: int | None = None
-    batch: int = 128
-    lr: float = 0.1
+    epochs: float | None = domains.within(None, "(0,1e12]")  # beyond it arithmetic overflows
+    steps: int | None = domains.within(None, "(0,1e12]")
+    batch: int = domains.within(128, "(0,1e12]")
+    lr: float = domains.within(0.1, "(0,inf)")
     schedule: Schedule = Schedule.onecycle
     drops: list[float] = field(default_factory=list)
     optimizer: Optimizer = Optimizer.sgd
-    momentum: float = 0.9
-    decay: float = 5e-4
-    clip: float | None = None
-    average: float | None = None
+    momentum: float = domains.within(0.9, "[0,1)")
+    decay: float = domains.within(5e-4, "[0,inf)")
+    clip: float | None = domains.within(None, "(0,inf)")
+    average: float | None = domains.within(None, "[0,1)")
 
     def __post_init__(self) -> None:
         self.epochs = None if self.epochs is None else float(self.epochs)  # 15 and 15.0 name the same run
         if (self.epochs is None) == (self.steps is None):
             raise Refused(
-                f"epochs={_yaml(self.epochs)} and steps={_yaml(self.steps)}: give one length and set the other to null."
+                f"epochs={_yaml(self.epochs)}, steps={_yaml(self.steps)}: give one length and set the other to null."
             )
-        length, limits = ("steps", "") if self.epochs is None else ("epochs", " and finite")
-        for name, least in ((length, limits), ("batch", ""), ("lr", " and finite"), ("clip", " and finite")):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < (LONGEST if name in (length, "batch") else math.inf):
-                raise Refused(f"{name}={value:g}: must be above 0{least}.")
-        if not (self.decay >= 0 and math.isfinite(self.decay)):
-            raise Refused(f"decay={self.decay}: must be 0 or more, and finite.")
+        domains.check(self)
         if not is_ascending(self.drops) or (self.schedule is Schedule.drop and not self.drops):
             raise Refused(
                 f"schedule={self.schedule.value}, drops={self.drops}: drops are shares of the length, ascending in "
                 "(0,1), such as [0.5,0.75]; schedule=drop needs one or more."
             )
-        if not 0 <= self.momentum < 1 or (self.average is not None and not 0 <= self.average < 1):
-            raise Refused(f"momentum={self.momentum}, average={_yaml(self.average)}: both lie in [0,1).")
 
     def optimize(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
         """The optimizer at peak learning rate."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.victims.base import Network, Normalise, Victim
 
@@ -74,16 +75,15 @@ class WideResNet(Victim):
         width: widening factor, 1 or more
     """
 
-    depth: int = 16
-    width: int = 1
+    depth: int = domains.within(16, "[10,1000]")
+    width: int = domains.within(1, "[1,1000000]")
 
     def __post_init__(self) -> None:
-        if self.depth < 10 or self.depth % 6 != 4:
+        domains.check(self, "victim")
+        if self.depth % 6 != 4:
             raise Refused(
                 f"victim.depth={self.depth}: a wide residual network has 6n + 4 layers: 10, 16, 22, 28, 40 ..."
             )
-        if self.width < 1:
-            raise Refused(f"victim.width={self.width}: the widening factor is 1 or more.")
 
     @property
     def label(self) -> str:

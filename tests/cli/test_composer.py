@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nba_cli.cli import sweep, tasks
 from nba_cli.cli.composer import Composer
+from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.runs import compose
 
@@ -87,11 +88,13 @@ def test_a_job_is_composed_as_hydra_does(loaders: Loaders, words: list[str]) -> 
 def test_what_hydra_refuses_is_refused_in_its_words(loaders: Loaders, words: list[str]) -> None:
     hydra, ours, master = loaders
     said = []
-    for loader in (hydra, ours):
+    for load in (hydra.load_sweep_config, ours.job):
         with pytest.raises(Exception, match=r".") as refusal:
-            loader.load_sweep_config(master, words)
+            load(master, words)
         said.append((type(refusal.value), str(refusal.value), str(refusal.value.__cause__)))
     assert said[0] == said[1]
+    with pytest.raises(Refused):  # when the job's turn has come
+        compose.typed_run(ours.load_sweep_config(master, words), "defend")
 
 
 def test_jobs_that_choose_the_same_parts_are_composed_once(loaders: Loaders, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from nba_cli.cli.sweep import SweepView
 
 def test_journal_keeps_jobs_and_forgets_older_journals_of_the_same_command(tmp_path: Path) -> None:
     old, other, new = (Journal(tmp_path / name) for name in ("1-old", "2-other", "3-new"))
-    old.open("attack", ["seed=0,1"], [["seed=0", "x=1"], ["seed=1", "x=1"]], 2)
+    old.open("attack", ["seed=0,1"], ["seed"], 2)
     job = old.job(1, ["seed=1", "x=1"])
     assert job.label == "seed=1"
     old.note(job)
@@ -92,5 +92,13 @@ def test_a_late_worker_does_not_bring_back_a_removed_journal(tmp_path: Path, cap
     journal.remove()
     journal.note(Job(number=0, overrides=["seed=0"], end="finished"))
     journal.forget(Job(number=0, overrides=["seed=0"]))
-    assert not journal.folder.exists() and journals(tmp_path) == []
-    assert caplog.text.count("is not in the list of the sweep") == 2
+    assert not journal.folder.exists() and journals(tmp_path) == [] and not caplog.text
+
+
+def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    (journal.folder / FILE).unlink()
+    (journal.folder / FILE).mkdir()
+    journal.note(Job(number=0, overrides=["seed=0"], end="finished"))
+    assert caplog.text.count("is not in the list of the sweep") == 1

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import rich
 from conftest import Run
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
 
 from nba_cli import console
-from nba_cli.cli import sweep, tasks
+from nba_cli.cli import composer, launchers, sweep, tasks
 from nba_cli.cli.journal import Job, Journal, journals
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
 from nba_cli.defenses import FT
-from nba_cli.victims import weights
+from nba_cli.runs import jobs
+from nba_cli.victims import Network, weights
 
 
 def test_multirun_ends_with_the_runs_side_by_side(nba: Run, tmp_path: Path) -> None:
@@ -202,8 +205,8 @@ def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
     target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
     from omegaconf import OmegaConf
 
-    assert not sweep.is_parallel(OmegaConf.create(target))
-    assert sweep.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+    assert not launchers.is_parallel(OmegaConf.create(target))
+    assert launchers.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
 
 
 def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
@@ -242,10 +245,101 @@ def test_a_sweep_that_cannot_be_done_is_refused(
     assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("sweep.jsonl"))
 
 
-def test_a_sweep_of_many_jobs_says_so_before_they_are_checked(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_says_how_many_jobs_it_has_and_begins_with_the_first(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    usual = jobs.Jobs.__getitem__
+    monkeypatch.setattr(jobs.Jobs, "__getitem__", lambda self, place: made.append(place) or usual(self, place))
+
+    def enough(cfg: DictConfig) -> None:
+        if cfg.seed == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(TASKS, "attack", enough)
+    code, text = nba("attack", "-m", "attack=none", "seed=range(100000)", "victim.width=range(1,11)")
+    assert code == 130 and text.startswith("sweep: 1,000,000 jobs\n")
+    assert [place for place in made if isinstance(place, int)] == list(range(21)), "the third seed is the 21st job"
+
+
+def test_what_jobs_return_is_not_held_until_the_sweep_ends(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[JobReturn] = []
+    monkeypatch.setattr("hydra.core.utils.JobReturn", lambda: held.append(JobReturn()) or held[-1])
+    monkeypatch.setitem(TASKS, "attack", lambda cfg: "folder")
+    assert nba("attack", "-m", "attack=none", "seed=0,1")[0] == 0
+    assert [each.return_value for each in held] == ["folder", "folder"]
+    assert all((each.cfg, each.hydra_cfg, each.overrides) == (None, None, None) for each in held)
+
+
+def test_an_option_that_one_choice_lacks_refuses_the_jobs_of_that_choice(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=clp,ft", "seed=0", FT_STEPS)
+    assert code == 2 and [name.split("-")[4] for name in finished(tmp_path, "defend")] == ["ft"]
+    assert "refused: defense=clp: defense.train.steps: there is no option 'train' in defense (clp)." in text
+    assert text.count("there is no option") == 2, "when its turn has come, and in the end"
+    launcher = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=1")
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=clp,ft", "seed=0", FT_STEPS, *launcher)
+    assert code == 2 and "refused   defense=clp  defense.train.steps: there is no option" in text
+
+
+def test_an_option_that_no_choice_has_refuses_the_sweep(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", "-m", *TINY, "defense=clp,none", FT_STEPS)
+    assert code == 2 and text.splitlines()[-1].startswith("nba: defense.train.steps: there is no option 'train'")
+    assert not list((tmp_path / "runs").rglob("run.log"))
+
+
+def test_of_a_long_list_so_many_values_are_tried_before_the_first_job(
+    nba: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composer, "TRIED", 2)
     monkeypatch.setitem(TASKS, "attack", lambda cfg: "")
-    _, text = nba("attack", "-m", "attack=none", "seed=range(101)")
-    assert text.startswith("sweep: 101 jobs; they are checked before the first one begins\n")
+    assert nba("attack", "-m", "attack=none", "seed=1,x,2")[0] == 2
+    code, text = nba("attack", "-m", "attack=none", "seed=1,2,x")
+    assert code == 0 and "Traceback" not in text, "a job of its own says so: here no job says anything"
+
+
+def test_the_folder_of_all_runs_removed_under_a_sweep(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "attack", lambda cfg: shutil.rmtree(cfg.output))
+    code, text = nba("attack", "-m", "attack=none", "seed=range(5)")
+    assert (code, text) == (
+        1,
+        f"sweep: 5 jobs\noutput={tmp_path}/runs: the folder was removed under the running sweep. "
+        "Run the command again.\n",
+    )
+
+
+def test_the_folder_of_a_run_removed_under_it(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = weights.save
+
+    def removed(network: Network, path: Path) -> None:
+        shutil.rmtree(tmp_path / "runs")
+        usual(network, path)
+
+    monkeypatch.setattr(weights, "save", removed)
+    code, text = nba("attack", *TINY, "attack=none")
+    assert code == 2 and ": the folder was removed while the run worked in it." in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hydra.sweeper.max_batch_size=0"], "hydra.sweeper.max_batch_size=0: 1 or more, or null"),
+        (["hydra/launcher=parallel", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: 1 to 1024 processes, or -1"),
+        (
+            ["hydra/launcher=parallel", "hydra.launcher.n_jobs=1000000000"],
+            "hydra.launcher.n_jobs=1000000000: 1 to 1024",
+        ),
+        (["hydra/launcher=processes", "hydra.launcher.timeout_min=0"], "hydra.launcher.timeout_min=0: 1 or more."),
+        (["hydra/launcher=paralel"], "hydra/launcher=paralel: there is no such launcher. Did you mean 'parallel'?"),
+        (["hydra/launcher=ray"], "hydra/launcher: the plugin ray is not installed."),
+        (["victim.width=interval(1,2)"], "victim.width=interval(1,2): an interval is for hydra/sweeper=tune"),
+        (["attack=badnets,3"], "attack=badnets,3: there is no such attack."),
+    ],
+)
+def test_a_sweep_that_its_launcher_cannot_do(nba: Run, tmp_path: Path, words: list[str], said: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs nba-cli[sweep]")
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", *words)
+    assert code == 2 and text.splitlines()[-1].startswith(f"nba: {said}") and "Traceback" not in text
+    assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("sweep.jsonl"))
 
 
 def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:

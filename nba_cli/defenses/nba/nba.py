@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
@@ -68,33 +69,25 @@ class NBA(Defense):
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
     pseudo: Pseudo = Pseudo.mixed
-    alpha: float = 1.0
-    kd: float = 1.0
-    beta: float = 2.0
-    gamma: float = 2.0
-    tau: float = 2.0
-    eps: float = 0.03
-    eps_low: float = 0.03
-    craft_steps: int = 3
-    area: float = 0.02
-    patch_share: float = 0.25
-    mu: float = 0.0
-    resist: float = 0.0
+    alpha: float = domains.within(1.0, "[0,inf)")
+    kd: float = domains.within(1.0, "[0,inf)")
+    beta: float = domains.within(2.0, "[0,inf)")
+    gamma: float = domains.within(2.0, "[0,inf)")
+    tau: float = domains.within(2.0, "(0,inf)")
+    eps: float = domains.within(0.03, "[0,1]")
+    eps_low: float = domains.within(0.03, "[0,1]")
+    craft_steps: int = domains.within(3, "[1,inf)")
+    area: float = domains.within(0.02, "(0,1]")
+    patch_share: float = domains.within(0.25, "[0,1)")
+    mu: float = domains.within(0.0, "[0,inf)")
+    resist: float = domains.within(0.0, "[0,inf)")
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, average=0.98))
     student: Plan = field(default_factory=lambda: Plan(steps=250, lr=0.02, clip=1.0, average=0.98))
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eps_low <= self.eps <= 1:
-            raise Refused(
-                f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: 0 <= eps_low <= eps <= 1 must hold."
-            )
-        if not 0 <= self.patch_share < 1:
-            raise Refused(f"defense.patch_share={self.patch_share}: a share of the batch lies in [0,1).")
-        if self.craft_steps < 1 or not 0 < self.area <= 1 or self.tau <= 0:
-            raise Refused(
-                f"defense.craft_steps={self.craft_steps}, area={self.area}, tau={self.tau}: "
-                "craft_steps is 1 or more, area lies in (0,1], tau is above 0."
-            )
+        super().__post_init__()
+        if self.eps_low > self.eps:
+            raise Refused(f"defense.eps_low={self.eps_low}, defense.eps={self.eps}: eps_low must be at most eps.")
 
     def backward_images(self, clean: int) -> float:
         each = 1 + passes(self.pseudo, self.craft_steps, self.patch_share)

@@ -1,0 +1,108 @@
+"""Whether a victim, and the batches that it is trained on, fit into memory: estimated on the meta device before
+anything runs, because the system ends a process that takes too much without a word."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from nba_cli.data import Data, Splits
+from nba_cli.errors import Refused
+from nba_cli.runs.registry import kind
+from nba_cli.runs.settings import AttackRun, DefendRun, default_of
+from nba_cli.training import Plan
+from nba_cli.victims import Network, Victim
+
+COPIES = 3  # of the weights, while they are trained: themselves, their gradient, its momentum
+WEIGHT = 4  # bytes: they stay fp32
+KEPT = 2, 4  # images of the two passes that tell what one image more keeps for the backward pass
+
+
+def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a victim or a batch that this machine has no room for.
+
+    What is counted is the least that is needed: the weights, and for a training stage their gradients and momentum and
+    what the largest batch keeps for the backward pass.
+
+    Raises:
+        Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
+            itself does not suit the images.
+    """
+    network = on_meta(run.victim, splits)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    have = memory(device)
+    trained = stage in ("attack", "defend")
+    need = count * WEIGHT * (COPIES if trained else 1)
+    if need > have:
+        raise Refused(
+            f"{chosen(run.victim)}: {count:,} weights take {need / 1e9:,.0f} GB; there are {have / 1e9:,.0f}."
+        )
+    plans = dict(plans_of(stage, run)) if trained else {}
+    if not plans:
+        return
+    option, batch = max(
+        ((path, min(plan.batch, len(splits.train))) for path, plan in plans.items()), key=lambda x: x[1]
+    )
+    need += batch * kept(network, splits, dtype)
+    if need > have:
+        raise Refused(
+            f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "
+            f"{have / 1e9:,.0f}. Choose a smaller one."
+        )
+
+
+def chosen(victim: Victim) -> str:
+    """The options of a victim that differ from their defaults, as a user writes them; its name if none does."""
+    found = {option.name: getattr(victim, option.name) for option in fields(victim)}
+    defaults = {option.name: default_of(option) for option in fields(victim)}
+    words = [f"victim.{name}={value}" for name, value in found.items() if value != defaults[name]]
+    return " ".join(words) or f"victim={kind(victim)}"
+
+
+def plans_of(stage: str, run: AttackRun) -> Iterator[tuple[str, Plan]]:
+    """The plans that a stage trains by, with their paths."""
+    if stage == "attack":
+        yield "train", run.train
+    elif isinstance(run, DefendRun):
+        for option in fields(run.defense):
+            if isinstance(plan := getattr(run.defense, option.name), Plan):
+                yield f"defense.{option.name}", plan
+
+
+def on_meta(victim: Victim, splits: Splits) -> Network:
+    """The victim's network for these images, without memory for its weights."""
+    probe = Data(torch.zeros(2, *splits.test.images.shape[1:], dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    with torch.device("meta"):
+        network = victim.build(splits.num_classes, probe)
+    return network.to("meta")
+
+
+def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
+    """Bytes that a pass keeps of one image more until it is passed backward, in arithmetic of `dtype`."""
+    few, more = (saved(network, torch.zeros(n, *splits.test.images.shape[1:], device="meta")) for n in KEPT)
+    return (more - few) / (KEPT[1] - KEPT[0]) * torch.finfo(dtype).bits / 8
+
+
+def saved(network: nn.Module, x: Tensor) -> int:
+    """How many numbers a pass of x keeps for the backward pass."""
+    numbers = 0
+
+    def note(tensor: Tensor) -> Tensor:
+        nonlocal numbers
+        numbers += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        network.train()(x)
+    return numbers
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of the machine's memory, or of the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

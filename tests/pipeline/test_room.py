@@ -1,0 +1,79 @@
+"""What a run needs of memory, estimated before it starts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from attacks import BadNets
+from nba_cli.data import Data, FashionMini, Splits
+from nba_cli.defenses import NAD
+from nba_cli.errors import Refused
+from nba_cli.pipeline import room
+from nba_cli.runs.settings import AttackRun, DefendRun
+from nba_cli.training import Plan
+from nba_cli.victims import WideResNet
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def splits(tiny: Data) -> Splits:
+    return Splits(tiny, tiny, 3)
+
+
+def attack_run(**changes: object) -> AttackRun:
+    given = {"attack": BadNets(), "victim": WideResNet(depth=10), "dataset": FashionMini(), "train": Plan(epochs=1)}
+    return AttackRun(**(given | changes))  # type: ignore[arg-type]
+
+
+def check(stage: str, run: AttackRun, splits: Splits, have: float, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is refused with so many bytes of memory; empty: nothing."""
+    monkeypatch.setattr(room, "memory", lambda device: have)
+    try:
+        room.check(stage, run, splits, CPU, torch.float32)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def test_what_fits_passes(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check("attack", attack_run(), splits, 1e9, monkeypatch) == ""
+
+
+def test_a_network_that_does_not_fit_is_named_by_its_options(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = sum(each.numel() for each in WideResNet(depth=10).build(3, splits.train).parameters())
+    run = attack_run()
+    assert check("attack", run, splits, 12 * weights - 1, monkeypatch).startswith(
+        f"victim.depth=10: {weights:,} weights"
+    )
+    assert check("evaluate", run, splits, 4 * weights, monkeypatch) == "", "nothing is trained"
+    assert check("evaluate", run, splits, 4 * weights - 1, monkeypatch)
+    usual = attack_run(victim=WideResNet())
+    assert check("attack", usual, splits, 1, monkeypatch).startswith("victim=wrn: ")
+
+
+def test_a_batch_that_does_not_fit_is_named(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = (attack_run(train=Plan(epochs=1, batch=batch)) for batch in (2, 10**9))
+    assert check("attack", small, splits, 20e6, monkeypatch) == ""
+    line = check("attack", large, splits, 20e6, monkeypatch)
+    assert line.startswith("train.batch=1000000000: a batch of 240 images takes "), "the set has no more"
+    defense = NAD(teacher=Plan(steps=1, batch=2), student=Plan(steps=1, batch=200))
+    run = DefendRun(**vars(small), defense=defense)
+    assert check("defend", run, splits, 20e6, monkeypatch).startswith("defense.student.batch=200: ")
+
+
+def test_half_the_precision_keeps_half_of_the_numbers(splits: Splits) -> None:
+    network = room.on_meta(WideResNet(depth=10), splits)
+    full, half = (room.kept(network, splits, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert full == 2 * half > 0
+
+
+def test_what_is_kept_is_what_the_backward_pass_reads() -> None:
+    layer = nn.Linear(4, 3, bias=False, device="meta")
+    assert room.saved(layer, torch.zeros(5, 4, device="meta")) == 5 * 4
+
+
+def test_the_machine_has_memory() -> None:
+    assert room.memory(CPU) > 2**28
