@@ -78,8 +78,8 @@ class Images(Attack):
         about = ((number, file, file.stat()) for number, file in self.files.items())
         return content_of(tuple((number, str(file), stat.st_size, stat.st_mtime_ns) for number, file, stat in about))
 
-    def check(self, num_classes: int) -> None:
-        super().check(num_classes)
+    def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
+        super().check(num_classes, shape)
         _ = self.files
 
     def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
