@@ -95,8 +95,13 @@ def read(path: Path) -> External:
             f"{path}: holds more than tensors, and reading it would run its code. Convert it where it was made: "
             "torch.save(model.state_dict(), 'weights.pt')."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise Refused(f"{path}: not a readable PyTorch file ({str(error).splitlines()[0]}).") from error
+    except Refused:
+        raise
+    except (
+        Exception
+    ) as error:  # of an unpickler that meets nonsense: whatever the instruction that it reads into it does
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
+        raise Refused(f"{path}: not a readable PyTorch file ({reason}).") from error
     nest, state = unwrap(payload, path)
     prefix = ""
     while found := next((p for p in PREFIXES if all(name.startswith(prefix + p) for name in state)), None):

@@ -161,6 +161,9 @@ def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, tmp_path: Pa
     history.write_text(history.read_text().replace('"loss": ', '"loss": 1', 1))
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
     assert code == 0 and f"{history}: 1 of its 2 lines are damaged and left out" in text
+    history.write_text(history.read_text().splitlines()[1])
+    code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
+    assert code == 0 and f"{history}: changed since it was written: its SHA-256 was " in text, "a line is gone"
 
 
 def test_an_archive_whose_members_are_no_arrays(nba: Run, tmp_path: Path) -> None:
