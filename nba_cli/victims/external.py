@@ -97,9 +97,7 @@ def read(path: Path) -> External:
         ) from error
     except Refused:
         raise
-    except (
-        Exception
-    ) as error:  # of an unpickler that meets nonsense: whatever the instruction that it reads into it does
+    except Exception as error:  # an unpickler that meets nonsense raises whatever that happens to mean
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise Refused(f"{path}: not a readable PyTorch file ({reason}).") from error
     nest, state = unwrap(payload, path)

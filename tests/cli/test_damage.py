@@ -132,7 +132,8 @@ def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Pa
     (cost,) = (tmp_path / "runs/trigger").glob("*/record.json")
     for content in (b"", b'{"sec', b"[]"):
         cost.write_bytes(content)
-        assert nba("attack", *FAST, *trojan, "overwrite=true")[0] == 0
+        code, text = nba("attack", *FAST, *trojan, "overwrite=true")
+        assert code == 0 and f"{cost}: damaged; the trigger has to be learned again" in text
         assert json.loads(cost.read_text())["seconds"] > 0
 
 
