@@ -31,7 +31,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-PATIENCE = 60  # seconds for a case
+PATIENCE = 60  # seconds of the processor for a case
 FAST = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "reference=false")
 TROJAN = ("attack=trojan", "attack.steps=2", "attack.batch=8")
 
@@ -295,19 +295,19 @@ class Late(BaseException):
 
 
 def late(number: int, frame: FrameType | None) -> None:
-    raise Late(f"no answer within {PATIENCE} s")
+    raise Late(f"no answer within {PATIENCE} s of the processor")
 
 
 def verdict(subject: Subject, whole: Any, canary: Path) -> tuple[str, str]:
     """("sound" or what is wrong, what was printed) of the command on a damaged file."""
-    signal.alarm(PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         code, text = ask(*subject.command)
         answer = subject.answer(text) if code == 0 else None
     except BaseException:
         return "traceback", traceback.format_exc()
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     named = any(str(place) in text for place in (subject.file, subject.file.parent))
     if canary.exists():
         return "code ran", text
@@ -342,7 +342,7 @@ def main() -> int:
 def fuzz(root: Path, cases: int, seed: int, only: str) -> int:
     """Build the runs, damage their files one after the other, and print what became of it; returns the exit code."""
     os.environ |= {"NBA_DATA": f"{root}/data", "XDG_CACHE_HOME": f"{root}/cache", "COLUMNS": "200", "MPLBACKEND": "Agg"}
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
     draw, counts, bad = random.Random(seed), Counter[tuple[str, str]](), 0
     subjects = [each for each in world(root) if only in each.name]
     pristine: dict[Path | None, Path] = {each.restored: kept(each.restored, root) for each in subjects if each.restored}

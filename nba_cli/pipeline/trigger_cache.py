@@ -15,6 +15,7 @@ from safetensors.torch import save as serialize
 
 from attacks import PARTNER, TRAIN_ONLY, Attack, Helped, Learned, Lesson, poisoned_index, trigger_digest
 from nba_cli import files
+from nba_cli.console import LOG
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
 from nba_cli.pipeline.bars import Bars
@@ -72,6 +73,8 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
 def cost(out: Path) -> dict[str, Any] | None:
     """What learning the trigger in the cache folder `out` took; None if it is not there, or damaged."""
     lines = folder.read_lines(out / COST, "seconds")
+    if not lines and (out / COST).is_file():
+        LOG.warning(f"{out / COST}: damaged; the trigger has to be learned again")
     return lines[0] if lines else None
 
 

@@ -13,6 +13,7 @@ from attacks import Attack, Images, Mode
 from nba_cli import console, devices, ranks
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
+from nba_cli.files import file_digest
 from nba_cli.metrics import visibility
 from nba_cli.pipeline import collective, pictures, room
 from nba_cli.runs import folder
@@ -119,6 +120,10 @@ class Workbench:
             "device": str(self.device),
             "precision": self.precision.value,
         }
+        own = (folder.HISTORY, folder.CURVE)
+        written = {folder.DIGESTS[name]: file_digest(self.out / name) for name in own if (self.out / name).is_file()}
+        taken = {name: value for name, value in fields["digests"].items() if name not in map(folder.DIGESTS.get, own)}
+        fields["digests"] = taken | written  # those of a defense come with its victim's
         folder.finish(self.out, common | fields | {"made": provenance(self.device)})
 
 

@@ -50,8 +50,14 @@ def legend(axes: Axes, heading: str | None = None) -> None:
 
 
 def with_lines(found: list[Record], name: str) -> list[tuple[Record, list[dict]]]:
-    """Those runs that have lines in the file of this name, with the lines."""
+    """Those runs that have lines in the file of this name, with the lines; a warning tells of one that has changed."""
     needed = {folder.HISTORY: ("loss", "acc"), folder.CURVE: ("step",)}[name]
+    for run in found:
+        if (run.folder / name).is_file():
+            try:
+                folder.intact(run.folder, name)
+            except Refused as error:  # the lines that are as they were are drawn
+                LOG.warning(str(error))
     read = [(run, folder.read_lines(run.folder / name, *needed)) for run in found]
     return [(run, lines) for run, lines in read if lines]
 

@@ -32,7 +32,7 @@ CLEANED = "cleaned"  # with the ending of the file that came in
 PREVIEW = "preview.png"
 
 LOCKS = ".locks"  # beside the stages, in the folder of all runs
-DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file"}  # their names in the record
+DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file", HISTORY: "history", CURVE: "curve"}  # their names in the record
 
 
 def once(
@@ -138,7 +138,7 @@ def amend(out: Path, more: dict) -> None:
 
 
 def intact(out: Path, name: str) -> Path:
-    """The weights or the trigger of a finished run, which are as its record says.
+    """A file of a finished run that is as its record says: weights, trigger, history or curve.
 
     Raises:
         Refused: they are not.

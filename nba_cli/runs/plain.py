@@ -97,8 +97,8 @@ def read_config(file: Path) -> dict[str, Any]:
 
 def told_apart(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """The settings, by dotted path, that a run's config.yaml and its record give differently."""
-    one, two = dict(sound.flatten(config)), dict(sound.flatten(recorded))
-    return sorted(name for name in one.keys() | two.keys() if repr(one.get(name)) != repr(two.get(name)))
+    one, two = ({name: repr(value) for name, value in sound.flatten(plain)} for plain in (config, recorded))
+    return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
 
 
 def read_run(out: Path, **instead: Any) -> AttackRun:

@@ -49,9 +49,7 @@ def read(path: Path) -> dict[str, Any]:
         raise Refused(f"{path}: this checkpoint is damaged. Delete the file to start over.")
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # of an unpickler that meets nonsense: whatever the instruction that it reads into it does
+    except Exception as error:  # an unpickler that meets nonsense raises whatever that happens to mean
         raise Refused(f"{path}: this is no checkpoint. Delete the file to start over.") from error
     if not isinstance(found, dict) or not found.keys() >= KEYS:
         raise Refused(f"{path}: this is no checkpoint of a training. Delete the file to start over.")

@@ -97,7 +97,9 @@ def load(path: Path) -> Any:
             f"{path}: holds more than tensors, and reading it would run its code. Convert it where it was made: "
             "torch.save(model.state_dict(), 'weights.pt')."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Refused:
+        raise
+    except Exception as error:  # an unpickler that meets nonsense raises whatever that happens to mean
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise Refused(f"{path}: not a readable PyTorch file ({reason}).") from error
 

@@ -132,7 +132,8 @@ def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Pa
     (cost,) = (tmp_path / "runs/trigger").glob("*/record.json")
     for content in (b"", b'{"sec', b"[]"):
         cost.write_bytes(content)
-        assert nba("attack", *FAST, *trojan, "overwrite=true")[0] == 0
+        code, text = nba("attack", *FAST, *trojan, "overwrite=true")
+        assert code == 0 and f"{cost}: damaged; the trigger has to be learned again" in text
         assert json.loads(cost.read_text())["seconds"] > 0
 
 
@@ -161,6 +162,9 @@ def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, tmp_path: Pa
     history.write_text(history.read_text().replace('"loss": ', '"loss": 1', 1))
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
     assert code == 0 and f"{history}: 1 of its 2 lines are damaged and left out" in text
+    history.write_text(history.read_text().splitlines()[1])
+    code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
+    assert code == 0 and f"{history}: changed since it was written: its SHA-256 was " in text, "a line is gone"
 
 
 def test_an_archive_whose_members_are_no_arrays(nba: Run, tmp_path: Path) -> None:

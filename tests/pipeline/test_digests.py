@@ -125,3 +125,7 @@ def test_the_config_of_a_run_is_what_its_record_says(nba: Run, tmp_path: Path) -
     file.write_text(whole.replace("alpha: 0.1", "alpha: 0.3"))
     code, text = nba("evaluate", f"run={victim}", dataset=False)
     assert code == 2 and f"nba: {file}: cannot be used (metrics.json says otherwise about attack.alpha)" in text
+    for name in ("alpha", "mean"):  # one that has a value, one that has none
+        file.write_text(whole.replace(f"{name}: ", f"{name}s: "))
+        code, text = nba("evaluate", f"run={victim}", dataset=False)
+        assert code == 2 and f"nba: {file}: cannot be used (metrics.json says otherwise about " in text
