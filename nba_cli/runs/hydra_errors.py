@@ -34,7 +34,7 @@ def _unwrapped(error: BaseException) -> BaseException:
     from omegaconf.errors import InterpolationResolutionError
 
     inner = error
-    while isinstance(inner, InterpolationResolutionError) and (below := inner.__cause__ or inner.__context__):
+    while type(inner) is InterpolationResolutionError and (below := inner.__cause__ or inner.__context__):
         inner = below
     return inner
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
+import numpy as np
 import pytest
 from builders import NEEDED
 from hydra import compose as hydra_compose
@@ -164,20 +165,29 @@ def loaders() -> Loaders:
     return found
 
 
-def outcome(loaders: Loaders, option: Option, value: str, tiny_file: Path, root: Path) -> str | None:
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set whose images every victim takes."""
+    path = tmp_path_factory.mktemp("data") / "some.npz"
+    images, labels = np.zeros((12, 32, 32, 3), np.uint8), np.arange(12) % 3
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    return path
+
+
+def outcome(loaders: Loaders, option: Option, value: str, file: Path, root: Path) -> str | None:
     """What the command line says of a value before it runs: a line, or None if it takes it."""
     loader, master = loaders[option.stage]
     given = [f"output={root}"]
     if option.stage == "evaluate":
         given += ["run=R"]
     elif option.stage != "preview":
-        given += ["dataset=npz", f"dataset.path={tiny_file}", "dataset.crop=1", "victim.depth=10"]
+        given += ["dataset=npz", f"dataset.path={file}", "dataset.crop=1", "victim.depth=10"]
     usual = [
         word
         for word in given
         if not any(choice.split("=")[0] == word.split(".")[0].split("=")[0] for choice in option.choices)
     ]
-    words = [*usual, *(choice.replace("=FILE", f"={tiny_file}") for choice in option.choices)]
+    words = [*usual, *(choice.replace("=FILE", f"={file}") for choice in option.choices)]
     word = f"{option.path}={value}"
     try:
         check_choices([word])
@@ -194,9 +204,9 @@ def outcome(loaders: Loaders, option: Option, value: str, tiny_file: Path, root:
     return None
 
 
-def holds(loaders: Loaders, drawn: tuple[Option, str], tiny_file: Path, root: Path) -> None:
+def holds(loaders: Loaders, drawn: tuple[Option, str], file: Path, root: Path) -> None:
     option, value = drawn
-    line = outcome(loaders, option, value, tiny_file, root)
+    line = outcome(loaders, option, value, file, root)
     if line is not None:
         assert "\n" not in line and option.path in line, line
     assert not list(root.iterdir()), "nothing is written"
@@ -204,14 +214,14 @@ def holds(loaders: Loaders, drawn: tuple[Option, str], tiny_file: Path, root: Pa
 
 @pytest.mark.parametrize("examples", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_an_option_takes_a_value_or_says_why_not(
-    examples: int, loaders: Loaders, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory
+    examples: int, loaders: Loaders, file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("root")
 
     @settings(QUICK, max_examples=examples)
     @given(given_words(EVERY))
     def check(drawn: tuple[Option, str]) -> None:
-        holds(loaders, drawn, tiny_file, root)
+        holds(loaders, drawn, file, root)
 
     check()
 

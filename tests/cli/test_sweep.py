@@ -298,13 +298,20 @@ def test_of_a_long_list_so_many_values_are_tried_before_the_first_job(
 def test_the_folder_of_all_runs_removed_under_a_sweep(
     nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TASKS, "attack", lambda cfg: shutil.rmtree(cfg.output))
+    begun: list[int] = []
+
+    def remove(cfg: DictConfig) -> None:
+        begun.append(cfg.seed)
+        shutil.rmtree(cfg.output)
+
+    monkeypatch.setitem(TASKS, "attack", remove)
     code, text = nba("attack", "-m", "attack=none", "seed=range(5)")
     assert (code, text) == (
         1,
         f"sweep: 5 jobs\noutput={tmp_path}/runs: the folder was removed under the running sweep. "
         "Run the command again.\n",
     )
+    assert begun == [0]
 
 
 def test_the_folder_of_a_run_removed_under_it(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
