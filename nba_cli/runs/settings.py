@@ -55,7 +55,7 @@ class AttackRun(Machine):
     train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = options.seed()
     reference: bool = options.idle(True)
-    compile: str = options.idle("auto")  # an Enum cannot hold what Hydra reads as a bool
+    compile: str = options.idle("auto")  # changes rounding alone; no Enum, for Hydra reads a bool
 
     def __post_init__(self) -> None:
         Compiling.named(self.compile)

@@ -19,9 +19,10 @@ from nba_cli import devices, files
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 
-FEWEST, SHORTEST = 500, 180.0  # steps, seconds: compiling takes 40 to 60 s on 2 cores and saves a fifth at best there
+FEWEST, SHORTEST = 500, 180.0  # steps, seconds: a shorter training cannot repay a compiler that takes half a minute
 WAYS = 4  # a defense passes a network in several ways (training, crafting, frozen statistics), each compiled anew
 WARM, TIMED = 2, 8  # steps
+GRAPHS = 64  # that one architecture may have in a process, over widths, modes and batch sizes; then it runs plain
 
 
 class Compiling(Enum):
@@ -45,11 +46,11 @@ class Compiling(Enum):
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds of a step on one batch, plain and compiled, and of compiling."""
+    """Seconds of a step on one batch, plain and compiled, and of compiling; the last two are 0 if nobody has tried."""
 
     plain: float
-    compiled: float
-    compiling: float
+    compiled: float = 0.0
+    compiling: float = 0.0
 
     def even(self) -> float:
         """Steps after which compiling has repaid itself; infinite if it is no faster."""
@@ -60,34 +61,43 @@ class Trial:
 def chosen(how: Compiling, model: nn.Module, x: Tensor, dtype: torch.dtype, steps: int, graphs: bool) -> nn.Module:
     """What `steps` batches like `x` pass through in the place of `model`: itself, or a compiled twin.
 
-    A compiler that fails costs a warning. What a trial found is kept in the cache folder, so that a resumed run, and
-    every other one of the same network on the same machine, decides alike.
+    auto tries on processors alone: on a GPU nobody has measured it. A compiler that fails costs a warning. What a trial
+    found is kept in the cache folder, so that a resumed run, and every other one of the same network on the same
+    machine, decides alike.
 
     Args:
         x: a batch, float [B,C,H,W] in [0,1], on the model's device.
         graphs: on CUDA, replay a step's kernels as one graph: for objectives that pass the model once a step.
     """
-    if how is Compiling.off or (how is Compiling.auto and steps < FEWEST):
+    if how is Compiling.off or (how is Compiling.auto and (steps < FEWEST or x.device.type != "cpu")):
         return model
-    file = record_file(model, x, dtype)
+    file = record_file(model, x, dtype, graphs)
+    trial = remembered(file)
+    if trial is None:
+        trial = Trial(seconds(apart(model), x, dtype)[1])
+        remember(file, trial)
+    if how is Compiling.auto and trial.plain * steps < SHORTEST:
+        return model
     try:
-        trial = remembered(file)
-        if trial is None:
-            plain = seconds(apart(model), x, dtype)[1]
-            if how is Compiling.auto and plain * steps < SHORTEST:
-                return model
-            trial = Trial(plain, *reversed(seconds(twin(apart(model), graphs), x, dtype)))
+        if not trial.compiled:
+            first, later = seconds(twin(apart(model), graphs), x, dtype)
+            trial = Trial(trial.plain, later, first)
             remember(file, trial)
+        if how is Compiling.auto and steps < trial.even():
+            LOG.info(f"not compiled: {speed(trial)}; {steps:,} steps do not repay it")
+            return model
+        seconds(twin(apart(model), graphs), x, dtype, timed=0)  # what has been tried once may fail in another process
     except Exception as error:  # a compiler fails in as many ways as there are systems
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         LOG.warning(f"compile={how.value}: the compiler failed ({reason}); training goes on without it.")
         return model
-    speed = f"{trial.plain / trial.compiled:.2f} times as fast, {trial.compiling:.0f} s to compile"
-    if how is Compiling.auto and steps < trial.even():
-        LOG.info(f"not compiled: {speed}; {steps:,} steps do not repay it")
-        return model
-    LOG.info(f"compiled: {speed}")
+    LOG.info(f"compiled: {speed(trial)}")
+    torch._dynamo.config.suppress_errors = True  # a way of passing that was not tried falls back to the plain one
     return twin(model, graphs)
+
+
+def speed(trial: Trial) -> str:
+    return f"{trial.plain / trial.compiled:.2f} times as fast, {trial.compiling:.0f} s to compile"
 
 
 def apart(model: nn.Module) -> nn.Module:
@@ -100,15 +110,17 @@ def apart(model: nn.Module) -> nn.Module:
 def twin(model: nn.Module, graphs: bool) -> nn.Module:
     """A module of the same parameters, buffers and submodules, which runs compiled."""
     shared = copy.copy(model)
-    # tracing looks at .grad of its input, which a pseudo sample that is being crafted has not
+    # switches of the process: tracing looks at .grad of its input, which a pseudo sample that is being crafted has not
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+    torch._dynamo.config.recompile_limit = GRAPHS
+    torch._dynamo.config.suppress_errors = False
     cuda = next(model.parameters()).device.type == "cuda"
     shared.compile(mode="reduce-overhead" if cuda and graphs else None)
     return shared
 
 
-def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[float, float]:
-    """Of the first pass forward and backward, and of a later one."""
+def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype, timed: int = TIMED) -> tuple[float, float]:
+    """Of the first pass forward and backward, and of a later one; 0 if none is `timed`."""
     model.train()
 
     def run(count: int) -> float:
@@ -123,14 +135,16 @@ def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[float, flo
         return time.perf_counter() - began
 
     first = run(1)
+    if not timed:
+        return first, 0.0
     run(WARM)
-    return first, run(TIMED) / TIMED
+    return first, run(timed) / timed
 
 
-def record_file(model: nn.Module, x: Tensor, dtype: torch.dtype) -> Path:
+def record_file(model: nn.Module, x: Tensor, dtype: torch.dtype, graphs: bool) -> Path:
     """Where the trial of such a network on such batches is kept."""
     place = (devices.processor(x.device), torch.get_num_threads(), torch.__version__)
-    what = (str(model), tuple(x.shape), str(dtype), *place)
+    what = (str(model), tuple(x.shape), str(dtype), graphs, *place)
     return files.cache_folder() / f"compile-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}.json"
 
 

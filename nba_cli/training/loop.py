@@ -60,7 +60,7 @@ def fit(
     state is left as it was. With `checkpoint`, the state is saved there after each epoch and an existing file is
     continued from: the result is the same as without the interruption. A `partner`, already on that device,
     is trained by the same loss. `compiling` says whether the objective gets a compiled twin of the model; it must not
-    reach into its layers then. With a partner or several ranks there is none.
+    reach into its layers then, nor may they have hooks. With a partner or several ranks there is none.
 
     Several `ranks`, each of which has to call this with equal weights, data, plan and generator, draw the same batches
     and augmentation. Each passes its part of a batch through the model, then their gradients are added up: the weights
@@ -85,7 +85,8 @@ def fit(
         done, seconds = restore(checkpoint, descent.state, generator, device, ranks)
         keep = partial(save, checkpoint, descent.state, generator, device, ranks) if checkpoint else None
         books = Books(phase, plan.lr, total, per_epoch, progress, descent.weights.state_dict, seconds, keep, ranks)
-        passed.train()
+        for each in (learner, passed):  # a twin has a flag of its own
+            each.train()
         steps = range(done, total)
         for step, x, y, weight in batches(data, plan.batch, per_epoch, steps, augment, generator, device, ranks):
             if ranks.rank and step % per_epoch == 0:  # its dropout is not rank 0's; a resumed epoch has the same

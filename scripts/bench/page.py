@@ -30,7 +30,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def training(found: dict[str, Any]) -> str:
-    """Images per second, and what our loop makes of the best of the limits and of the usual loop."""
+    """Images per second, and how our loop stands beside the plain bare step and the better of the usual loops."""
     rows = []
     for victim, one in found.items():
         cells = [f"{one[name]['median']:,.0f}" for name in TRAINING]
@@ -45,7 +45,7 @@ def evaluation(found: dict[str, Any]) -> str:
         [victim, *(f"{one[name]['median']:,.0f}" for name in names), f"{one[names[-1]]['ratio']:.2f}"]
         for victim, one in found.items()
     ]
-    return table(["evaluate", *names, "share of the best batch"], rows)
+    return table(["evaluate", *names, "figures / best batch"], rows)
 
 
 def defenses(found: dict[str, Any]) -> str:

@@ -43,8 +43,8 @@ class Setting:
 
     @property
     def light(self) -> bool:
-        """Whether the network takes milliseconds an image, and not tens of them."""
-        return self.victim == "wrn_16_1"
+        """Whether an image takes the network less than a millisecond."""
+        return VICTIMS[self.victim] is WideResNet
 
     @property
     def lap(self) -> int:
