@@ -93,6 +93,8 @@ def value_of(node: Any, where: str) -> Any:
     if cls is None or not is_dataclass(cls):
         value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
         for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, (list, dict)):
+                raise Refused(f"{where}={to_text(value)}: a list of single values is wanted.")
             if isinstance(each, (int, float)):
                 domains.check_number(f"{where}={to_text(value)}", each)
             elif isinstance(each, str):

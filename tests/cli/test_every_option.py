@@ -17,7 +17,7 @@ from builders import NEEDED
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 
@@ -34,7 +34,10 @@ from nba_cli.runs.naming import folder_of
 from nba_cli.runs.registry import GROUPS
 from nba_cli.runs.settings import RUNS, AttackRun
 
-QUICK = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+UNSHRUNK = (Phase.explicit, Phase.generate)  # a failure says which option and value it is; a smaller one takes minutes
+QUICK = settings(
+    derandomize=True, deadline=None, database=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow]
+)
 TEXT = st.text(max_size=8) | st.sampled_from(
     ["", "runs", "x" * 300, "y/" * 3000, "/", "..", "a b", "é", "${seed}", "\ud800"]
 )
