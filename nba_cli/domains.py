@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nba_cli.errors import Refused
 
 WIDE = 1e6  # a bound from here on is there against overflow; who is far from it need not know
-
-
-def only(default: Any, *stages: str) -> Any:
-    """An option that is part of the run names of these stages alone."""
-    return field(default=default, metadata={"stages": stages})
-
-
-def unnamed(default: Any) -> Any:
-    """An option left out of run names because what it leads to is in them: a file's content, the resolved precision."""
-    return field(default=default, metadata={"stages": ()})
-
-
-def idle(default: Any) -> Any:
-    """An option that changes no figure. Runs that differ in it alone are the same run."""
-    return field(default=default, metadata={"stages": (), "idle": True})
-
-
-def seed(*stages: str) -> Any:
-    """A seed, 0 by default. Runs that differ in seeds alone are repetitions; `stages` as in `only`, none: all."""
-    return field(default=0, metadata={"seed": True} | ({"stages": stages} if stages else {}))
 
 
 @dataclass(frozen=True)
@@ -52,6 +33,8 @@ class Interval:
         low, high = self.bounds
         if high < WIDE:
             return f"must lie in {self.text}"
+        if not math.isfinite(number):
+            return "must be finite"
         if number > low:
             return f"must be at most {high:g}"
         return f"must be above {low:g}" if self.text[0] == "(" else f"must be {low:g} or more"
@@ -97,20 +80,20 @@ def check_number(given: str, number: float) -> None:
         raise Refused(f"{given}: an integer must lie between -2^63 and 2^63 - 1.")
 
 
-def check_text(where: str, text: str) -> None:
-    """Check what holds for every text of every option: names and paths.
+def check_text(where: str, text: str, is_name: bool = True) -> None:
+    """Check what holds for every text of every option; for a name or a path, also that a file may be called so.
 
     Raises:
-        Refused: it is empty, no text, or longer than the name of a file may be.
+        Refused: it is no text, or has control characters, which a record must not hold; a name is empty or too long.
     """
-    if not text:
+    if is_name and not text:
         raise Refused(f"{where}=: nothing is given. Leave the option out, or give it a value.")
     shown = f"{where}={text[:40]}{'…' if len(text) > 40 else ''}"
     try:
         parts = [len(part.encode()) for part in text.split("/")]
     except UnicodeEncodeError as error:
         raise Refused(f"{shown.encode(errors='replace').decode()}: not text in UTF-8.") from error
-    if "\0" in text:
-        raise Refused(f"{shown.replace(chr(0), '?')}: no name holds a byte of 0.")
-    if max(parts) > NAME or sum(parts) + len(parts) > PATH:
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise Refused(f"{ascii(shown)[1:-1]}: there is a control character in it.")
+    if is_name and (max(parts) > NAME or sum(parts) + len(parts) > PATH):
         raise Refused(f"{shown}: a name has {NAME} bytes at most, a path {PATH:,}.")

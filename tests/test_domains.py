@@ -66,10 +66,18 @@ def test_a_text_that_may_be_a_path_passes(text: str) -> None:
         ("a" * 256, "a name has 255 bytes at most"),
         ("é" * 128, "a name has 255 bytes at most"),
         ("a/" * 2048, "a path 4,096"),
-        ("a\0b", r"x=a\?b: no name holds a byte of 0"),
+        ("a\0b", r"x=a\\x00b: there is a control character in it"),
+        ("a\tb", r"x=a\\tb: there is a control character in it"),
         ("\ud800", r"x=\?: not text in UTF-8"),
     ],
 )
 def test_a_text_that_is_no_name_is_refused(text: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
         domains.check_text("x", text)
+
+
+def test_what_names_no_file_may_be_long_or_empty_but_no_control_sequence() -> None:
+    domains.check_text("title", "", is_name=False)
+    domains.check_text("command", "nba defend " * 100, is_name=False)
+    with pytest.raises(Refused, match="control character"):
+        domains.check_text("title", "\x1b[31m", is_name=False)

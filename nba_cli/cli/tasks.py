@@ -109,7 +109,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
-    os.chdir(config.runtime.cwd)  # hydra.job.chdir=true would make every relative path one below the run's folder
+    if config.job.chdir:  # it would make every relative path one below the run's folder
+        os.chdir(config.runtime.cwd)
     try:
         if config.mode is RunMode.RUN:
             return str(perform(stage, typed_run(cfg, stage), lambda out: rich.print(summary.side_by_side([out]))))

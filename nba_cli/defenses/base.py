@@ -70,21 +70,22 @@ class Evidence:
         return Training(augment=self.augment, dtype=self.dtype, generator=generator, progress=progress)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def logits_of(model: Network, images: Tensor) -> Tensor:
-    """Logits [N,K] of images uint8 [N,C,H,W] in eval mode; the model's mode is left as it was.
+    """Logits [N,K] of images uint8 [N,C,H,W] in eval mode; the mode of every layer is left as it was.
 
     Raises:
         ValueError: it cannot take them.
     """
-    device, was_training = next(model.parameters()).device, model.training
+    some, modes = next(model.parameters(), images), [(module, module.training) for module in model.modules()]
     try:
-        return model.eval()(to_float(images.to(device)))
+        return model.eval()(to_float(images.to(some.device)))
     except RuntimeError as error:
         shape = "x".join(map(str, images.shape[1:]))
         raise ValueError(f"clean: the model does not take images of {shape} ({str(error).splitlines()[0]})") from error
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
 
 
 @dataclass(kw_only=True)

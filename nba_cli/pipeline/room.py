@@ -32,7 +32,12 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
             itself does not suit the images.
     """
-    network = on_meta(run.victim, splits)
+    try:
+        network, each = estimate(run.victim, splits, dtype)
+    except Refused:
+        raise
+    except Exception:  # a victim of a user's own that is no good without values: there is no estimate then
+        return
     count = sum(parameter.numel() for parameter in network.parameters())
     have = memory(device)
     trained = stage in ("attack", "defend")
@@ -44,10 +49,11 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
     plans = dict(plans_of(stage, run)) if trained else {}
     if not plans:
         return
-    option, batch = max(
-        ((path, min(plan.batch, len(splits.train))) for path, plan in plans.items()), key=lambda x: x[1]
-    )
-    need += batch * kept(network, splits, dtype)
+    images = len(splits.train)
+    if isinstance(run, DefendRun) and not splits.defender:
+        images = max(splits.num_classes, round(run.dataset.clean_ratio * images))
+    option, batch = max(((path, min(plan.batch, images)) for path, plan in plans.items()), key=lambda x: x[1])
+    need += batch * each
     if need > have:
         raise Refused(
             f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "
@@ -81,6 +87,12 @@ def on_meta(victim: Victim, splits: Splits) -> Network:
     return network.to("meta")
 
 
+def estimate(victim: Victim, splits: Splits, dtype: torch.dtype) -> tuple[Network, float]:
+    """The victim's network without memory for its weights, and what it keeps of an image, see `kept`."""
+    network = on_meta(victim, splits)
+    return network, kept(network, splits, dtype)
+
+
 def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
     """Bytes that a pass keeps of one image more until it is passed backward, in arithmetic of `dtype`."""
     few, more = (saved(network, torch.zeros(n, *splits.test.images.shape[1:], device="meta")) for n in KEPT)
@@ -88,17 +100,16 @@ def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
 
 
 def saved(network: nn.Module, x: Tensor) -> int:
-    """How many numbers a pass of x keeps for the backward pass."""
-    numbers = 0
+    """How many numbers a pass of x keeps for the backward pass; what several operations keep counts once."""
+    found: dict[int, Tensor] = {}  # held meanwhile, so that no other storage gets the same place
 
     def note(tensor: Tensor) -> Tensor:
-        nonlocal numbers
-        numbers += tensor.numel()
+        found[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         network.train()(x)
-    return numbers
+    return sum(tensor.numel() for tensor in found.values())
 
 
 def memory(device: torch.device) -> int:

@@ -9,6 +9,8 @@ from nba_cli import domains
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs.record import Record, setting_names, to_text
 
+NAMES = ("file", "output", "compare")  # options that name a file
+
 
 def parse_words(
     command: str, words: Iterable[str], known: Container[str]
@@ -24,7 +26,7 @@ def parse_words(
         name, equals, value = word.partition("=")
         if not equals:
             raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
-        domains.check_text(name, value)
+        domains.check_text(name, value, is_name=name in NAMES)
         if name in known:
             given[name] = value
         else:

@@ -54,8 +54,9 @@ def once(
             if found is not None:
                 found()
             return out
+        log = files.regular(out / RUN_LOG)
         try:
-            with console.recording(files.regular(out / RUN_LOG)):
+            with console.recording(log):
                 do()
         except Refused:
             discard(out)

@@ -90,8 +90,9 @@ def attack_of(
     """
     if origin.target is None and not origin.all2all:
         return now
-    if not any(word.partition(".")[0] == "attack" for word in given):
-        return Images(path=str(images)) if images is not None and numbered else Unknown()
+    theirs = Images(path=str(images)) if images is not None and numbered else Unknown()
+    if (taken := unless_given("attack", theirs, now, given)) is not now:
+        return taken
     if isinstance(now, Images) and now.path is None and images is not None:
         return dataclasses.replace(now, path=str(images))
     return now

@@ -50,6 +50,7 @@ def test_evidence_holds_nothing_of_the_attack() -> None:
         "num_classes",
         "augment",
         "dtype",
+        "compiling",
     ]
 
 
@@ -166,3 +167,10 @@ def test_a_defense_that_does_not_say_what_it_costs_has_no_equal_budget() -> None
 
     with pytest.raises(Refused, match="budget=equal: this defense does not say"):
         Plugin().with_budget(1000, 100)
+
+
+def test_evidence_leaves_the_mode_of_every_layer(tiny: Data) -> None:
+    model = untrained(tiny, 0).train()
+    model.bn1.eval()  # type: ignore[union-attr]
+    Evidence(model=model, clean=tiny, num_classes=3)
+    assert model.training and model.conv1.training and not model.bn1.training  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attacks import BadNets
 from nba_cli.data import Data, FashionMini, Splits
@@ -61,7 +61,20 @@ def test_a_batch_that_does_not_fit_is_named(splits: Splits, monkeypatch: pytest.
     assert line.startswith("train.batch=1000000000: a batch of 240 images takes "), "the set has no more"
     defense = NAD(teacher=Plan(steps=1, batch=2), student=Plan(steps=1, batch=200))
     run = DefendRun(**vars(small), defense=defense)
+    run.dataset.clean_ratio = 1.0
     assert check("defend", run, splits, 20e6, monkeypatch).startswith("defense.student.batch=200: ")
+    run.dataset.clean_ratio = 0.05
+    assert check("defend", run, splits, 20e6, monkeypatch) == "", "there are 12 clean images"
+
+
+def test_a_network_that_is_no_good_without_values_is_not_estimated(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        torch.linspace(0, 0.2, 4).tolist()  # as the depths of stochastic depth are drawn
+
+    monkeypatch.setattr(WideResNet, "build", build)
+    assert check("attack", attack_run(), splits, 1, monkeypatch) == ""
 
 
 def test_half_the_precision_keeps_half_of_the_numbers(splits: Splits) -> None:
@@ -73,6 +86,18 @@ def test_half_the_precision_keeps_half_of_the_numbers(splits: Splits) -> None:
 def test_what_is_kept_is_what_the_backward_pass_reads() -> None:
     layer = nn.Linear(4, 3, bias=False, device="meta")
     assert room.saved(layer, torch.zeros(5, 4, device="meta")) == 5 * 4
+
+
+def test_what_two_layers_read_is_kept_once() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = (nn.Linear(4, 3, bias=False, device="meta") for _ in range(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.left(x) + self.right(x)
+
+    assert room.saved(Two(), torch.zeros(5, 4, device="meta")) == 5 * 4
 
 
 def test_the_machine_has_memory() -> None:

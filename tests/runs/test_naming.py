@@ -22,6 +22,7 @@ from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
+from nba_cli.victims.origin import Origin
 
 
 def attack_run(**changes: object) -> AttackRun:
@@ -202,3 +203,11 @@ def test_weights_that_name_their_victim_are_read_once_while_they_stay_the_same(
         for _ in range(3):
             assert type(foreign.completed(run, ()).victim) is cls
     assert len(read) == 2
+
+
+def test_an_option_of_the_attack_is_no_choice_of_a_trigger() -> None:
+    """The default of nba defend, badnets, says nothing of a model from elsewhere."""
+    origin, badnets = Origin(target=0), BadNets(target=2)
+    assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack.target"]), Unknown)
+    assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack", "attack.target"]), BadNets)
+    assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack.pattern"]), BadNets)
