@@ -126,7 +126,7 @@ def test_the_content_names_a_folder(images: Path, tmp_path: Path) -> None:
             lambda images: (images / "test/b/01.png").write_bytes((images / "test/b/01.png").read_bytes()[:60]),
             "test/b/01.png: not",
         ),
-        (lambda images: (images / "train/a/0.png").mkdir(), r"train/a/0.png: cannot be read"),
+        (lambda images: (images / "train/a/0.png").mkdir(), r"train/a/0.png: a folder, and it has to be a file"),
         (lambda images: [file.unlink() for file in (images / "train/b").iterdir()], "train/b: no image in it"),
         (lambda images: shutil.rmtree(images / "test"), "test: no such folder"),
         (lambda images: [shutil.rmtree(images / "train" / name) for name in "bc"], "one class only"),
@@ -361,6 +361,7 @@ def test_the_cache_says_what_it_holds(images: Path) -> None:
     dataset.load()
     (place,) = [path for path in caches(dataset) if path.is_dir()]
     about = json.loads((place / "about.json").read_text())
+    assert about.pop("seal") == files.seal(about)
     assert about == {
         "source": dataset.identity(),
         "classes": ["a", "b", "c"],

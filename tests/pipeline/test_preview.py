@@ -39,7 +39,7 @@ def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) 
 def test_a_trigger_that_does_not_fit_says_why(nba: Run) -> None:
     code, text = nba("preview", "attack=badnets", "attack.size=40")
     text = " ".join(text.split())  # the note wraps
-    assert code == 0 and "does not fit images of 16x16" in text and "learned by" not in text
+    assert code == 2 and "attack.size=40" in text and "16x16" in text and "learned by" not in text
 
 
 def test_the_sheet_holds_the_triggered_images_pixel_by_pixel(tiny: Data, tmp_path: Path) -> None:
