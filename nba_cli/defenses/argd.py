@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices, domains
 from nba_cli.defenses._attention import attention_distance, unit
+from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.seeds import derive
@@ -79,11 +80,8 @@ class ARGD(Defense):
         return self.teacher.images(clean) + self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common, how = evidence.training(generator, progress), evidence.compiling
-        teacher = fit(
-            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
-        )
-        teacher.eval().requires_grad_(False)
+        common = evidence.training(generator, progress)
+        teacher = fine_tuned(evidence, self.teacher, common)
         embedding = self.embedding(teacher, evidence, generator)
 
         def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nba_cli import domains
 from nba_cli.defenses._attention import attention_distance
+from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.training import Plan, Progress, Schedule, fit, silent
@@ -60,13 +61,10 @@ class NAD(Defense):
         return self.teacher.images(clean) + self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common, how = evidence.training(generator, progress), evidence.compiling
+        common = evidence.training(generator, progress)
         augment = common["augment"]
         common["augment"] = lambda images, generator: blacked_out(augment(images, generator), self.cutout, generator)
-        teacher = fit(
-            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
-        )
-        teacher.eval().requires_grad_(False)
+        teacher = fine_tuned(evidence, self.teacher, common)
 
         def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
@@ -81,7 +79,7 @@ class NAD(Defense):
             self.student,
             objective,
             phase="student",
-            compiling=how,
+            compiling=evidence.compiling,
             **common,
         )
 

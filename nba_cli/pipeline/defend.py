@@ -34,7 +34,8 @@ def defend(run: DefendRun, out: Path) -> None:
     if run.dataset.clean_disjoint:
         clean_set(run, load(run))  # what is refused is refused before a victim is trained
     source = victim(as_attack(run))
-    made, known = folder.read_metrics(source), taken_over(source)
+    made = folder.read_metrics(source)
+    known = taken_over(made, source)
     attack = trigger_cache.of_run(run.attack, source)
     bench = open_workbench("defend", run, out)
     bench.check_data(source, "train", "test")
@@ -57,13 +58,12 @@ def defend(run: DefendRun, out: Path) -> None:
     cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
 
 
-def taken_over(source: Path) -> dict[str, Any]:
-    """What the record of a defense says of its victim, from the record of the victim in `source`.
+def taken_over(made: dict[str, Any], source: Path) -> dict[str, Any]:
+    """What the record of a defense says of its victim, whose record in the folder `source` is `made`.
 
     Raises:
         Refused: that lacks something.
     """
-    made = folder.read_metrics(source)
     try:
         return {
             "counts": made["counts"] | {"poisoned": made["counts"]["poisoned"]},

@@ -4,8 +4,9 @@ anything runs, because the system ends a process that takes too much without a w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from nba_cli.runs.settings import AttackRun, DefendRun, default_of
 from nba_cli.training import Plan
 from nba_cli.victims import Network, Victim
 
+T = TypeVar("T")
 COPIES = 3  # of the weights, while they are trained: themselves, their gradient, its momentum
 WEIGHT = 4  # bytes: they stay fp32
 KEPT = 2, 4  # images of the two passes that tell what one image more keeps for the backward pass
@@ -32,11 +34,8 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
             itself does not suit the images.
     """
-    try:
-        network, each = estimate(run.victim, splits, dtype)
-    except Refused:
-        raise
-    except Exception:  # a victim of a user's own that is no good without values: there is no estimate then
+    network = attempted(lambda: on_meta(run.victim, splits))
+    if network is None:
         return
     count = sum(parameter.numel() for parameter in network.parameters())
     have = memory(device)
@@ -53,6 +52,9 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
     if isinstance(run, DefendRun) and not splits.defender:
         images = max(splits.num_classes, round(run.dataset.clean_ratio * images))
     option, batch = max(((path, min(plan.batch, images)) for path, plan in plans.items()), key=lambda x: x[1])
+    each = attempted(lambda: kept(network, splits, dtype))
+    if each is None:
+        return
     need += batch * each
     if need > have:
         raise Refused(
@@ -87,10 +89,18 @@ def on_meta(victim: Victim, splits: Splits) -> Network:
     return network.to("meta")
 
 
-def estimate(victim: Victim, splits: Splits, dtype: torch.dtype) -> tuple[Network, float]:
-    """The victim's network without memory for its weights, and what it keeps of an image, see `kept`."""
-    network = on_meta(victim, splits)
-    return network, kept(network, splits, dtype)
+def attempted(estimate: Callable[[], T]) -> T | None:
+    """What `estimate` finds; None of a victim of a user's own that is no good without values.
+
+    Raises:
+        Refused: the victim does not suit the images.
+    """
+    try:
+        return estimate()
+    except Refused:
+        raise
+    except Exception:
+        return None
 
 
 def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from nba_cli import files
 from nba_cli.errors import Refused
+from nba_cli.reports.formats.html import GENERATOR
+from nba_cli.reports.formats.text import LATEX_MARK, MARKDOWN_MARK
 
 OVERWRITE = "true: file may replace one that nba did not write"
+PICTURE = "made by nba plot"
 MARKS = (
-    b"<!-- made by nba table -->",
-    b"% made by nba table\n",
-    b'<meta name="generator" content="nba table">',
+    MARKDOWN_MARK.encode(),
+    f"{LATEX_MARK}\n".encode(),
+    GENERATOR.encode(),
     b"figure,n,mean,std,best,pairs,difference,low,high,runs\n",
-    b"made by nba plot",
+    PICTURE.encode(),
 )
 """What nba's own Markdown, LaTeX, pages, CSV and pictures hold."""
 

@@ -12,7 +12,7 @@ from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import delivery
 from nba_cli.reports.curves import KINDS
-from nba_cli.reports.delivery import OVERWRITE
+from nba_cli.reports.delivery import OVERWRITE, PICTURE
 from nba_cli.reports.filters import parse_words, select
 from nba_cli.runs import reading
 
@@ -38,7 +38,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "nba",  # the same picture twice is the same file
     "text.parse_math": False,  # what records say is text
 }
-METADATA = {"png": {"Software": "made by nba plot"}, "svg": {"Date": None, "Creator": "made by nba plot"}}
+METADATA = {"png": {"Software": PICTURE}, "svg": {"Date": None, "Creator": PICTURE}}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from attacks import Helped, Learned
-from nba_cli import options
+from nba_cli import files, options
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
@@ -62,7 +60,7 @@ def shaping(value: Any, stage: str) -> Any:
 
 def short_digest(content: Any) -> str:
     """Ten hex digits that tell plain nested values apart."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+    return files.seal(content)[:10]
 
 
 def _joined(stage: str, run: AttackRun, more: list[str], settings: dict[str, Any]) -> str:

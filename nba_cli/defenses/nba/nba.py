@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
+from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, passes
@@ -94,11 +95,8 @@ class NBA(Defense):
         return self.teacher.images(clean) + each * self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        common, how = evidence.training(generator, progress), evidence.compiling
-        teacher = fit(
-            copy.deepcopy(evidence.model), evidence.clean, self.teacher, phase="teacher", compiling=how, **common
-        )
-        teacher.eval().requires_grad_(False)
+        common = evidence.training(generator, progress)
+        teacher = fine_tuned(evidence, self.teacher, common)
         objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
         return fit(
             copy.deepcopy(evidence.model),
@@ -106,7 +104,7 @@ class NBA(Defense):
             self.student,
             objective,
             phase="student",
-            compiling=how,
+            compiling=evidence.compiling,
             **common,
         )
 

@@ -9,6 +9,7 @@ import re
 from nba_cli.reports.formats.layout import Layout, blocks, headings, remarks
 from nba_cli.reports.report import Report
 
+MARKDOWN_MARK, LATEX_MARK = "<!-- made by nba table -->", "% made by nba table"  # a file that has one may be replaced
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 MARKUP = re.compile(r"[\\`*\[\]<>|&$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
@@ -35,7 +36,7 @@ def markdown(report: Report, layout: Layout) -> str:
     head = [f"# {plain(layout.title)}", ""] + ([code(layout.command), ""] if layout.command else [])
     notes = [line for text in remarks(report, layout) for line in (text if text == layout.legend else plain(text), "")]
     gaps = ["", "Missing; this fills them:", "", *map(code, layout.missing)] if layout.missing else []
-    return "\n".join([*head, *notes, *table, *gaps, "", "<!-- made by nba table -->"]) + "\n"
+    return "\n".join([*head, *notes, *table, *gaps, "", MARKDOWN_MARK]) + "\n"
 
 
 def cell_of(value: object) -> object:
@@ -86,7 +87,7 @@ def latex(report: Report, layout: Layout) -> str:
     said = [text.replace("* is", "Bold is") for text in remarks(report, layout)]
     lines = [f"% {' '.join(text.split())}" for text in (layout.command, *said, *layout.missing) if text]
     lines += [
-        "% made by nba table",
+        LATEX_MARK,
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
         r"\toprule",
