@@ -143,7 +143,10 @@ def run(command: Callable[[], int], needed: str) -> int:
     """
     if launched() == 1:
         return command()
-    from torch.distributed.rendezvous import rendezvous  # not there in a torch that was built without
+    # Not there in a torch that was built without. What is imported once there is a group keeps it as the default of its
+    # arguments, and a thread of gloo that outlives Python aborts the process.
+    import torch.distributed.nn
+    from torch.distributed.rendezvous import rendezvous
 
     if int(os.environ["RANK"]):  # rank 0 says that it was interrupted; Python's own handler would too
         signal.signal(signal.SIGINT, signal.SIG_DFL)

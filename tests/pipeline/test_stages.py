@@ -142,7 +142,14 @@ def test_a_killed_run_goes_on_to_the_same_result(
     environment = os.environ | {"COLUMNS": "120"}
     subprocess.run([*common, f"output={tmp_path}/whole/runs"], env=environment, check=True, capture_output=True)
     broken = [*common, f"output={tmp_path}/broken/runs"]
-    process = subprocess.Popen(broken, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        broken,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
+    )
     while process.poll() is None and not list((tmp_path / "broken/runs").glob(begun)):
         time.sleep(0.02)
     process.send_signal(deadly)
