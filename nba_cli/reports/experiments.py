@@ -129,11 +129,15 @@ def heading(name: str) -> tuple[str, str, str]:
 
 
 def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str, ...]], DictConfig]) -> AttackRun:
-    """The run of one job. Composing is slow, so each choice of groups is composed once; values are set afterwards."""
-    choices = tuple(str(o.input_line) for o in overrides if o.is_add() or o.key_or_group in GROUPS)
-    cfg = copy.deepcopy(composed(choices))
+    """The run of one job. Composing is slow, so each part is composed once, beside the others' defaults."""
+    added = tuple(str(each.input_line) for each in overrides if each.is_add())
+    cfg = copy.deepcopy(composed(added))
     for override in overrides:
-        if str(override.input_line) not in choices:
+        key, line = str(override.key_or_group), str(override.input_line)
+        if key in GROUPS:
+            OmegaConf.update(cfg, key, composed((*added, line))[key], merge=False)
+    for override in overrides:
+        if not override.is_add() and override.key_or_group not in GROUPS:
             OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
     run = typed_run(cfg, stage)
     assert isinstance(run, AttackRun)
