@@ -13,7 +13,7 @@ from nba_cli.data import Data, Splits, clean_share, hold_out
 from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
-from nba_cli.pipeline.workbench import load, open_workbench, poison_note
+from nba_cli.pipeline.workbench import open_workbench, poison_note
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack
 from nba_cli.runs.naming import folder_of
@@ -31,9 +31,10 @@ def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Pat
 
 def defend(run: DefendRun, out: Path) -> None:
     """Clean the victim of the same settings, and measure before and after."""
-    if run.dataset.clean_disjoint:
-        clean_set(run, load(run))  # what is refused is refused before a victim is trained
-    source = victim(as_attack(run))
+    wanted = as_attack(run)
+    if not folder.finished(folder_of("attack", wanted)):  # what is refused is refused before a victim is trained
+        clean_set(run, open_workbench("defend", run, out).splits)
+    source = victim(wanted)
     made = folder.read_metrics(source)
     known = taken_over(made, source)
     attack = trigger_cache.of_run(run.attack, source)

@@ -113,7 +113,7 @@ def in_full(where: str, line: str) -> str:
     return re.sub(r"(^|, )(?=\w+=)", rf"\1{where}.", named) + colon + why
 
 
-REFUSAL = "refusal"  # why a job's config could not be composed, in the place of one
+REFUSAL = "why refused"  # of a job whose config could not be composed, in its place; nobody can type such a key
 REFUSED = ".refused"  # where Hydra puts the folder of a run that has no name
 
 

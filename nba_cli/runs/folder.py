@@ -177,5 +177,5 @@ def read_lines(file: Path, *needed: str) -> list[dict[str, Any]]:
             if isinstance(entry, dict) and all(map(sound.is_number, map(entry.get, needed))) and files.unbroken(entry):
                 found.append(entry)
     if len(found) < len(lines):
-        LOG.warning(f"{file}: {len(lines) - len(found)} of its {len(lines)} lines are damaged and left out")
+        LOG.warning(f"{file}: {len(lines) - len(found)} of its {len(lines)} lines cannot be used and are left out")
     return found

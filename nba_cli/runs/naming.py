@@ -128,6 +128,8 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     changes: dict[str, Any] = {"device": run.device, "precision": run.precision, "output": run.output}
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
+        if not folder.finished(Path(run.run)):
+            raise Refused(f"run={run.run}: no finished run lies there.")
         base = read_run(Path(run.run), **parts)
         trained, reserved = trained_on(Path(run.run))
         if base.dataset.reserved and (kind(base.dataset), base.dataset.reserved) != (trained, reserved):

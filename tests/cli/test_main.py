@@ -120,9 +120,10 @@ REFUSED = [
     ),
     ("defend", ["dataset.clean_ratio=0"], "dataset.clean_ratio=0.0: a share of the training set lies in (0,1]."),
     ("evaluate", [], "nba evaluate needs either run=FOLDER (a finished run) or weights=FILE"),
-    ("evaluate", ["run=nowhere"], "nowhere: not the folder of a finished run"),
-    ("evaluate", ["weights=absent", "victim=wrn_16_1"], "absent: no such file."),
-    ("evaluate", ["weights=absent"], "absent: no such file."),
+    ("evaluate", ["run=nowhere"], "run=nowhere: no finished run lies there."),
+    ("evaluate", ["weights=absent", "victim=wrn_16_1"], "weights=absent: no such file."),
+    ("evaluate", ["weights=absent"], "weights=absent: no such file."),
+    ("attack", ["+refusal=hi"], "+refusal: there is no such option."),
 ]
 
 

@@ -214,6 +214,14 @@ def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp
     assert code == 2 and "nobody knows which images the attacker of weights=… changed" in text
 
 
+def test_a_defense_without_room_is_refused_before_a_victim_is_trained(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nba_cli.pipeline.room.check", lambda stage, *given: stage == "defend" and refuse())
+    code, text = nba("defend", *SHORT, "defense=none")
+    assert code == 2 and "gone" in text and not (tmp_path / "runs/attack").exists()
+
+
 def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> None:
     command = ("defend", *SHORT, "defense=ft", "dataset.clean_ratio=0.05")
     assert nba(*command, "defense.train.steps=5")[0] == nba(*command, "budget=equal", "defense.train.steps=5")[0] == 0

@@ -122,3 +122,4 @@ def test_a_spreadsheet_computes_nothing_that_records_say(hostile: tuple) -> None
     (own, *_) = list(reader.DictReader(io.StringIO(FORMATS["csv"](*hostile))))
     assert own["row defense"] == f"'{HOSTILE}" and own["runs"] == "'=run"
     assert cell_of("-0.5") == "-0.5" and cell_of(-0.5) == -0.5 and cell_of("-x") == "'-x", "numbers stay numbers"
+    assert cell_of("\t=x") == "'\t=x", "a spreadsheet skips the blanks before a formula"

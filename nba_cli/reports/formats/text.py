@@ -41,7 +41,7 @@ def markdown(report: Report, layout: Layout) -> str:
 
 def cell_of(value: object) -> object:
     """A value that a spreadsheet shows: it would compute a text that begins like a formula."""
-    formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@") and not NUMBER.fullmatch(value)
+    formula = isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@") and not NUMBER.fullmatch(value)
     return f"'{value}" if formula else value
 
 
