@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
 from conftest import Run
 from hydra import compose as hydra_compose
