@@ -62,7 +62,6 @@ class Sweep(Callback):
     def conclude(self) -> int:
         """Show how the sweep ended, finished or interrupted; returns the exit code."""
         Sweep.current = None
-        rich.get_console().quiet = False  # a launcher with one process may have run the jobs in this one
         self.view.stop()
         code = conclude(self.journal, self.options)
         self.journal.close()

@@ -126,7 +126,7 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     if has_workers(config) and Sweep.current is None:
         orphans.end_with_parent(journal.folder)
     job = journal.job(config.job.num, list(config.overrides.task))
-    parallel = is_parallel(config)
+    parallel = is_parallel(config) and Sweep.current is None  # a launcher of one process runs jobs in the parent
     rich.get_console().quiet = parallel  # the parent reports; several processes would garble each other's lines
     if not parallel:
         LOG.info(f"job {job.number + 1} of {journal.about.get('total') or 'many'}: {job.label}")

@@ -101,7 +101,7 @@ def test_damaged_lines_of_a_history_are_left_out(nba: Run, tmp_path: Path) -> No
     whole = history.read_bytes()
     history.write_bytes(b'{"phase": "victim", "st\n\xff\xfe\n[]\n' + whole)
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
-    assert code == 0 and f"{history}: 3 of its 5 lines are damaged and left out" in text
+    assert code == 0 and f"{history}: 3 of its 5 lines cannot be used and are left out" in text
     (out / "metrics.json").unlink()
     (out / "run.log").write_bytes(b"\xff\xfe")
     code, text = nba("status", dataset=False)
@@ -161,7 +161,7 @@ def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, tmp_path: Pa
     history = out / "history.jsonl"
     history.write_text(history.read_text().replace('"loss": ', '"loss": 1', 1))
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
-    assert code == 0 and f"{history}: 1 of its 2 lines are damaged and left out" in text
+    assert code == 0 and f"{history}: 1 of its 2 lines cannot be used and are left out" in text
     history.write_text(history.read_text().splitlines()[1])
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
     assert code == 0 and f"{history}: changed since it was written: its SHA-256 was " in text, "a line is gone"

@@ -279,6 +279,14 @@ def test_an_option_that_one_choice_lacks_refuses_the_jobs_of_that_choice(nba: Ru
     assert code == 2 and "refused   defense=clp  defense.train.steps: there is no option" in text
 
 
+def test_a_launcher_of_one_process_does_not_silence_the_parent(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs the jobs in the parent, whose view looks at the journal meanwhile."""
+    quiet: list[bool] = []
+    monkeypatch.setattr("nba_cli.cli.tasks.perform", lambda *given: quiet.append(rich.get_console().quiet))
+    assert nba("attack", "-m", *TINY, "seed=0,1", "hydra/launcher=parallel", "hydra.launcher.n_jobs=1")[0] == 0
+    assert quiet == [False, False]
+
+
 def test_an_option_that_no_choice_has_refuses_the_sweep(nba: Run, tmp_path: Path) -> None:
     code, text = nba("defend", "-m", *TINY, "defense=clp,none", FT_STEPS)
     assert code == 2 and text.splitlines()[-1].startswith("nba: defense.train.steps: there is no option 'train'")
