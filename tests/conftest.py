@@ -23,6 +23,8 @@ from nba_cli.seeds import generator
 from nba_cli.training import Plan, fit
 from nba_cli.victims import Network, WideResNet
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several processes would wait for each other; theirs, too
+    os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
