@@ -77,6 +77,7 @@ SHORT: dict[str, Any] = {
     "ft": {"train": Plan(steps=4, lr=0.01)},
     "ft_nad": {"train": BRIEF},
     "ft_nba": {"train": BRIEF},
+    "ft_kd": {"train": BRIEF},
     "fp": {"step": 0.2, "train": BRIEF},
     "mcr": {"tune": BRIEF, "train": BRIEF},
     "nad": {"teacher": BRIEF, "student": BRIEF},

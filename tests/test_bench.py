@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nba_cli.defenses import CLP, FTKD, NAD
 from nba_cli.devices import Precision
 from scripts.bench import cleaning, sweeps
 from scripts.bench.page import page
@@ -59,9 +60,15 @@ def test_every_second_round_runs_the_other_way_round() -> None:
 
 def test_a_backward_pass_costs_what_both_cost_more_than_a_forward_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "race", lambda *_: {"forward": Speed([1.0]), "both": Speed([0.25])})
-    cost = cleaning.bare(Setting("wrn_16_1", CPU, Precision.fp32, 1, 0.0))
+    cost = cleaning.bare(Setting("wrn_16_1", CPU, Precision.fp32, 1, 0.0), 64)
     assert (cost.forward, cost.backward) == (1.0, 3.0)
     assert cost.seconds({"forward": 3, "backward": 4}) == 15
+
+
+def test_bare_passes_come_in_batches_like_those_of_the_defense() -> None:
+    assert (cleaning.batch_of(NAD()), cleaning.batch_of(FTKD()), cleaning.batch_of(CLP())) == (64, 128, cleaning.BATCH)
+    some = cleaning.passes(Setting("wrn_16_1", CPU, Precision.fp32, 1, 0.0), 7, backward=False)
+    assert next(some) == 7
 
 
 def test_a_peak_is_that_of_the_command_alone() -> None:

@@ -22,17 +22,18 @@ def test_no_damaged_file_ends_in_a_traceback_or_a_wrong_answer() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("broken", "only", "found"),
+    ("broken", "only", "cases", "found"),
     [
-        ("from nba_cli.runs import sound; sound.fault = lambda found: None", "metrics.json", "WRONG ANSWER"),
-        ("from nba_cli import files; files.unchanged = lambda path, *rest: path", "model.safetensors", "WRONG ANSWER"),
-        ("from nba_cli.data import npz; npz.UNREADABLE = ()", "set.npz", "traceback"),
+        ("from nba_cli.runs import sound; sound.fault = lambda found: None", "metrics.json", "400", "WRONG ANSWER"),
+        ("from nba_cli import files; files.unchanged = lambda path, *rest: path", "model.safetensors", "30",
+         "WRONG ANSWER"),
+        ("from nba_cli.data import npz; npz.UNREADABLE = ()", "set.npz", "30", "traceback"),
         ("import torch; load = torch.load; torch.load = lambda *a, **k: load(*a, **k | {'weights_only': False})",
-         "bomb", "code ran"),
+         "bomb", "30", "code ran"),
     ],
 )  # fmt: skip
-def test_it_finds_what_is_broken(broken: str, only: str, found: str) -> None:
+def test_it_finds_what_is_broken(broken: str, only: str, cases: str, found: str) -> None:
     code = f"{broken}\nimport sys; from scripts import fuzz; sys.exit(fuzz.main())"
-    command = [sys.executable, "-c", code, "--cases", "30", "--seed", "16", "--only", only]
+    command = [sys.executable, "-c", code, "--cases", cases, "--seed", "16", "--only", only]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and f": {found}\n" in done.stdout, done.stdout + done.stderr

@@ -6,6 +6,7 @@ from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.clp import CLP
 from nba_cli.defenses.fp import FP
 from nba_cli.defenses.ft import FT, FTNAD, FTNBA
+from nba_cli.defenses.ft_kd import FTKD
 from nba_cli.defenses.ftsam import FTSAM
 from nba_cli.defenses.ibau import IBAU
 from nba_cli.defenses.mcr import MCR
@@ -19,6 +20,7 @@ DEFENSES: dict[str, type[Defense]] = {
     "ft": FT,
     "ft_nad": FTNAD,
     "ft_nba": FTNBA,
+    "ft_kd": FTKD,
     "fp": FP,
     "mcr": MCR,
     "nad": NAD,
@@ -38,6 +40,7 @@ __all__ = [
     "DEFENSES",
     "FP",
     "FT",
+    "FTKD",
     "FTNAD",
     "FTNBA",
     "FTSAM",

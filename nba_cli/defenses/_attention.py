@@ -22,5 +22,10 @@ def attention(stages: Sequence[Tensor]) -> list[Tensor]:
 def attention_distance(student: list[Tensor], teacher: list[Tensor], weights: list[float]) -> Tensor:
     """sum_l b_l |A_l(S) - A_l(T)|^2 over the last stages, mean over samples: a scalar."""
     count = min(len(weights), len(student))
-    pairs = zip(weights[-count:], attention(student[-count:]), attention(teacher[-count:]), strict=True)
+    return weighted(attention(student[-count:]), attention(teacher[-count:]), weights[-count:])
+
+
+def weighted(student: list[Tensor], teacher: list[Tensor], weights: list[float]) -> Tensor:
+    """sum_l b_l |a_l - b_l|^2 of two lists of maps [N,D_l], mean over samples: a scalar."""
+    pairs = zip(weights, student, teacher, strict=True)
     return torch.stack([weight * (a - b).square().sum(1).mean() for weight, a, b in pairs]).sum()

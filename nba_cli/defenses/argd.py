@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nba_cli import devices, domains
-from nba_cli.defenses._attention import attention_distance, unit
+from nba_cli.defenses._attention import unit, weighted
 from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -88,10 +88,10 @@ class ARGD(Defense):
             with torch.no_grad():
                 taught, _ = teacher.features(x)
             stages, logits = student.features(x)
-            loss = F.cross_entropy(logits.float(), y) + attention_distance(stages, taught, self.weights)
             with devices.exact(x.device):
                 ours, theirs = (self.graph(maps) for maps in (stages, taught))
-                loss = loss + self.edge * F.mse_loss(ours[1], theirs[1])
+                nodes = weighted(ours[0], theirs[0], self.weights[-len(ours[0]) :])
+                loss = F.cross_entropy(logits.float(), y) + nodes + self.edge * F.mse_loss(ours[1], theirs[1])
                 apart = (embedding(*ours) - embedding(*theirs)).square().sum(1).mean()
             return loss + self.embed * apart, logits
 

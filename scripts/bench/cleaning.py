@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ import torch.nn.functional as F
 
 from nba_cli import devices
 from nba_cli.data import to_float
-from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.defenses import DEFENSES, Defense, Evidence
 from nba_cli.metrics import Meter
 from nba_cli.seeds import generator
+from nba_cli.training import Plan
 from scripts.bench.race import Entrant, race, wait
 from scripts.bench.setting import BATCH, CLASSES, Setting, noise
 
@@ -29,7 +30,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Bare:
-    """Seconds that an image costs, in training mode, at the batch size of most defenses."""
+    """Seconds that an image costs, in training mode, in batches as large as those of the defense."""
 
     forward: float
     backward: float
@@ -38,16 +39,19 @@ class Bare:
         return passes["forward"] * self.forward + passes["backward"] * self.backward
 
 
-def bare(at: Setting) -> Bare:
+def bare(at: Setting, batch: int) -> Bare:
     """The cost of a bare pass, from networks that pass forward alone and forward and backward."""
-    entrants: dict[str, Entrant] = {"forward": lambda: passes(at, False), "both": lambda: passes(at, True)}
+    entrants: dict[str, Entrant] = {
+        "forward": lambda: passes(at, batch, False),
+        "both": lambda: passes(at, batch, True),
+    }
     speeds = race(entrants, 1, at.seconds, at.device)
     forward, both = (1 / speeds[name].median for name in ("forward", "both"))
     return Bare(forward, both - forward)
 
 
-def passes(at: Setting, backward: bool) -> Iterator[int]:
-    network, data = at.network().train(), noise(BATCH).to(at.device)
+def passes(at: Setting, batch: int, backward: bool) -> Iterator[int]:
+    network, data = at.network().train(), noise(batch).to(at.device)
     x, y = to_float(data.images), data.labels
     while True:
         with torch.set_grad_enabled(backward), devices.autocast(at.device, at.dtype):
@@ -55,7 +59,13 @@ def passes(at: Setting, backward: bool) -> Iterator[int]:
         if backward:
             loss.backward()
             network.zero_grad()
-        yield BATCH
+        yield batch
+
+
+def batch_of(defense: Defense) -> int:
+    """The batch size of its longest training."""
+    plans = [value for option in fields(defense) if isinstance(value := getattr(defense, option.name), Plan)]
+    return max(plans, key=lambda plan: plan.images(CLEAN)).batch if plans else BATCH
 
 
 def beside(at: Setting, name: str) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def beside(at: Setting, name: str) -> dict[str, Any]:
     run(at, name)
     found = []
     for _ in range(ROUNDS):
-        cost, one = bare(at), run(at, name)
+        cost, one = bare(at, batch_of(DEFENSES[name]())), run(at, name)
         expected = cost.seconds(one["passes"])
         enough = sum(one["passes"].values()) >= BATCH
         found.append(one | {"bare": vars(cost), "times": one["seconds"] / expected if enough else None})

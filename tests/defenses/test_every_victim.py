@@ -29,6 +29,7 @@ ONCE: dict[str, dict[str, Any]] = {
     "nad": {"teacher": STEP, "student": STEP},
     "ft_nad": {"train": STEP},
     "ft_nba": {"train": STEP},
+    "ft_kd": {"train": STEP},
     "anp": {"train": STEP},
     "argd": {"teacher": STEP, "student": STEP},
     "ibau": {"train": ADAM, "inner": 1, "iterations": 1},

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nba_cli.data import Augment, Data, hold_out, to_float
-from nba_cli.defenses import ANP, ARGD, CLP, FP, FT, FTSAM, IBAU, MCR, SAU, Evidence, anp, fp
+from nba_cli.defenses import ANP, ARGD, CLP, FP, FT, FTKD, FTSAM, IBAU, MCR, SAU, Evidence, anp, fp
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses._batch_norm import refresh_statistics
+from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses.anp import Masked
 from nba_cli.defenses.argd import Embedding
 from nba_cli.defenses.clp import lipschitz, readers
@@ -247,6 +248,28 @@ def test_nad_blacks_out_one_square_in_every_image() -> None:
         )
     assert dark[:, 0].any(0).all(), "everywhere in the image"
     assert blacked_out(images, 0, torch.Generator()) is images
+
+
+def test_ft_kd_adds_the_suspects_answers_on_clean_images(tiny: Data) -> None:
+    model, teacher = untrained(tiny, 1), untrained(tiny, 2).eval()
+    x, y = to_float(tiny.images[:12]), tiny.labels[:12]
+    loss, logits = FTKD(kd=0.5, tau=3.0, mixup=0.0).objective(teacher, generator(0, "x"))(model.eval(), x, y)
+    soft, answers = F.log_softmax(model(x) / 3, 1), F.softmax(teacher(x) / 3, 1)
+    wanted = F.cross_entropy(model(x), y) + 0.5 * 9 * (answers * (answers.log() - soft)).sum(1).mean()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5) and torch.equal(logits, model(x))
+    loss.backward()
+    assert all(weight.grad is None for weight in teacher.parameters())
+
+
+def test_mixup_blends_images_and_labels_alike() -> None:
+    x, y = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2), torch.tensor([0, 1, 2, 1])
+    x = x.repeat(50, 1, 1, 1)
+    mixed, kept = mixed_up(x, 0.5, generator(0, "x"))
+    assert torch.allclose(mixed[:, 0, 0, 0], kept * x[:, 0, 0, 0] + (1 - kept) * x.flip(0)[:, 0, 0, 0])
+    assert 70 < (kept == 1).sum() < 130 and 0.3 < kept[kept < 1].mean() < 0.7
+    soft = soft_labels(y, torch.tensor([1.0, 0.25, 0.5, 0.0]), 3)
+    assert soft.tolist() == [[1, 0, 0], [0, 0.25, 0.75], [0, 0.5, 0.5], [1, 0, 0]]
+    assert torch.equal(mixed_up(x, 0.0, generator(0, "x"))[0], x)
 
 
 def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:

@@ -12,6 +12,8 @@ from builders import ATTACK, SHORT, evidence
 
 from nba_cli.data import Data
 from nba_cli.defenses import NBA
+from nba_cli.defenses._mixup import mixed_up, soft_labels
+from nba_cli.defenses._teacher import Source
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
@@ -31,11 +33,30 @@ def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Netwo
     after = {}
     for pseudo in (Pseudo.mixed, Pseudo.none):
         student = Plan(steps=40, lr=0.05, clip=1.0)
-        nba = NBA(teacher=Plan(steps=20, lr=0.01), student=student, pseudo=pseudo, eps=0.1, eps_low=0.1)
+        nba = NBA(student=student, pseudo=pseudo, eps=0.1, eps_low=0.1, kd=1.0, beta=2.0, gamma=2.0)
         after[pseudo] = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
     cured, control = after[Pseudo.mixed], after[Pseudo.none]
     assert cured["asr"] < before["asr"] - 0.5 and cured["ra"] > before["ra"] + 0.5  # type: ignore[operator]
     assert cured["ra"] > control["ra"] + 0.1 and cured["acc"] > 0.9  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("source", Source)
+def test_the_suspect_or_a_tuned_copy_teaches(
+    victim: Network, tiny: Data, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Network] = []
+    plain = NBA.objective
+    monkeypatch.setattr(
+        NBA, "objective", lambda self, teacher, *more: taught.append(teacher) or plain(self, teacher, *more)
+    )
+    nba, given = NBA(**SHORT["nba"], source=source), evidence(victim, tiny)
+    nba(given, generator(0, "x"))
+    (teacher,) = taught
+    same = [torch.equal(one, two) for one, two in zip(teacher.parameters(), victim.parameters(), strict=True)]
+    assert all(same) == (source is Source.suspect) and teacher is not victim
+    assert not teacher.training and not any(weight.requires_grad for weight in teacher.parameters())
+    other = dataclasses.replace(nba, source=Source.tuned).backward_images(72)
+    assert other - nba.backward_images(72) == (0 if source is Source.tuned else nba.teacher.images(72))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -56,7 +77,7 @@ def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data
 
 def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
-    nba = NBA(alpha=0.5, kd=0.25, tau=3.0, pseudo=Pseudo.none)
+    nba = NBA(alpha=0.5, kd=0.25, tau=3.0, mixup=0.0, pseudo=Pseudo.none)
     found, logits = nba.objective(teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
     stages, z = student.features(x)
     benign, taught = teacher.features(x)
@@ -69,10 +90,35 @@ def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5) and torch.equal(logits, z)
 
 
+def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    forms, seen = [Form.attention, Form.prediction], []
+    nba = NBA(alpha=0.5, kd=0.25, beta=0.7, gamma=0.3, tau=2.0, mixup=0.5, behavior=forms)
+    crafter = lambda x, craft: seen.append(x) or x * 0.5  # noqa: E731
+    found, _ = nba.objective(teacher, crafter, generator(0, "x"))(student.eval(), x, y)
+    blended, kept = mixed_up(x, 0.5, generator(0, "x"))
+    assert torch.equal(seen[0], blended) and not torch.equal(blended, x)
+    (clean, z), (benign, taught), (pseudo, provoked) = (
+        student.features(blended),
+        teacher.features(blended),
+        student.features(blended * 0.5),
+    )
+    there = behave(benign, [Form.attention])
+    wanted = (
+        F.cross_entropy(z, soft_labels(y, kept, 3))
+        + 0.5 * distance(behave(clean, [Form.attention]), there)
+        + 0.25 * divergence(z, taught, 2.0)
+        + 0.7 * distance(behave(pseudo, [Form.attention]), there)
+        + 0.3 * divergence(provoked, taught, 2.0)
+    )
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
 def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
     fixed = (x * 0.5).detach()
-    nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, behavior=[Form.attention, Form.prediction])
+    forms = [Form.attention, Form.prediction]
+    nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, mixup=0.0, behavior=forms)
     found, _ = nba.objective(teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
     stages, z = student.features(fixed)
     benign, taught = teacher.features(x)  # on the clean x: benign even where the teacher still knows the trigger
@@ -94,7 +140,7 @@ def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
         [Form.prediction],
         [Form.response, Form.learning, Form.prediction],
     ):
-        objective = NBA(behavior=forms, pseudo=Pseudo.none).objective(
+        objective = NBA(behavior=forms, alpha=1.0, mixup=0.0, pseudo=Pseudo.none).objective(
             teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
         )
         losses[tuple(forms)] = round(objective(student.eval(), x, y)[0].item(), 6)
@@ -126,7 +172,14 @@ def test_eps_is_drawn_per_batch_between_its_bounds(victim: Network, tiny: Data) 
 
 def test_nba_settings_are_checked() -> None:
     wrong: dict[str, Any]
-    for wrong in ({"eps": 0.01}, {"eps": 1.5}, {"craft_steps": 0}, {"area": 0.0}, {"tau": 0.0}, {"patch_share": 1.0}):
+    for wrong in (
+        {"eps": 0.01, "eps_low": 0.03},
+        {"eps": 1.5},
+        {"craft_steps": 0},
+        {"area": 0.0},
+        {"tau": 0.0},
+        {"patch_share": 1.0},
+    ):
         with pytest.raises(Refused):
             NBA(**wrong)
 

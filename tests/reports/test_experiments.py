@@ -17,10 +17,10 @@ from nba_cli.runs import compose, naming
 
 def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
     request = Request(output=str(tmp_path), experiment="six_attacks")
-    made, layout = compose_table(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["0"]})
+    made, layout = compose_table(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["1"]})
     assert [each.label for section in made.sections for each in section.lines] == ["ft", "nba"]
     assert layout.missing == [
-        f"nba defend --multirun attack=sig defense=ft,nba seed=0 +experiment=six_attacks output={tmp_path}"
+        f"nba defend --multirun attack=sig defense=ft,nba seed=1 +experiment=six_attacks output={tmp_path}"
     ]
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from nba_cli import domains
 from nba_cli.defenses._batch_norm import frozen_statistics
-from nba_cli.defenses._teacher import fine_tuned
+from nba_cli.defenses._mixup import mixed_up, soft_labels
+from nba_cli.defenses._teacher import Source, fine_tuned, frozen
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, passes
@@ -30,8 +31,9 @@ from nba_cli.victims import Network
 class NBA(Defense):
     """Distillation that aligns the student's backdoor behavior with the teacher's benign behavior [abstract].
 
-    Teacher T: the suspect network fine-tuned on the clean set [summary], then frozen. Student S: starts as the suspect
-    network [ours]. Per step, on a clean batch x with labels y and pseudo samples x~ crafted from it [abstract]:
+    Teacher T: the suspect network as it is [ours] or fine-tuned on the clean set [summary], frozen. Student S: starts
+    as the suspect network [ours]. Per step, on a clean batch x with labels y, some of its images mixed up with others
+    [ours], and on pseudo samples x~ crafted from it [abstract]:
 
         LDL = CE(S(x), y) + alpha d(B_S(x), B_T(x)) + kd tau^2 KL(T(x) || S(x))               [summary; weights ours]
         x~  = crafted to climb CE(S(x~), y) + mu d(B_S(x~), B_T(x)) - resist CE(T(x~), y)     [ours]
@@ -55,6 +57,7 @@ class NBA(Defense):
         beta: weight of the behavior distance on pseudo samples
         gamma: weight of the prediction term on pseudo samples
         tau: softmax temperature of the prediction terms
+        mixup: share of the images that are blended with another of the batch, and so are their labels, in [0,1]
         eps: largest change of a pixel of a pseudo sample, L_inf in [0,1]
         eps_low: when below eps, each batch draws its size uniformly in [eps_low, eps]
         craft_steps: ascent steps that craft a pseudo sample
@@ -62,28 +65,31 @@ class NBA(Defense):
         patch_share: share of a batch that mixed gives to patch samples, in [0,1)
         mu: weight of the behavior distance in crafting
         resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
-        teacher: how long and how hard to fine-tune the teacher
+        source: who teaches: suspect, or tuned
+        teacher: how long and how hard to fine-tune a tuned teacher
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
-    pseudo: Pseudo = Pseudo.mixed
+    pseudo: Pseudo = Pseudo.noise
     alpha: float = domains.within(1.0, "[0,inf)")
-    kd: float = domains.within(1.0, "[0,inf)")
-    beta: float = domains.within(2.0, "[0,inf)")
-    gamma: float = domains.within(2.0, "[0,inf)")
+    kd: float = domains.within(4.0, "[0,inf)")
+    beta: float = domains.within(0.5, "[0,inf)")
+    gamma: float = domains.within(0.5, "[0,inf)")
     tau: float = domains.within(2.0, "(0,inf)")
-    eps: float = domains.within(0.03, "[0,1]")
-    eps_low: float = domains.within(0.03, "[0,1]")
+    mixup: float = domains.within(0.5, "[0,1]")
+    eps: float = domains.within(0.12, "[0,1]")
+    eps_low: float = domains.within(0.0, "[0,1]")
     craft_steps: int = domains.within(3, "[1,inf)")
     area: float = domains.within(0.02, "(0,1]")
     patch_share: float = domains.within(0.25, "[0,1)")
     mu: float = domains.within(0.0, "[0,inf)")
     resist: float = domains.within(0.0, "[0,inf)")
+    source: Source = Source.suspect
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.01, average=0.98))
-    student: Plan = field(default_factory=lambda: Plan(steps=250, lr=0.02, clip=1.0, average=0.98))
+    student: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.2, clip=1.0, average=0.98))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,11 +98,13 @@ class NBA(Defense):
 
     def backward_images(self, clean: int) -> float:
         each = 1 + passes(self.pseudo, self.craft_steps, self.patch_share)
-        return self.teacher.images(clean) + each * self.student.images(clean)
+        tuned = self.teacher.images(clean) if self.source is Source.tuned else 0
+        return tuned + each * self.student.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
-        teacher = fine_tuned(evidence, self.teacher, common)
+        tuned = self.source is Source.tuned
+        teacher = fine_tuned(evidence, self.teacher, common) if tuned else frozen(evidence.model)
         objective = self.objective(teacher, CRAFTERS[self.pseudo](evidence.num_classes), generator)
         return fit(
             copy.deepcopy(evidence.model),
@@ -112,10 +120,12 @@ class NBA(Defense):
         """LDL + UDL of one batch, as `fit` wants it."""
 
         def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            x, kept = mixed_up(x, self.mixup, generator)
             with torch.no_grad():
                 taught, answers = teacher.features(x)
                 benign = behave(taught, self.behavior)
             stages, logits = student.features(x)
+            y = soft_labels(y, kept, logits.shape[1])
             total = F.cross_entropy(logits.float(), y)
             total = total + self.align(stages, logits, benign, answers, self.alpha, self.kd)
             with frozen_statistics(student):

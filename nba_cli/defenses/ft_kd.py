@@ -1,0 +1,65 @@
+"""Fine-tuning that also distils the suspect network's own answers: what NBA is without pseudo samples, its control."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nba_cli import domains
+from nba_cli.defenses._mixup import mixed_up, soft_labels
+from nba_cli.defenses._teacher import frozen
+from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.defenses.nba.behavior import divergence
+from nba_cli.training import Objective, Plan, Progress, fit, silent
+from nba_cli.victims import Network
+
+
+@dataclass(kw_only=True)
+class FTKD(Defense):
+    """min_w CE(f_w(x), y) + kd tau^2 KL(f(x) || f_w(x)) over the clean set, f the suspect network in eval mode.
+
+    Ours: schedule, mixup and the weight of the answers are those of NBA's student. What NBA does better
+    than this its pseudo samples do. Cost a step: two forward passes and one backward pass.
+
+    Fields:
+        kd: weight of the suspect's answers
+        tau: softmax temperature of the answers
+        mixup: share of the images that are blended with another of the batch, and so are their labels, in [0,1]
+        train: how long and how hard to fine-tune
+    """
+
+    kd: float = domains.within(4.0, "[0,inf)")
+    tau: float = domains.within(2.0, "(0,inf)")
+    mixup: float = domains.within(0.5, "[0,1]")
+    train: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.2, clip=1.0, average=0.98))
+
+    def backward_images(self, clean: int) -> float:
+        return self.train.images(clean)
+
+    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
+        return fit(
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.train,
+            self.objective(frozen(evidence.model), generator),
+            phase="fine-tune",
+            compiling=evidence.compiling,
+            **evidence.training(generator, progress),
+        )
+
+    def objective(self, teacher: Network, generator: torch.Generator) -> Objective:
+        """The loss of one batch, as `fit` wants it."""
+
+        def loss(model: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            x, kept = mixed_up(x, self.mixup, generator)
+            with torch.no_grad():
+                answers = teacher(x)
+            logits = model(x)
+            y = soft_labels(y, kept, logits.shape[1])
+            return F.cross_entropy(logits.float(), y) + self.kd * divergence(logits, answers, self.tau), logits
+
+        return loss
