@@ -59,8 +59,9 @@ def test_what_a_defense_costs_is_in_its_record(
 ) -> None:
     settings = {
         "ft": ["defense.train.steps=5", "defense.train.batch=20"],
-        "nba": ["defense.source=tuned", "defense.teacher.steps=3", "defense.student.steps=3", "defense.teacher.batch=20",
-                "defense.student.batch=20", "defense.pseudo=universal", "defense.craft_steps=2"],
+        "nba": ["defense.source=tuned", "defense.teacher.steps=3", "defense.student.steps=3",
+                "defense.teacher.batch=20", "defense.student.batch=20",
+                "defense.pseudo=universal", "defense.craft_steps=2"],
     }  # fmt: skip
     short = ("victim.depth=10", "train.steps=2", "train.epochs=null", "dataset.clean_ratio=0.5")
     code, text = nba("defend", f"defense={defense}", *short, *settings.get(defense, []))
