@@ -112,7 +112,7 @@ def published_beside(file: str | None, report: Report) -> dict[tuple[str, str], 
     """(section, line) -> what others published for the cells of the table."""
     if file is None:
         return {}
-    rows = published.read_csv(Path(file))
+    rows = published.read(file)
     found = {
         (section.label, line.label): published.beside(rows, line.records)
         for section in report.sections

@@ -15,6 +15,9 @@ from nba_cli.runs.record import Record
 
 COLUMNS = ("source", "dataset", "victim", "attack", "defense", "poison_rate", "acc", "asr", "ra")
 
+SHIPPED = Path(__file__).with_name("published.csv")
+"""What others published of attacks and defenses, each row with its source: compare=published."""
+
 NAMES = {
     "badnet": "badnets",
     "blended": "blend",
@@ -43,6 +46,15 @@ class Published:
     @property
     def label(self) -> str:
         return f"{self.source}: {self.victim}" + (f", {100 * self.rate:g} %" if self.rate is not None else "")
+
+
+def read(name: str) -> list[Published]:
+    """The rows of compare=NAME: those that come with nba if it is `published`, else those of a file.
+
+    Raises:
+        Refused: as `read_csv`.
+    """
+    return read_csv(SHIPPED if name == "published" else Path(name))
 
 
 def read_csv(file: Path) -> list[Published]:

@@ -17,7 +17,7 @@ OPTIONS = {
     "cols": "setting, or several with commas, that the sections stand for",
     "figures": "columns: short names (acc, asr, ra, der, seconds, forward, …) or paths into metrics.json",
     "against": "row that paired differences are taken to",
-    "compare": "CSV file of published numbers to put beside ours",
+    "compare": "published: the numbers that come with nba, beside ours; or a CSV file of others",
     "format": "terminal, markdown, csv, latex or html; without it, what the ending of file says",
     "file": "file to write to instead of the terminal",
     "overwrite": OVERWRITE,

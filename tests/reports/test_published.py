@@ -30,6 +30,13 @@ def test_published_numbers_stand_beside_ours(root: Path, tmp_path: Path) -> None
     assert "gtsrb" not in text and "50.00 | —" not in text
 
 
+def test_published_numbers_come_with_nba(root: Path) -> None:
+    rows = published.read("published")
+    assert len(rows) == 512 and all(row.source for row in rows)
+    made, layout = compose_table(Request(output=str(root), compare="published"), {})
+    assert "(ft) BackdoorBench leaderboard: preactresnet18, 10 %" in FORMATS["markdown"](made, layout)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
