@@ -71,7 +71,8 @@ class Sweep(Callback):
 class SweepView:
     """Watches a journal in a thread.
 
-    `parallel`: the jobs run in other processes, which print nothing, so each is announced here when it ends.
+    `parallel`: the launcher may run the jobs in other processes, which print nothing, so each is announced here when it
+    ends.
     """
 
     def __init__(self, journal: Journal, total: int | None, parallel: bool) -> None:

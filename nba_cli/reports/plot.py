@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         raise Refused(f"kind={kind}: there is no such plot. {did_you_mean(kind, KINDS)}")
     root = Path(given.get("output", "runs"))
     wanted = Path(given.get("file", ""))
-    if wanted.exists() and not (wanted.is_file() or wanted.is_dir()):  # it would get neighbours, PNG and SVG
+    if os.path.exists(wanted) and not (wanted.is_file() or wanted.is_dir()):  # it would get neighbours, PNG and SVG
         raise Refused(f"file={wanted}: a device or a pipe lies there. Give the name of a picture, without ending.")
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")

@@ -26,12 +26,14 @@ PACKAGES = ("attacks", "nba_cli")  # what they are declared in
 class Declared:
     """Fields:
     parts: group -> name of a part, in the order of the registry -> option -> default
+    versions: group -> name of a part -> its version
     stages: stage -> option -> default
     seeds: settings of a run, by dotted path, in which repetitions of one another differ
     idle: settings of a run, by dotted path, that change no figure
     """
 
     parts: dict[str, dict[str, dict[str, Any]]]
+    versions: dict[str, dict[str, int]]
     stages: dict[str, dict[str, Any]]
     seeds: list[str]
     idle: list[str]
@@ -88,6 +90,7 @@ def of_classes() -> Declared:
 
     return Declared(
         parts={group: {name: defaults(cls) for name, cls in registry.items()} for group, registry in GROUPS.items()},
+        versions={group: {name: cls.version for name, cls in registry.items()} for group, registry in GROUPS.items()},
         stages={stage: defaults(cls) for stage, cls in RUNS.items()},
         seeds=[*options.seed_names(DefendRun), *(f"dataset.{name}" for name in options.seed_names(Dataset))],
         idle=[*options.idle_names(DefendRun), *(f"dataset.{name}" for name in options.idle_names(Dataset))],

@@ -26,8 +26,8 @@ def completed(run: DefendRun | EvaluateRun, given: Collection[str]) -> DefendRun
         Refused: the file cannot be read, or its data set is none of ours and the user gave none.
     """
     file = Path(str(run.weights))
-    if not file.exists():
-        raise Refused(f"weights={file}: no such file.")
+    if not file.is_file():
+        raise Refused(f"weights={file}: {'a folder; give the file in it' if file.is_dir() else 'no such file'}.")
     origin = said(file, file_digest(file))
     dataset = with_size(unless_given("dataset", own_set(origin), run.dataset, given), origin, given)
     if origin.clean_data is not None and own_set(origin) is None and "dataset" not in given:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from attacks import Helped, Learned
 from nba_cli import files, options
+from nba_cli.defenses import NBA
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
@@ -18,6 +19,7 @@ from nba_cli.runs.plain import read_run, to_plain, trained_on
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
+    Budget,
     DefendRun,
     EvaluateRun,
     Machine,
@@ -77,6 +79,8 @@ def _attack_name(run: AttackRun) -> str:
 
 def _defend_name(run: DefendRun) -> str:
     settings, more = shaping(run, "defend"), [f"s{run.seed}"]
+    if run.budget is Budget.equal:  # to NBA's default, which a new version of it changes
+        settings["nba"] = NBA.version
     if run.weights is not None:  # how it was trained is not known
         more = ["weights"]
         settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}

@@ -81,17 +81,20 @@ def recipe(settings: Mapping[str, Any], victim: str | None, about: dict[str, Any
     """Nested settings by dotted path, with what they do not say: defaults, versions, and `about` them."""
     groups = [group for group in declared().parts if group in settings]
     versions = {f"{group}.version": version_of(group, settings[group]) for group in groups}
-    kinds = tuple((group, settings[group]["kind"]) for group in groups)
-    return defaults(about["stage"], kinds) | named(settings, victim) | versions | about
+    parts = tuple((group, settings[group]["kind"], versions[f"{group}.version"]) for group in groups)
+    return defaults(about["stage"], parts) | named(settings, victim) | versions | about
 
 
 @cache
-def defaults(stage: str, kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """The default settings of a run with these kinds of parts, by dotted path; of kinds that are registered."""
+def defaults(stage: str, parts: tuple[tuple[str, str, int], ...]) -> dict[str, Any]:
+    """The default settings of a run with these parts, by dotted path: of kinds that are registered, in that version.
+
+    What another version had for options that its records do not name, nobody knows here.
+    """
     plain: dict[str, Any] = {}
     if stage != "evaluate":  # of bare weights nobody knows how they were trained
         plain = {name: value for name, value in declared().stages[stage].items() if name not in declared().parts}
-    for group, kind in kinds:
-        if kind in declared().parts[group]:
+    for group, kind, version in parts:
+        if declared().versions[group].get(kind) == version:
             plain[group] = {"kind": kind} | declared().parts[group][kind]
     return named(plain, None)

@@ -108,13 +108,16 @@ def setting_names(records: Sequence[Record]) -> set[str]:
 
 
 def differing(records: Iterable[Record]) -> dict[str, list[Any]]:
-    """Setting -> its values, of those settings in which records differ: seeds and idle ones left out."""
+    """Setting -> its values, of those settings in which records differ: seeds and idle ones left out.
+
+    What a record does not say, such as an option of another version, is no difference.
+    """
     found: dict[str, list[Any]] = {}
     recipes = distinct(each.recipe for each in records)
     for name in dict.fromkeys(name for each in recipes for name in each):
         if name in declared().seeds or name in declared().idle:
             continue
-        values = {to_text(value): value for value in (each.get(name) for each in recipes)}
+        values = {to_text(value): value for value in (each[name] for each in recipes if name in each)}
         if len(values) > 1:
             found[name] = list(values.values())
     return found

@@ -80,10 +80,10 @@ def test_a_missing_cell_of_an_ad_hoc_table_is_shown_as_missing(root: Path) -> No
 
 
 def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None:
-    put(root, "other", "blend", "nba", 0, (0.5, 0.5, 0.5), defense__beta=3.0)
-    put(root, "usual", "blend", "nba", 1, (0.6, 0.5, 0.5), defense__beta=1.0)
-    labels = [each.label for each in report(root).sections[1].lines]
-    assert labels[2:] == [f"nba defense.beta={beta}" for beta in ("1.0", "2.0", "3.0")], "2.0 is the default"
+    put(root, "other", "blend", "ft", 0, (0.5, 0.5, 0.5), attack__alpha=0.3)
+    put(root, "usual", "blend", "ft", 1, (0.6, 0.5, 0.5), attack__alpha=0.05)
+    labels = [each.label for each in report(root).sections[1].lines if each.label.startswith("ft")]
+    assert labels == ["ft", "ft attack.alpha=0.05", "ft attack.alpha=0.3"], "of the first nobody knows it"
 
 
 def test_runs_of_different_versions_are_no_repetitions(root: Path) -> None:

@@ -19,7 +19,7 @@ from nba_cli.devices import Precision
 from nba_cli.runs import foreign, naming, settings
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS
-from nba_cli.runs.settings import AttackRun, DefendRun
+from nba_cli.runs.settings import AttackRun, Budget, DefendRun
 from nba_cli.training import Plan
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
 from nba_cli.victims.origin import Origin
@@ -99,6 +99,15 @@ def test_a_raised_version_changes_the_name(monkeypatch: pytest.MonkeyPatch) -> N
     before = naming.name("attack", attack_run())
     monkeypatch.setattr(BadNets, "version", BadNets.version + 1)
     assert naming.name("attack", attack_run()) != before
+
+
+def test_an_equal_budget_is_named_by_the_version_of_nba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which sets how long it is."""
+    runs = [defend_run(), defend_run(budget=Budget.equal)]
+    before = [naming.name("defend", run) for run in runs]
+    monkeypatch.setattr(NBA, "version", NBA.version + 1)
+    after = [naming.name("defend", run) for run in runs]
+    assert after[0] == before[0] and after[1] != before[1]
 
 
 def test_the_content_of_a_data_file_is_in_the_name_and_its_place_is_not(tmp_path: Path, tiny_file: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_compiled_network_trains_as_a_plain_one(tiny: Data, traced: list[objec
 
 
 @pytest.mark.parametrize(
-    "name", ["fp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ft", "nad", "argd", "nba"))]
+    "name", ["fp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ft", "ft_kd", "nad", "argd", "nba"))]
 )
 def test_a_compiled_defense_makes_the_same_network_by_the_same_passes(
     tiny: Data, traced: list[object], name: str

@@ -66,7 +66,7 @@ class NBA(Defense):
         mu: weight of the behavior distance in crafting
         resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
         source: who teaches: suspect, or tuned
-        teacher: how long and how hard to fine-tune a tuned teacher
+        teacher: how long and how hard to fine-tune a tuned teacher; without effect if the suspect teaches
         student: how long and how hard to distil the student
     """
 
