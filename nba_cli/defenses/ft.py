@@ -67,4 +67,4 @@ class FTNBA(FT):
 
     version: ClassVar[int] = 2
 
-    train: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.2, clip=1.0, average=0.98))
+    train: Plan = field(default_factory=lambda: Plan(steps=1000, lr=0.2, clip=1.0, average=0.98))

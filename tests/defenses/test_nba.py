@@ -32,12 +32,19 @@ def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Netwo
     before = measure(victim, tiny, ATTACK, 3)
     after = {}
     for pseudo in (Pseudo.mixed, Pseudo.none):
-        student = Plan(steps=40, lr=0.05, clip=1.0)
-        nba = NBA(student=student, pseudo=pseudo, eps=0.1, eps_low=0.1, kd=1.0, beta=2.0, gamma=2.0)
+        student = Plan(steps=40, lr=0.01, clip=1.0)
+        nba = NBA(student=student, pseudo=pseudo, eps=0.1, eps_low=0.1, kd=1.0, beta=2.0, gamma=2.0, mixup=0.0)
         after[pseudo] = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
     cured, control = after[Pseudo.mixed], after[Pseudo.none]
     assert cured["asr"] < before["asr"] - 0.5 and cured["ra"] > before["ra"] + 0.5  # type: ignore[operator]
     assert cured["ra"] > control["ra"] + 0.1 and cured["acc"] > 0.9  # type: ignore[operator]
+
+
+def test_nba_repairs_with_its_own_weights(victim: Network, tiny: Data) -> None:
+    before = measure(victim, tiny, ATTACK, 3)
+    nba = NBA(student=Plan(steps=60, lr=0.1, clip=1.0, average=0.9))
+    after = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
+    assert after["asr"] < before["asr"] - 0.5 and after["ra"] > 0.5 and after["acc"] > 0.85, after  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("source", Source)

@@ -83,7 +83,7 @@ def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None
     put(root, "other", "blend", "ft", 0, (0.5, 0.5, 0.5), attack__alpha=0.3)
     put(root, "usual", "blend", "ft", 1, (0.6, 0.5, 0.5), attack__alpha=0.05)
     labels = [each.label for each in report(root).sections[1].lines if each.label.startswith("ft")]
-    assert labels == ["ft", "ft attack.alpha=0.05", "ft attack.alpha=0.3"], "of the first nobody knows it"
+    assert labels == ["ft", *(f"ft attack.alpha={alpha}" for alpha in ("0.05", "0.1", "0.3"))], "0.1 is the default"
 
 
 def test_runs_of_different_versions_are_no_repetitions(root: Path) -> None:

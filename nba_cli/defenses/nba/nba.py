@@ -42,12 +42,16 @@ class NBA(Defense):
     B_T is read on the CLEAN image in UDL: benign even where the teacher still knows the trigger. The two KL terms are
     the `prediction` form of behavior; they vanish when it is not in `behavior`.
 
-    Cost a step: one teacher pass forward; 2 + craft_steps student passes forward and backward, half a pass more for the
-    patch's mask.
+    Cost a step: one teacher pass forward; student passes forward and backward: 1 without pseudo samples, 2 with noise,
+    else 2 + craft_steps, one more for a patch, `patch_share` more for mixed.
 
-    The defaults were chosen on two development victims (CIFAR-10, WRN-16-1, badnets and blend, seed 100) that appear in
-    no table: universal and patch samples together because universal ones alone left the patch trigger, a gentle teacher
-    and a clipped gradient because they cost least ACC.
+    The defaults were chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig, seed 100) that appear in no
+    table, by ACC and RA on images that they were not trained on (results/selection; some twenty throw-away runs before
+    these): at a large rate with a clipped gradient fine-tuning forgets both triggers, the suspect's own answers and
+    mixup keep ACC, and pseudo samples return true classes to triggered images. There, on the mean of both: RA 75.0 and
+    ASR 1.0 at ACC 85.6; with noise as pseudo samples 73.7, 1.8 and 86.0; without any (ft_kd) 71.5, 1.7 and 85.7.
+    Behavior that is aligned on clean images too (alpha=1) leaves ASR 1.7 and RA 73.9. One run each: differences below a
+    point say nothing.
 
     Fields:
         behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
@@ -70,18 +74,18 @@ class NBA(Defense):
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
-    pseudo: Pseudo = Pseudo.noise
-    alpha: float = domains.within(1.0, "[0,inf)")
+    pseudo: Pseudo = Pseudo.universal
+    alpha: float = domains.within(0.0, "[0,inf)")
     kd: float = domains.within(4.0, "[0,inf)")
     beta: float = domains.within(0.5, "[0,inf)")
     gamma: float = domains.within(0.5, "[0,inf)")
     tau: float = domains.within(2.0, "(0,inf)")
     mixup: float = domains.within(0.5, "[0,1]")
-    eps: float = domains.within(0.12, "[0,1]")
-    eps_low: float = domains.within(0.0, "[0,1]")
+    eps: float = domains.within(0.03, "[0,1]")
+    eps_low: float = domains.within(0.03, "[0,1]")
     craft_steps: int = domains.within(3, "[1,inf)")
     area: float = domains.within(0.02, "(0,1]")
     patch_share: float = domains.within(0.25, "[0,1)")
