@@ -65,6 +65,6 @@ class FTNBA(FT):
         train: how long and how hard to fine-tune
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
 
-    train: Plan = field(default_factory=lambda: Plan(steps=1000, lr=0.2, clip=1.0, average=0.98))
+    train: Plan = field(default_factory=lambda: Plan(steps=1512, lr=0.02, clip=1.0, average=0.98))

@@ -1,4 +1,4 @@
-"""Fine-tuning that also distils the suspect network's own answers: what NBA is without pseudo samples, its control."""
+"""Fine-tuning at a large rate that also distils the suspect's own answers: a control of NBA's pseudo samples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from nba_cli.victims import Network
 class FTKD(Defense):
     """min_w CE(f_w(x), y) + kd tau^2 KL(f(x) || f_w(x)) over the clean set, f the suspect network in eval mode.
 
-    Ours: schedule, mixup and the weight of the answers are those of NBA's student. What NBA does better
-    than this its pseudo samples do. Cost a step: two forward passes and one backward pass.
+    Ours: all of it. A clipped gradient at a large rate forgets triggers, the suspect's own answers and mixup keep ACC:
+    the form of NBA that its docstring names, without pseudo samples. Cost a step: two forward passes and one backward
+    pass.
 
     Fields:
         kd: weight of the suspect's answers

@@ -265,11 +265,14 @@ def test_mixup_blends_images_and_labels_alike() -> None:
     x, y = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2), torch.tensor([0, 1, 2, 1])
     x = x.repeat(50, 1, 1, 1)
     mixed, kept = mixed_up(x, 0.5, generator(0, "x"))
+    assert kept is not None
     assert torch.allclose(mixed[:, 0, 0, 0], kept * x[:, 0, 0, 0] + (1 - kept) * x.flip(0)[:, 0, 0, 0])
     assert 70 < (kept == 1).sum() < 130 and 0.3 < kept[kept < 1].mean() < 0.7
     soft = soft_labels(y, torch.tensor([1.0, 0.25, 0.5, 0.0]), 3)
     assert soft.tolist() == [[1, 0, 0], [0, 0.25, 0.75], [0, 0.5, 0.5], [1, 0, 0]]
-    assert torch.equal(mixed_up(x, 0.0, generator(0, "x"))[0], x)
+    drawn = generator(0, "x")
+    assert mixed_up(x, 0.0, drawn) == (x, None) and soft_labels(y, None, 3) is y
+    assert torch.equal(drawn.get_state(), generator(0, "x").get_state()), "nothing is drawn for nothing"
 
 
 def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:

@@ -42,7 +42,7 @@ def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Netwo
 
 def test_nba_repairs_with_its_own_weights(victim: Network, tiny: Data) -> None:
     before = measure(victim, tiny, ATTACK, 3)
-    nba = NBA(student=Plan(steps=60, lr=0.1, clip=1.0, average=0.9))
+    nba = NBA(teacher=Plan(steps=20, lr=0.01), student=Plan(steps=60, lr=0.1, clip=1.0, average=0.9))
     after = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
     assert after["asr"] < before["asr"] - 0.5 and after["ra"] > 0.5 and after["acc"] > 0.85, after  # type: ignore[operator]
 

@@ -153,7 +153,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/none": (1, "4413"),
     "defense/ft": (2, "a080"),
     "defense/ft_nad": (1, "3c24"),
-    "defense/ft_nba": (2, "4156"),
+    "defense/ft_nba": (1, "812f"),
     "defense/ft_kd": (1, "3ea0"),
     "defense/fp": (2, "ddc8"),
     "defense/mcr": (5, "56f8"),
@@ -164,7 +164,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/ftsam": (3, "e484"),
     "defense/sau": (2, "27c1"),
     "defense/clp": (2, "e3ec"),
-    "defense/nba": (4, "e6fd"),
+    "defense/nba": (2, "93bc"),
 }
 
 

@@ -21,7 +21,7 @@ def test_a_record_of_another_version_gets_no_default_of_today(tmp_path: Path) ->
     put(tmp_path, "old", "blend", "nba", 0, (0.5, 0.5, 0.5), defense__version=NBA.version - 1)
     put(tmp_path, "new", "blend", "nba", 1, (0.5, 0.5, 0.5), defense__version=NBA.version)
     new, old = reading.read_all(tmp_path)
-    assert new.get("defense.source") == "suspect" and old.get("defense.source") is None
+    assert new.get("defense.source") == "tuned" and old.get("defense.source") is None
 
 
 def test_runs_that_differ_in_seeds_alone_share_their_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
