@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.training import Plan, Progress, Schedule, fit, silent
+from nba_cli.training import Objective, Plan, Progress, Schedule, cross_entropy, fit, silent
 from nba_cli.victims import Network
 
 
@@ -36,10 +36,15 @@ class FT(Defense):
             copy.deepcopy(evidence.model),
             evidence.clean,
             self.train,
+            self.goal(evidence, generator),
             phase="fine-tune",
             compiling=evidence.compiling,
             **evidence.training(generator, progress),
         )
+
+    def goal(self, evidence: Evidence, generator: torch.Generator) -> Objective:
+        """What is minimised."""
+        return cross_entropy
 
 
 @dataclass(kw_only=True)

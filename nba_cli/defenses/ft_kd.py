@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,15 @@ from torch import Tensor
 from nba_cli import domains
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import frozen
-from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.defenses.base import Evidence
+from nba_cli.defenses.ft import FT
 from nba_cli.defenses.nba.behavior import divergence
-from nba_cli.training import Objective, Plan, Progress, fit, silent
+from nba_cli.training import Objective, Plan
 from nba_cli.victims import Network
 
 
 @dataclass(kw_only=True)
-class FTKD(Defense):
+class FTKD(FT):
     """min_w CE(f_w(x), y) + kd tau^2 KL(f(x) || f_w(x)) over the clean set, f the suspect network in eval mode.
 
     Ours: all of it. A clipped gradient at a large rate forgets triggers, the suspect's own answers and mixup keep ACC:
@@ -33,24 +34,15 @@ class FTKD(Defense):
         train: how long and how hard to fine-tune
     """
 
+    version: ClassVar[int] = 1
+
     kd: float = domains.within(4.0, "[0,inf)")
     tau: float = domains.within(2.0, "(0,inf)")
     mixup: float = domains.within(0.5, "[0,1]")
     train: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.2, clip=1.0, average=0.98))
 
-    def backward_images(self, clean: int) -> float:
-        return self.train.images(clean)
-
-    def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        return fit(
-            copy.deepcopy(evidence.model),
-            evidence.clean,
-            self.train,
-            self.objective(frozen(evidence.model), generator),
-            phase="fine-tune",
-            compiling=evidence.compiling,
-            **evidence.training(generator, progress),
-        )
+    def goal(self, evidence: Evidence, generator: torch.Generator) -> Objective:
+        return self.objective(frozen(evidence.model), generator)
 
     def objective(self, teacher: Network, generator: torch.Generator) -> Objective:
         """The loss of one batch, as `fit` wants it."""
