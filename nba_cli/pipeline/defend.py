@@ -16,7 +16,7 @@ from nba_cli.pipeline.defend_external import defend_external
 from nba_cli.pipeline.workbench import open_workbench, poison_note
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack
-from nba_cli.runs.naming import folder_of
+from nba_cli.runs.naming import folder_of, kept_victim
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import DefendRun
 
@@ -31,10 +31,7 @@ def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Pat
 
 def defend(run: DefendRun, out: Path) -> None:
     """Clean the victim of the same settings, and measure before and after."""
-    wanted = as_attack(run)
-    if not folder.finished(folder_of("attack", wanted)):  # what is refused is refused before a victim is trained
-        clean_set(run, open_workbench("defend", run, out).splits)
-    source = victim(wanted)
+    source = suspect_folder(run, out)
     made = folder.read_metrics(source)
     known = taken_over(made, source)
     attack = trigger_cache.of_run(run.attack, source)
@@ -57,6 +54,16 @@ def defend(run: DefendRun, out: Path) -> None:
         before, reference = bench.measure(network, attack), None
     cleaned = cleaning.clean(bench, attack, network, clean, before)
     cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
+
+
+def suspect_folder(run: DefendRun, out: Path) -> Path:
+    """The folder of the run's victim: the one in `victims`, which is only read, or its own, trained if missing."""
+    if run.victims is not None:
+        return kept_victim(run)
+    wanted = as_attack(run)
+    if not folder.finished(folder_of("attack", wanted)):  # what is refused is refused before a victim is trained
+        clean_set(run, open_workbench("defend", run, out).splits)
+    return victim(wanted)
 
 
 def taken_over(made: dict[str, Any], source: Path) -> dict[str, Any]:

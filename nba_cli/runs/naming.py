@@ -81,6 +81,8 @@ def _defend_name(run: DefendRun) -> str:
     settings, more = shaping(run, "defend"), [f"s{run.seed}"]
     if run.budget is Budget.equal:  # to NBA's default, which a new version of it changes
         settings["nba"] = NBA.version
+    if run.victims is not None and (trained := precision_of(kept_victim(run))) is not run.resolved_precision():
+        settings["victim"] = trained.value
     if run.weights is not None:  # how it was trained is not known
         more = ["weights"]
         settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}
@@ -121,6 +123,25 @@ def precision_of(out: Path) -> Precision:
     if recorded not in (known := [each.value for each in Precision]):
         raise folder.damaged(out / folder.METRICS, f"precision={recorded}, not one of {', '.join(known)}")
     return Precision(recorded)
+
+
+def kept_victim(run: DefendRun) -> Path:
+    """The folder below `run.victims` of the finished victim of these settings.
+
+    It may have been trained in another precision than the run's, on another machine; one of the run's goes first.
+
+    Raises:
+        Refused: none lies there.
+    """
+    own = run.resolved_precision()
+    for precision in (own, *(each for each in Precision if each not in (own, Precision.auto))):
+        out = folder_of("attack", as_attack(run, output=str(run.victims), precision=precision))
+        if folder.finished(out):
+            return out
+    raise Refused(
+        f"victims={run.victims}: no finished victim with these settings lies there (attack={kind(run.attack)} "
+        f"seed={run.seed} …). Without victims= it is trained."
+    )
 
 
 def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:

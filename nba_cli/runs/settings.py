@@ -90,6 +90,7 @@ class DefendRun(AttackRun):
     defense: the defense
     budget: published (as long as its settings say) or equal (as many backward passes as NBA's default)
     defense_seed: all randomness of the defense
+    victims: a folder of runs in which the victim lies, such as results/runs; null: it is in `output`, or trained
     weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
     trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
     snapshots: also measure the model after each epoch of the defense, once it has returned (nba plot)
@@ -99,6 +100,7 @@ class DefendRun(AttackRun):
     defense: Defense = MISSING
     budget: Budget = Budget.published
     defense_seed: int = options.seed()
+    victims: str | None = options.idle(None)
     weights: str | None = options.unnamed(None)
     trigger: str | None = options.unnamed(None)
     snapshots: bool = options.idle(False)
@@ -109,6 +111,8 @@ class DefendRun(AttackRun):
         refuse_reserved_for_bare_weights(self.weights, self.dataset)
         if self.tune and self.weights is not None:
             raise Refused("tune=true needs a victim with a known trigger; it does not go with weights=FILE.")
+        if self.victims is not None and self.weights is not None:
+            raise Refused(f"victims={self.victims}, weights={self.weights}: give one of them.")
         if self.trigger is not None and self.weights is None:
             raise Refused(f"trigger={self.trigger}: it goes with weights=FILE. Without it, the victim's own is used.")
 

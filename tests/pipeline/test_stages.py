@@ -228,3 +228,29 @@ def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path) -> N
     counts = sorted(metrics(out)["passes"]["backward"] for out in results(tmp_path, "defend"))
     wanted = Method().backward_images(12)
     assert counts[0] < 1000 and counts[1] == pytest.approx(wanted, rel=0.02)
+
+
+def test_defend_takes_a_victim_that_lies_elsewhere_and_only_reads_it(nba: Run, tmp_path: Path) -> None:
+    """Kept victims serve anyone: nothing is trained, and their folder stays as it is, byte for byte."""
+    kept, brief = tmp_path / "kept", [*SHORT, "defense=ft", "defense.train.steps=2", "precision=fp32"]
+    nba("attack", *SHORT, f"output={kept}/runs", "precision=bf16")
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    (victim,) = results(kept, "attack")
+    code, text = nba("defend", *brief, f"victims={kept}/runs")
+    assert code == 0, text
+    (folder,) = results(tmp_path, "defend")
+    assert not (tmp_path / "runs/attack").exists()
+    assert metrics(folder)["digests"]["victim"] == metrics(victim)["digests"]["weights"]
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+    nba("defend", *brief)
+    assert len(results(tmp_path, "defend")) == 2  # the victim that fp32 trains is another one
+    code, text = nba("defend", *brief, f"victims={tmp_path}/runs")
+    assert code == 0 and "already finished" in text and len(results(tmp_path, "defend")) == 2
+
+
+def test_a_victim_that_does_not_lie_there_is_refused_before_anything_is_written(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", *SHORT, "defense=ft", f"victims={tmp_path}/kept")
+    assert code == 2 and f"victims={tmp_path}/kept: no finished victim with these settings lies there" in text
+    assert "attack=badnets seed=0" in text and not (tmp_path / "runs").exists()
+    code, text = nba("defend", *SHORT, "defense=ft", f"victims={tmp_path}/kept", "weights=model.pt")
+    assert code == 2 and "give one of them" in text
