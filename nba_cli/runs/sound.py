@@ -22,7 +22,7 @@ def with_seal(record: dict[str, Any]) -> dict[str, Any]:
 
 def placeless(record: dict[str, Any]) -> dict[str, Any]:
     found = without(record, "victim", "model")
-    settings = without(found.get("settings", {}), "output", "weights", "trigger")
+    settings = without(found.get("settings", {}), "output", "victims", "weights", "trigger")
     if isinstance(dataset := settings.get("dataset"), dict):
         settings["dataset"] = without(dataset, "path", "root")
     return found | {"settings": settings}

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from nba_cli.defenses import NBA as Method
 from nba_cli.errors import Refused
+from nba_cli.runs import sound
 
 
 def test_attack_leaves_a_whole_run_folder(nba: Run, tmp_path: Path) -> None:
@@ -240,6 +241,8 @@ def test_defend_takes_a_victim_that_lies_elsewhere_and_only_reads_it(nba: Run, t
     assert code == 0, text
     (folder,) = results(tmp_path, "defend")
     assert not (tmp_path / "runs/attack").exists()
+    found = metrics(folder)
+    assert sound.fault(found | {"settings": found["settings"] | {"victims": "moved"}}) is None  # a place, as output is
     assert metrics(folder)["digests"]["victim"] == metrics(victim)["digests"]["weights"]
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
     nba("defend", *brief)

@@ -53,7 +53,8 @@ class NBA(Defense):
     student of 200 steps at a rate of 0.2. On the mean of a blend and a sig victim of seed 100 (images that they were
     not trained on, results/selection): ACC 85.6, ASR 1.0, RA 75.0; with noise as pseudo samples 86.0, 1.8 and 73.7;
     without any (ft_kd) 85.7, 1.7 and 71.5. It is no default because it leaves the backdoor of the bundled demo (ASR
-    99.7).
+    99.7). What keeps that backdoor are the suspect's own answers: ft_kd without them (kd=0, mixup=0) leaves ASR 1.1
+    there, and costs 2.3 points of ACC on the two victims of CIFAR-10 (83.4, 0.5 and 67.5).
 
     Fields:
         behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
