@@ -15,6 +15,10 @@ from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section
 
 GENERATOR = '<meta name="generator" content="nba table">'
+TRIGGERS = (
+    "Clean, triggered, and the change around mid-grey, amplified by the factor in the picture; "
+    "where few pixels change they are framed."
+)
 APART = "A mark that would cover another stands beside its place, to which a line leads."
 MOST = 4  # panels side by side
 
@@ -54,7 +58,7 @@ def pictures(layout: Layout) -> list[str]:
         figures.append(f'<figure><img alt="trigger of {name}" src="data:image/png;base64,{data}"><figcaption>{name}')
         figures.append("</figcaption></figure>")
     return [
-        "<h2>Triggers</h2><p class=note>clean, triggered, amplified difference</p><div class=pictures>",
+        f"<h2>Triggers</h2><p class=note>{TRIGGERS}</p><div class=pictures>",
         *figures,
         "</div>",
     ]
