@@ -5,24 +5,17 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from attacks import Attack, stamped
 from nba_cli import files
 from nba_cli.data import Data
+from nba_cli.pipeline.difference import difference
 
 COLUMNS = 8
 GAP = 6
 TEXT = 22
-
-
-def amplified(clean: Tensor, triggered: Tensor) -> tuple[Tensor, float]:
-    """The difference of two uint8 batches around mid-grey, and the factor that fills the range with its largest one."""
-    change = triggered.float() - clean.float()
-    factor = 127 / max(1.0, change.abs().max().item())
-    return (128 + factor * change).clamp(0, 255).to(torch.uint8), factor
 
 
 def tile(image: Tensor, scale: int) -> Image.Image:
@@ -41,8 +34,8 @@ def trigger_sheet(attack: Attack, test: Data, num_classes: int, path: Path) -> N
         return
     clean = test.images[index]
     triggered = stamped(attack, clean, index)
-    difference, factor = amplified(clean, triggered)
-    rows = [("clean", clean), ("triggered", triggered), (f"difference, amplified x{factor:.1f}", difference)]
+    change = difference(clean, triggered)
+    rows = [("clean", clean), ("triggered", triggered), (change.caption, change.images)]
 
     scale = max(1, round(96 / clean.shape[3]))
     height, width = clean.shape[2] * scale, clean.shape[3] * scale

@@ -14,7 +14,7 @@ from nba_cli.data import Data, Splits
 from nba_cli.errors import Refused
 from nba_cli.metrics import visibility
 from nba_cli.pipeline import preview_sheet, trigger_cache, workbench
-from nba_cli.pipeline.pictures import amplified
+from nba_cli.pipeline.difference import difference
 from nba_cli.pipeline.preview_sheet import View
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack
@@ -81,6 +81,5 @@ def view_of(name: str, attack: Attack, clean: Tensor, index: Tensor) -> View:
         if not isinstance(attack, Learned) or attack.made is not None:
             return View(name, about(attack), note=str(error))
         return View(name, about(attack), note=f"learned by: nba attack attack={name}")
-    difference, factor = amplified(clean, triggered)
     means = {key: value.mean().item() for key, value in visibility.of_images(clean, triggered).items()}
-    return View(name, about(attack), triggered, difference, factor, means)
+    return View(name, about(attack), triggered, difference(clean, triggered), means)

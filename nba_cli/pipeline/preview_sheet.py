@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nba_cli import files
 from nba_cli.console import LOG
+from nba_cli.pipeline.difference import Difference
 from nba_cli.pipeline.pictures import tile
 
 LABEL, GAP, PAD = 250, 4, 14  # widths on the sheet in pixels
@@ -31,8 +32,7 @@ class View:
     name: str
     about: str
     triggered: Tensor | None = None
-    difference: Tensor | None = None
-    factor: float = 1.0
+    difference: Difference | None = None
     figures: dict[str, float] | None = None
     note: str = ""
 
@@ -76,9 +76,9 @@ def save(clean: Tensor, views: list[View], path: Path) -> None:
         else:
             l2, linf, psnr, ssim = view.numbers()
             words(top + PAD, view.name, [view.about, f"L2 {l2}   Linf {linf}", f"PSNR {psnr} dB   SSIM {ssim}"])
-            small(top + PAD + height + GAP, f"change x{view.factor:.2g}")
+            small(top + PAD + height + GAP, view.difference.caption)
             row(view.triggered, top + PAD)
-            row(view.difference, top + PAD + height + GAP)
+            row(view.difference.images, top + PAD + height + GAP)
         top += tall
     buffer = io.BytesIO()
     canvas.save(buffer, format="PNG")
@@ -116,8 +116,8 @@ def show(clean: Tensor, views: list[View]) -> None:
     if console.is_terminal and console.color_system == "truecolor" and console.width >= 3 * (clean.shape[3] + 2):
         for view in views:
             if view.triggered is not None and view.difference is not None:
-                console.print(f"\n[bold]{view.name}[/bold]  clean, triggered, change x{view.factor:.2g}")
-                for line in half_blocks([clean[0], view.triggered[0], view.difference[0]]):
+                console.print(f"\n[bold]{view.name}[/bold]  clean, triggered, {view.difference.caption}")
+                for line in half_blocks([clean[0], view.triggered[0], view.difference.images[0]]):
                     console.print(line)
         console.print()
     rich.print(table(views))

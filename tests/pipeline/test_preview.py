@@ -56,6 +56,9 @@ def test_the_sheet_holds_the_triggered_images_pixel_by_pixel(tiny: Data, tmp_pat
     tile = pixels[top : top + side, left + side + GAP : left + 2 * side + GAP]
     assert view.triggered is not None
     assert np.array_equal(tile, view.triggered[1].permute(1, 2, 0).numpy().repeat(6, 0).repeat(6, 1))
+    below = pixels[top + side + GAP : top + 2 * side + GAP, left + side + GAP : left + 2 * side + GAP]
+    assert view.difference is not None
+    assert np.array_equal(below, view.difference.images[1].permute(1, 2, 0).numpy().repeat(6, 0).repeat(6, 1))
 
 
 def test_images_are_chosen_by_number_or_one_per_class(nba: Run, tiny: Data) -> None:
@@ -72,6 +75,7 @@ def test_a_terminal_shows_half_blocks_in_true_colour(tiny: Data, monkeypatch: py
     index = torch.tensor([1])
     preview_sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
     text = console.export_text(styles=True)
+    assert "clean, triggered, change x1" in text and "% of pixels" in text
     assert text.count("▀") == 8 * 3 * (16 + 2), "two pixels a character"
     red, green, blue = tiny.images[1, :, 0, 0].tolist()
     assert f"38;2;{red};{green};{blue};" in text

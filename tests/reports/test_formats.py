@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv as reader
 import html.parser
 import io
+import itertools
+import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,10 +19,14 @@ from rich.console import Console
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS, terminal
+from nba_cli.reports.formats.html import columns
 from nba_cli.reports.formats.layout import Layout, blocks, number
-from nba_cli.reports.formats.scatter import COLOURS, SHAPES, mark, ticks
+from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
+from nba_cli.reports.formats.scatter import LEFT, NEAR, TOP, Point, scatter, ticks
+from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.formats.text import cell_of
 from nba_cli.reports.request import Request
+from nba_cli.runs.declared import declared
 
 
 def test_every_form_says_the_same(root: Path) -> None:
@@ -121,6 +128,37 @@ def test_layout_defaults_say_what_the_star_means() -> None:
 def test_marks_of_a_page_differ() -> None:
     every = [mark(kind, 0, 0) for kind in range(len(COLOURS) * len(SHAPES))]
     assert len(set(every)) == len(every)
+    assert len(set(COLOURS)) == len(COLOURS) >= len(declared().parts["defense"]), "each defense has a colour of its own"
+
+
+def test_marks_that_would_cover_one_another_are_set_apart() -> None:
+    places = [(50.0, 50.0)] * 20 + [(52.0, 51.0), (90.0, 90.0)]
+    drawn = apart(places, 10, (0, 0), (100, 100))
+    assert drawn[0] == (50, 50) and drawn[-1] == (90, 90), "where there is room a mark has its own place"
+    assert all(math.dist(one, two) >= 10 for one, two in itertools.combinations(drawn, 2))
+    assert all(0 <= value <= 100 and math.dist(place, (50, 50)) < 50 for place in drawn[:-1] for value in place)
+    crowd = apart([(5.0, 5.0)] * 9, 10, (0, 0), (10, 10))
+    assert crowd.count((5, 5)) > 5, "where there is none it covers others in its own place"
+
+
+def test_a_mark_beside_its_place_is_led_to_it() -> None:
+    points = [Point(0, 1, 0, "one"), Point(0, 1, 1, "two"), Point(1, 0, 2, "alone")]
+    panel = scatter("panel", points, "x", "y", [0, 1], [0, 1])
+    (led,) = re.findall(r'<g data-kind="1"><line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', panel)
+    x, y, far_x, far_y = map(float, led)
+    assert (x, y) == (LEFT, TOP) and math.dist((x, y), (far_x, far_y)) == pytest.approx(NEAR, abs=0.1)
+    assert panel.count('<g data-kind="0">') == panel.count('<g data-kind="2">') == 1, "these have their own places"
+
+
+@pytest.mark.parametrize(("panels", "wide"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (9, 3)])
+def test_panels_fill_their_rows(panels: int, wide: int) -> None:
+    assert columns(panels) == wide
+
+
+def test_a_table_scrolls_in_its_own_box_so_that_its_header_stays(root: Path) -> None:
+    text = FORMATS["html"](*compose_table(Request(output=str(root)), {}))
+    assert "<div class=table><table>" in text and ".table { overflow: auto; max-height: " in text
+    assert "th { position: sticky; top: 0;" in text
 
 
 HOSTILE = "=cmd|'/c calc'!A1 [x](javascript:y) <script> `code` *b* _i_ \\end{longtable}"

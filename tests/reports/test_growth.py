@@ -41,7 +41,7 @@ def counted(report: Report) -> int:
     Word.compared = 0
     reference_of = differences.reference_rows(section.lines, 1, "nba")
     assert all(reference_of(line) is line for line in section.lines), "each has its own like"
-    charts(replace(report, sections=[section]))
+    charts(replace(report, sections=[section]), {})
     return Word.compared
 
 

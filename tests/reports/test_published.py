@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_published_numbers_come_with_nba(root: Path) -> None:
     assert len(rows) == 512 and all(row.source for row in rows)
     made, layout = compose_table(Request(output=str(root), compare="published"), {})
     assert "(ft) BackdoorBench leaderboard: preactresnet18, 10 %" in FORMATS["markdown"](made, layout)
+
+
+def test_published_numbers_are_hollow_marks_in_the_charts(root: Path) -> None:
+    """Of each figure, beside the marks of the line that they belong to; the sources stand below."""
+    made, layout = compose_table(Request(output=str(root), compare="published", stage="defend"), {"attack": ["blend"]})
+    page = FORMATS["html"](made, layout)
+    row = "ft, BackdoorBench leaderboard: preactresnet18, 10 %"
+    assert f"<title>{row}: ACC 92.78, ASR 96.11</title>" in page and f"<title>{row}: ACC 92.78, RA 3.57" in page
+    kinds = {kind for label in ("ft: ACC", row) for kind in re.findall(rf'<g data-kind="(\d+)"><title>{label}', page)}
+    assert len(kinds) == 1 and 'fill-opacity="0"' in page
+    assert "Hollow marks are published figures: BackdoorBench leaderboard: preactresnet18, 10 %" in page
+    alone = FORMATS["html"](*compose_table(Request(output=str(root), stage="defend"), {"attack": ["blend"]}))
+    assert "Hollow" not in alone and 'fill-opacity="0"' not in alone
 
 
 @pytest.mark.parametrize(

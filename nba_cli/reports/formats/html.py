@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
 from nba_cli.reports.formats.layout import MISSING, Layout, blocks, headings, remarks, title
-from nba_cli.reports.formats.scatter import Point, mark, scatter, ticks
+from nba_cli.reports.formats.marks import mark
+from nba_cli.reports.formats.scatter import Point, scatter, ticks
+from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section
 
 GENERATOR = '<meta name="generator" content="nba table">'
+TRIGGERS = (
+    "Clean, triggered, and the change around mid-grey, amplified by the factor in the picture; "
+    "where few pixels change they are framed."
+)
+APART = "A mark that would cover another stands beside its place, to which a line leads."
+MOST = 4  # panels side by side
+
+Beside = Mapping[tuple[str, str], Sequence[Published]]
+"""Label of a section and of a line -> what others published for it."""
 
 
 def html(report: Report, layout: Layout) -> str:
@@ -21,7 +34,7 @@ def html(report: Report, layout: Layout) -> str:
     parts = [f"<header><h1>{escape(layout.title)}</h1>"]
     parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout)]
     parts += [f"<pre>{escape(layout.command)}</pre>"] if layout.command else []
-    parts += ["</header>", "<main>", *pictures(layout), *charts(report), *table(report, layout)]
+    parts += ["</header>", "<main>", *pictures(layout), *charts(report, layout.published), *table(report, layout)]
     if layout.missing:
         parts += ["<h2>Missing</h2><p>These commands fill the missing cells.</p>"]
         parts += [f"<pre>{escape(chr(10).join(layout.missing))}</pre>"]
@@ -45,52 +58,81 @@ def pictures(layout: Layout) -> list[str]:
         figures.append(f'<figure><img alt="trigger of {name}" src="data:image/png;base64,{data}"><figcaption>{name}')
         figures.append("</figcaption></figure>")
     return [
-        "<h2>Triggers</h2><p class=note>clean, triggered, amplified difference</p><div class=pictures>",
+        f"<h2>Triggers</h2><p class=note>{TRIGGERS}</p><div class=pictures>",
         *figures,
         "</div>",
     ]
 
 
-def charts(report: Report) -> list[str]:
+def charts(report: Report, beside: Beside) -> list[str]:
     """ACC against ASR and against RA, a panel a section; the panels of a row share their axes."""
     labels = dict.fromkeys(line.label for section in report.sections for line in section.lines)
     numbers = {label: number for number, label in enumerate(labels)}
     found = []
     for figure, better in (("asr", "lower"), ("ra", "higher")):
-        panels = [(section, points(section, figure, numbers)) for section in report.sections]
-        every = [point for _, some in panels for point in some]
+        panels = {section.label: points(section, figure, numbers, beside) for section in report.sections}
+        every = [point for some in panels.values() for point in some]
         if not every:
             continue
         x_ticks = ticks(min(p.x for p in every), max(p.x for p in every))
         y_ticks = ticks(min(p.y for p in every), max(p.y for p in every))
         x_ticks, y_ticks = (t if len(t) > 1 else [t[0], t[0] + 1] for t in (x_ticks, y_ticks))
-        found.append(
-            f"<h2>{title('acc')} and {title(figure)}</h2><p class=note>in percent; {better} and right is better</p>"
-        )
-        drawn = (
-            scatter(section.label, some, "ACC", title(figure), x_ticks, y_ticks) for section, some in panels if some
-        )
-        found += ["<div class=panels>", *drawn, "</div>"]
-    if not found:
-        return []
+        drawn = [scatter(label, some, "ACC", title(figure), x_ticks, y_ticks) for label, some in panels.items() if some]
+        found += [
+            f"<h2>{title('acc')} and {title(figure)}</h2>",
+            f"<p class=note>In percent; {better} and right is better. {APART}</p>",
+            f'<div class=panels style="--columns: {columns(len(drawn))}">',
+            *drawn,
+            "</div>",
+        ]
+    return [*found, *legend(numbers, beside)] if found else []
+
+
+def columns(panels: int) -> int:
+    """How many panels stand side by side, so that the last row is as full as the others or nearly."""
+    return math.ceil(panels / math.ceil(panels / MOST))
+
+
+def legend(numbers: dict[str, int], beside: Beside) -> list[str]:
+    """What the marks stand for, as buttons that bring them out; where the published figures are from."""
     keys = [
         f'<button data-kind="{number}"><svg viewBox="0 0 16 16">{mark(number, 8, 8)}</svg>{escape(label)}</button>'
         for label, number in numbers.items()
     ]
-    return [*found, "<div class=legend>", *keys, "</div>"]
+    sources = dict.fromkeys(row.label for rows in beside.values() for row in rows)
+    hollow = f"<p class=note>Hollow marks are published figures: {escape('; '.join(sources))}.</p>" if sources else ""
+    return [hollow, "<div class=legend>", *keys, "</div>"]
 
 
-def points(section: Section, figure: str, numbers: dict[str, int]) -> list[Point]:
-    """A point for every line that has both figures; `numbers` tell the labels apart."""
-    return [
-        Point(x, y, numbers[line.label], f"{line.label}: ACC {x:.2f}, {title(figure)} {y:.2f}")
+def points(section: Section, figure: str, numbers: dict[str, int], beside: Beside) -> list[Point]:
+    """A point for every line that has both figures, then one for what others published beside it.
+
+    `numbers` tell the labels apart.
+    """
+    ours = [
+        Point(x, y, numbers[line.label], said(line.label, x, figure, y))
         for line in section.lines
         if (x := mean(line, "acc")) is not None and (y := mean(line, figure)) is not None
     ]
+    theirs = [
+        Point(x, y, numbers[line.label], said(f"{row.defense}, {row.label}", x, figure, y), hollow=True)
+        for line in section.lines
+        for row in beside.get((section.label, line.label), [])
+        if (x := percent(row, "acc")) is not None and (y := percent(row, figure)) is not None
+    ]
+    return ours + theirs
+
+
+def said(label: str, x: float, figure: str, y: float) -> str:
+    return f"{label}: {title('acc')} {x:.2f}, {title(figure)} {y:.2f}"
 
 
 def mean(line: Line, figure: str) -> float | None:
     return 100 * line.cells[figure].summary.mean if figure in line.cells else None
+
+
+def percent(row: Published, figure: str) -> float | None:
+    return 100 * row.figures[figure] if figure in row.figures else None
 
 
 def table(report: Report, layout: Layout) -> list[str]:
@@ -104,7 +146,13 @@ def table(report: Report, layout: Layout) -> list[str]:
             rows.append(f"<tr{kind}>{cells}</tr>")
     head = "".join(f"<th><button>{escape(text)}</button></th>" for text in titles)
     search = '<input type=search placeholder="filter: two words, both must occur" aria-label="filter">'
-    return ["<h2>All figures</h2>", search, f"<table><thead><tr>{head}</tr></thead><tbody>", *rows, "</tbody></table>"]
+    return [
+        "<h2>All figures</h2>",
+        search,
+        f"<div class=table><table><thead><tr>{head}</tr></thead><tbody>",
+        *rows,
+        "</tbody></table></div>",
+    ]
 
 
 def styled(word: str) -> str:

@@ -6,39 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-"""Told apart by colour-blind readers (Okabe & Ito 2008); the shape changes as well, so print in grey works too."""
+from nba_cli.reports.formats.marks import colour_of, mark
+from nba_cli.reports.formats.spread import Place, apart
 
-SHAPES = ("circle", "square", "triangle", "diamond")
 WIDTH, HEIGHT = 300, 240
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 26, 38  # margins
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 38  # margins
+SIZE = 4.2  # half the width of a mark
+NEAR = 2.5 * SIZE  # two marks that are nearer would cover each other
 
 
 @dataclass(frozen=True)
 class Point:
-    """`x`, `y` in the units of the axes; `kind` numbers colour and shape; `text` appears under the pointer."""
+    """`x`, `y` in the units of the axes; `kind` numbers colour and shape; `text` appears under the pointer.
+
+    A `hollow` mark is that of somebody else's figures.
+    """
 
     x: float
     y: float
     kind: int
     text: str
-
-
-def mark(kind: int, x: float, y: float, size: float = 5) -> str:
-    """The SVG of one mark at pixel (x, y). The first 28 kinds differ in colour or shape, neighbours in both."""
-    cycle, number = divmod(kind, len(COLOURS))
-    style = f'fill="{COLOURS[number]}" fill-opacity=".85" stroke="var(--paper)" stroke-width="1"'
-    shape = SHAPES[(number + cycle) % len(SHAPES)]
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" {style}/>'
-    if shape == "square":
-        return f'<rect x="{x - size:.1f}" y="{y - size:.1f}" width="{2 * size}" height="{2 * size}" {style}/>'
-    up, side = (1.25 * size, 1.15 * size)
-    corners = {
-        "triangle": [(x, y - up), (x + side, y + size), (x - side, y + size)],
-        "diamond": [(x, y - up), (x + up, y), (x, y + up), (x - up, y)],
-    }[shape]
-    return f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}" {style}/>'
+    hollow: bool = False
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -52,7 +40,10 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 def scatter(
     title: str, points: Sequence[Point], x_title: str, y_title: str, x_ticks: list[float], y_ticks: list[float]
 ) -> str:
-    """One panel; the ticks span its axes, so that panels side by side can share them."""
+    """One panel; the ticks span its axes, so that panels side by side can share them.
+
+    A mark that would cover another is drawn beside its place, to which a line leads.
+    """
     plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def across(value: float) -> float:
@@ -75,7 +66,18 @@ def scatter(
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>')
     turned = f'transform="translate(12 {TOP + plot_height / 2}) rotate(-90)" text-anchor="middle"'
     parts.append(f"<text {turned}>{escape(y_title)}</text>")
-    for point in points:
-        drawn = mark(point.kind, across(point.x), down(point.y))
-        parts.append(f'<g data-kind="{point.kind}"><title>{escape(point.text)}</title>{drawn}</g>')
+    places = [(across(point.x), down(point.y)) for point in points]
+    drawn = apart(places, NEAR, (LEFT - SIZE, TOP - SIZE), (WIDTH - RIGHT + SIZE, HEIGHT - BOTTOM + SIZE))
+    parts += [leader(point, *ends) for point, *ends in zip(points, places, drawn, strict=True) if ends[0] != ends[1]]
+    for point, place in zip(points, drawn, strict=True):
+        shape = mark(point.kind, *place, size=SIZE, hollow=point.hollow)
+        parts.append(f'<g data-kind="{point.kind}"><title>{escape(point.text)}</title>{shape}</g>')
     return "\n".join([*parts, "</svg>"])
+
+
+def leader(point: Point, place: Place, drawn: Place) -> str:
+    """A line from where a mark is drawn to a dot at the place that it stands for."""
+    (x, y), (far_x, far_y) = place, drawn
+    colour = colour_of(point.kind)
+    line = f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{far_x:.1f}" y2="{far_y:.1f}" stroke="{colour}" stroke-width=".8"/>'
+    return f'<g data-kind="{point.kind}">{line}<circle cx="{x:.1f}" cy="{y:.1f}" r="1.4" fill="{colour}"/></g>'
