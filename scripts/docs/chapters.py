@@ -1,7 +1,7 @@
 """README.md and its neighbours -> pages, so that no text exists twice.
 
-A chapter of the README is a page in the root. Every other file has the path on the site that it has in the repository, so
-that links between files hold as they are written. Links to a chapter become links to its page.
+A chapter of the README is a page in the root. Every other file has the path on the site that it has in the repository,
+so that links between files hold as they are written. Links to a chapter become links to its page.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def linked(text: str, readme: str) -> str:
 
 
 def without_folders(text: str, folder: Path) -> str:
-    """Links to folders are their words alone: the site has no page for a folder. `folder`: where the text's file lies."""
+    """Links to folders are their words alone, as the site has no page for a folder. `folder` is where the text lies."""
     return LINK.sub(lambda found: found[2] if (folder / found[3]).is_dir() else found[0], text)
 
 

@@ -23,9 +23,9 @@ def others() -> list[Path]:
 
 def on_config(config: MkDocsConfig) -> None:
     first, *rest = chapters(README.read_text(encoding="utf-8"))
-    more = [file for file in others() if file.suffix == ".md" and file not in PROJECT]
+    more = sorted(file for file in others() if file.suffix == ".md" and file not in PROJECT)
     config.nav = [
-        {"nba": first.path},
+        {"First steps": first.path},
         {"Guide": [{chapter.title: chapter.path} for chapter in rest]},
         {"Library": [{name: f"api/{name}.md"} for name in LIBRARY]},
         {"Tables and notes": [file.relative_to(ROOT).as_posix() for file in more]},
