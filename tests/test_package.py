@@ -1,4 +1,4 @@
-"""What goes to the package index: an installed wheel holds all that nba reads, and the archive of the sources is whole."""
+"""What goes to the package index: an installed wheel holds all that nba reads, the archive of sources is whole."""
 
 from __future__ import annotations
 
