@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SITE ?= site
 
-.PHONY: demo test check
+.PHONY: demo test check docs
 
 demo: $(VENV)/installed
 	$(BIN)/nba defend --multirun +experiment=demo
@@ -16,6 +17,11 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	dist=$$(mktemp -d) && trap 'rm -rf "$$dist"' EXIT && \
+	  $(BIN)/python -m build --quiet --outdir "$$dist" . && $(BIN)/twine check --strict "$$dist"/*
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m mkdocs build --strict --quiet --config-file scripts/docs/mkdocs.yml --site-dir "$(abspath $(SITE))"
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

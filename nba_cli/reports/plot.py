@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         import matplotlib
     except ImportError as error:
-        raise Refused("nba plot draws with matplotlib: pip install 'nba-cli[plot]'") from error
+        raise Refused("nba plot draws with matplotlib; in nba's checkout: pip install -e '.[plot]'") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

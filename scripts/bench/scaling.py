@@ -135,7 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--file", type=Path, help="where to write the numbers as JSON")
-    parser.add_argument("--plot", type=Path, help="where to draw them; needs nba-cli[plot]")
+    parser.add_argument("--plot", type=Path, help="where to draw them; needs pip install -e '.[plot]'")
     asked = parser.parse_args()
     at = setting("wrn_16_1", 1, 0.0, asked.device)
     found = series(at)

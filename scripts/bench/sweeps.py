@@ -1,4 +1,4 @@
-"""What a sweep costs beside its runs, and what a table of many finished runs costs. Needs nba-cli[sweep]."""
+"""What a sweep costs beside its runs, and what a table of many finished runs costs. Needs '.[sweep]'."""
 
 from __future__ import annotations
 

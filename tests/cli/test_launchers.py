@@ -23,7 +23,7 @@ TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ra
 def test_parallel_launchers_train_a_victim_once_and_end_like_the_basic_one(
     launcher: str, tmp_path: Path, tiny_file: Path
 ) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs nba-cli[sweep]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs '.[sweep]'")
     data = ["dataset=npz", f"dataset.path={tiny_file}", "reference=false", *TINY, "attack.rate=0.2"]
     sweep = ["defend", "--multirun", *data, "defense=none,ft", "defense_seed=0,1"]
 
@@ -89,7 +89,7 @@ def kill(pids: list[int]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_killed_sweep_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path, tiny_file: Path) -> None:
     """Killed at random moments: all of it, a worker, or the parent. Then the same command does what is left."""
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs nba-cli[sweep]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs '.[sweep]'")
     data = ["dataset=npz", f"dataset.path={tiny_file}", "reference=false", *TINY, "attack.rate=0.2", "train.epochs=12"]
     swept = ["hydra/launcher=parallel", "attack=badnets,blend", "defense=none,ft", "seed=range(3)"]
     sweep = [*NBA, "defend", "--multirun", *data, *swept]

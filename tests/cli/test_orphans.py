@@ -89,7 +89,7 @@ def alive(pids: set[int]) -> set[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["parallel", "processes"])
 def test_a_killed_sweep_leaves_no_process(launcher: str, tmp_path: Path, tiny_file: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs nba-cli[sweep]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs '.[sweep]'")
     data = ["dataset=npz", f"dataset.path={tiny_file}", "reference=false", "victim.depth=10", "train.epochs=100000"]
     command = [*NBA, "attack", "-m", *data, "attack=none", "seed=0,1", f"hydra/launcher={launcher}"]
     sweep = subprocess.Popen([*command, f"output={tmp_path}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -351,7 +351,7 @@ def test_the_folder_of_a_run_removed_under_it(nba: Run, tmp_path: Path, monkeypa
     ],
 )
 def test_a_sweep_that_its_launcher_cannot_do(nba: Run, tmp_path: Path, words: list[str], said: str) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs nba-cli[sweep]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs '.[sweep]'")
     code, text = nba("attack", "-m", *TINY, "seed=0,1", *words)
     assert code == 2 and text.splitlines()[-1].startswith(f"nba: {said}") and "Traceback" not in text
     assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("sweep.jsonl"))
