@@ -18,10 +18,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	dist=$$(mktemp -d) && trap 'rm -rf "$$dist"' EXIT && \
-	  $(BIN)/python -m build --quiet --outdir "$$dist" . && $(BIN)/twine check --strict "$$dist"/*
+	  $(BIN)/python -m build --outdir "$$dist" . && $(BIN)/twine check --strict "$$dist"/*
 
 docs: $(VENV)/installed-dev
-	$(BIN)/python -m mkdocs build --strict --quiet --config-file scripts/docs/mkdocs.yml --site-dir "$(abspath $(SITE))"
+	$(BIN)/python -m mkdocs build --strict --config-file scripts/docs/mkdocs.yml --site-dir "$(abspath $(SITE))"
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

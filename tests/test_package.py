@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -71,3 +72,9 @@ def test_the_archive_of_the_sources_holds_what_a_checkout_does(built: Path) -> N
         held = {name.partition("/")[2] for name in opened.getnames()}
     tracked = {name for name in shown("git", "ls-files", cwd=ROOT).splitlines() if not name.startswith(".")}
     assert sorted(tracked - held) == []
+
+
+def test_nobody_is_told_to_install_from_the_index_what_is_not_there_yet() -> None:
+    names = [name for name in shown("git", "ls-files", cwd=ROOT).splitlines() if name.endswith((".md", ".py", ".yaml"))]
+    told = re.compile(r"install\s+(-\S+\s+)?['\"]?nba-cli")
+    assert [name for name in names if told.search((ROOT / name).read_text(encoding="utf-8"))] == []
