@@ -154,16 +154,14 @@ def test_published_figures_are_hollow_marks_and_their_source_is_named(root: Path
     assert legend.get_title().get_text().endswith("; hollow: published")
 
 
-def test_published_figures_over_the_rate_stand_at_their_own(root: Path, tmp_path: Path) -> None:
+def test_published_figures_over_the_rate_stand_at_their_own(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    put(root, "own", "blend", "ft", 0, (0.8, 0.1, 0.5))
     file = tmp_path / "published.csv"
     rows = "Board,cifar10,resnet18,blended,ft,0.2,90,50,\nBoard,cifar10,resnet18,blended,ft,,80,40,\n"
     file.write_text(f"source,dataset,victim,attack,defense,poison_rate,acc,asr,ra\n{rows}")
-    only = [run for run in reading.read_all(root) if (run.get("attack"), run.get("defense")) == ("blend", "ft")]
-    sweep(only, {"x": "attack.rate", "compare": str(file)})
-    from matplotlib import pyplot
-
-    axes = pyplot.gcf().axes[0]
-    hollow = [each for each in axes.lines if each.get_markerfacecolor() == "none" and len(each.get_xdata())]
+    acc = drawn(root, x="attack.rate", compare=str(file))[0]
+    hollow = [each for each in acc.lines if each.get_markerfacecolor() == "none" and len(each.get_xdata())]
     assert [(*each.get_xdata(), *each.get_ydata()) for each in hollow] == [(0.2, 90)]
 
 
