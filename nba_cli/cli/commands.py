@@ -100,11 +100,12 @@ COMMANDS = {
         module="nba_cli.reports.plot",
         about="Draws what finished runs left behind: how victims and defenses were trained, how ACC, ASR and RA moved "
         "while a defense worked (of runs made with snapshots=true), or how they depend on a setting that a sweep "
-        "varied, with a band of one standard deviation over victims.",
+        "varied, with one standard deviation over victims: a band along numbers, bars at words.",
         examples=(
             "nba plot attack=blend",
             "nba plot kind=defense attack=blend defense=ft,nba",
             "nba plot x=defense.beta defense=nba file=figures/beta",
+            "nba plot x=defense attack=blend compare=published",
         ),
     ),
     "status": Command(

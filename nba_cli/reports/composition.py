@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import pivot, published
 from nba_cli.reports.filters import select
@@ -117,8 +116,7 @@ def published_beside(file: str | None, report: Report) -> dict[tuple[str, str], 
         for section in report.sections
         for line in section.lines
     }
-    if not any(found.values()):
-        LOG.warning(f"compare={file}: none of its rows is for these attacks, defenses and data sets")
+    published.warn_if_none(file, [row for rows in found.values() for row in rows])
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nba_cli.reports.differences import compared
+from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
 from nba_cli.runs.record import Record, differing, distinct, to_text
@@ -157,15 +158,7 @@ def average(sections: Sequence[Section]) -> Section:
 
 def notes(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> list[str]:
     """What differs among the runs besides rows, columns and seeds: nothing is averaged over silently."""
-    found: dict[str, dict[str, None]] = {}
-    for own, others in ((shape.rows, shape.cols), (shape.cols, shape.rows)):
-        groups: dict[Key, list[Record]] = {}
-        for record in records:
-            groups.setdefault(key_of(record, own), []).append(record)
-        for group in groups.values():
-            for name, values in differing(group).items():
-                if not any(name == axis or name.startswith(f"{axis}.") for axis in others) and name not in split:
-                    found.setdefault(name, {}).update(dict.fromkeys(map(to_text, values)))
+    found = {name: values for name, values in mixed(records, shape.rows, shape.cols).items() if name not in split}
     said = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
     return said + differing_origins(records)
 

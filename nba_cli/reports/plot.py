@@ -5,23 +5,24 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.reports import delivery
-from nba_cli.reports.curves import KINDS
+from nba_cli.reports import curves, delivery, sweeps
 from nba_cli.reports.delivery import OVERWRITE, PICTURE
 from nba_cli.reports.filters import parse_words, select
 from nba_cli.runs import reading
+from nba_cli.runs.record import Record
 
 OPTIONS = {
     "kind": "training (loss and accuracy over epochs), defense (ACC, ASR, RA over its steps) or sweep",
     "x": "of a sweep: the setting on the horizontal axis, such as defense.beta; gives kind=sweep",
     "figures": "what is drawn: acc, asr, ra, …",
     "lines": "of a sweep: the setting that tells its lines apart",
+    "compare": "of a sweep over attack, defense, dataset or attack.rate: published, or a CSV file as for nba table",
     "output": "folder that holds all run folders",
     "file": "where to write, without ending: FILE.png and FILE.svg; without it, a new name in plots/",
     "overwrite": OVERWRITE,
@@ -39,6 +40,11 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "nba",  # the same picture twice is the same file
     "text.parse_math": False,  # what records say is text
 }
+KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
+    "training": curves.training,
+    "defense": curves.defense,
+    "sweep": sweeps.sweep,
+}
 METADATA = {"png": {"Software": PICTURE}, "svg": {"Date": None, "Creator": PICTURE}}
 
 
@@ -52,6 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     kind = given.get("kind", "sweep" if "x" in given else "training")
     if kind not in KINDS:
         raise Refused(f"kind={kind}: there is no such plot. {did_you_mean(kind, KINDS)}")
+    if "compare" in given and kind != "sweep":
+        raise Refused(
+            f"compare={given['compare']}: published figures know no steps. Choose x=attack, defense or dataset."
+        )
     root = Path(given.get("output", "runs"))
     wanted = Path(given.get("file", ""))
     if os.path.exists(wanted) and not (wanted.is_file() or wanted.is_dir()):  # it would get neighbours, PNG and SVG

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nba_cli import files
+from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.reports.report import CONTROL
 from nba_cli.runs.record import Record
@@ -44,8 +45,12 @@ class Published:
     figures: dict[str, float]
 
     @property
+    def origin(self) -> str:
+        return f"{self.source}: {self.victim}"
+
+    @property
     def label(self) -> str:
-        return f"{self.source}: {self.victim}" + (f", {100 * self.rate:g} %" if self.rate is not None else "")
+        return self.origin + (f", {100 * self.rate:g} %" if self.rate is not None else "")
 
 
 def read(name: str) -> list[Published]:
@@ -102,3 +107,9 @@ def beside(rows: Iterable[Published], records: Sequence[Record]) -> list[Publish
     for row in sorted(same, key=lambda row: math.inf if row.rate is None else abs(row.rate - rate)):
         nearest.setdefault((row.source, row.victim), row)
     return list(nearest.values())
+
+
+def warn_if_none(name: str, found: Iterable[Published]) -> None:
+    """Tell of compare=NAME that has nothing beside ours."""
+    if not any(True for _ in found):
+        LOG.warning(f"compare={name}: none of its rows is for these attacks, defenses and data sets")

@@ -12,10 +12,16 @@ from PIL import Image
 from records import EMPTY
 
 from nba_cli.errors import Refused
-from nba_cli.reports import curves, plot
+from nba_cli.reports import curves, drawing, plot
 from nba_cli.runs.reading import read_one
 
 TINY = ("victim.depth=10", "train.epochs=3", "train.batch=40", "dataset.clean_ratio=0.3", "attack.rate=0.2")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names without a folder are written to the test's own."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -28,9 +34,9 @@ def runs(nba: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["kind=training"], ["training loss", "epoch", "badnets ft defense.train.steps=3 defense_seed=0"]),
+        (["kind=training"], ["defense: training loss", "badnets ft defense.train.steps=3 defense_seed=0"]),
         (["kind=defense"], ["ASR, %", "epoch of the defense"]),
-        (["x=defense.train.steps"], ["defense.train.steps", "ft", "ASR, %"]),
+        (["x=defense.train.steps"], ["defense.train.steps", "ft", "ASR, %", "defense: one victim each"]),
     ],
 )
 def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[str], said: list[str]) -> None:
@@ -43,6 +49,16 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
     first = (tmp_path / "figures" / "one.svg").read_bytes()
     plot.main([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
     assert (tmp_path / "figures" / "one.svg").read_bytes() == first
+
+
+def test_epochs_of_victims_and_defenses_share_no_axis(runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot.main([f"output={runs}", "file=both"])
+    svg = Path("both.svg").read_text()
+    assert [svg.count(f">epoch of the {what}<") for what in ("victim", "defense")] == [2, 2]
+    assert svg.count(">victim: training loss<") == svg.count(">defense: training loss<") == 1
+    plot.main([f"output={runs}", "stage=attack", "file=one"])
+    assert "of the defense" not in Path("one.svg").read_text()
 
 
 def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:
@@ -63,7 +79,7 @@ def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path)
 
 
 def test_lines_differ_in_colour_dash_and_mark() -> None:
-    styles = [curves.style(number) for number in range(7)]
+    styles = [drawing.style(number) for number in range(7)]
     for one, two in itertools.pairwise(styles):
         assert all(one[key] != two[key] for key in ("color", "linestyle", "marker"))
 
@@ -80,6 +96,7 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
         (["x=defense_seed", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
         (["x=defense.bta"], "none of these runs has this setting"),
+        (["kind=training", "compare=published"], "compare=published: published figures know no steps"),
     ],
 )
 def test_bad_words_are_refused(runs: Path, words: list[str], said: str) -> None:

@@ -1,0 +1,34 @@
+"""What else differs among runs that are shown beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nba_cli.runs.record import Record, differing, to_text
+
+
+def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -> dict[str, list[str]]:
+    """Setting -> its values: what differs among runs of one row beside the columns, or of one column beside the rows.
+
+    Seeds are left out.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for own, others in ((rows, cols), (cols, rows)):
+        groups: dict[tuple[str, ...], list[Record]] = {}
+        for record in records:
+            groups.setdefault(tuple(to_text(record.get(name)) for name in own), []).append(record)
+        for group in groups.values():
+            for name, values in differing(group).items():
+                if not any(goes_with(name, axis) for axis in others):
+                    found.setdefault(name, {}).update(dict.fromkeys(map(to_text, values)))
+    return {name: list(values) for name, values in found.items()}
+
+
+def goes_with(name: str, axis: str) -> bool:
+    """Whether a setting differs where that of the axis does: options of a part, and what a victim's options call it."""
+    return name == axis or name.startswith(f"{axis}.") or (name == "victim" and axis.startswith("victim."))
+
+
+def heads(names: Sequence[str]) -> list[str]:
+    """The settings without the options of parts that are among them: another part has other options."""
+    return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
