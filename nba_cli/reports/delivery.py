@@ -8,8 +8,7 @@ from pathlib import Path
 from nba_cli import files
 from nba_cli.errors import Refused
 from nba_cli.reports.formats.html import GENERATOR
-from nba_cli.reports.formats.latex import MARK as LATEX_MARK
-from nba_cli.reports.formats.text import MARKDOWN_MARK
+from nba_cli.reports.formats.text import LATEX_MARK, MARKDOWN_MARK
 
 OVERWRITE = "true: file may replace one that nba did not write"
 PICTURE = "made by nba plot"

@@ -29,11 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     report, layout = compose(request, filters, shlex.join(["nba", "table", *arguments]))
     missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
     if form == "terminal":
-        console = rich.get_console()
-        console.print(terminal.table(report, layout, console.width))
-        for remark in remarks(report, layout):
-            console.print(remark, markup=False, highlight=False)
-        said = missing
+        rich.get_console().print(terminal.table(report, layout))
+        said = [*remarks(report, layout), *missing]
     elif request.file is None:
         print(FORMATS[form](report, layout), end="")
         said = []

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from nba_cli.reports.formats.html import html
-from nba_cli.reports.formats.latex import latex
 from nba_cli.reports.formats.layout import Layout
-from nba_cli.reports.formats.text import csv, markdown
+from nba_cli.reports.formats.text import csv, latex, markdown
 from nba_cli.reports.report import Report
 
 FORMATS: dict[str, Callable[[Report, Layout], str]] = {
@@ -14,7 +13,7 @@ FORMATS: dict[str, Callable[[Report, Layout], str]] = {
     "latex": latex,
     "html": html,
 }
-"""Name of a format -> (report, layout) -> the text of a file. The terminal's is `terminal.table`."""
+"""Name of a format -> (report, layout) -> the text of a file. The terminal is a rich table, `terminal.table`."""
 
 ENDINGS = {"md": "markdown", "csv": "csv", "tex": "latex", "html": "html"}
 """File ending -> format."""

@@ -27,8 +27,6 @@ TITLES = {
 }
 SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
 MISSING = "missing"
-KEYS = 2  # the first columns, which every part of a table repeats: what its lines are, and how many victims they mean
-GAP = 2  # characters between two columns
 LEGEND = (
     "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
     "and clean sets. * is better than every other defense in its "
@@ -141,17 +139,3 @@ def blocks(report: Report, layout: Layout) -> list[tuple[str, list[list[str]]]]:
 def remarks(report: Report, layout: Layout) -> list[str]:
     """What stands below a table."""
     return [text for text in (layout.origin, layout.legend, *report.notes) if text]
-
-
-def parts(needed: list[int], width: int) -> list[list[int]]:
-    """Which columns stand together, if each needs so many characters; the first `KEYS` stand in each part."""
-    keys = list(range(min(KEYS, len(needed))))
-    found, room = [keys[:]], width - sum(needed[key] + GAP for key in keys)
-    left = room
-    for column in range(len(keys), len(needed)):
-        if needed[column] + GAP > left and found[-1] != keys:
-            found.append(keys[:])
-            left = room
-        found[-1].append(column)
-        left -= needed[column] + GAP
-    return found

@@ -1,4 +1,4 @@
-"""A report as text: Markdown, CSV."""
+"""A report as text: Markdown, CSV, LaTeX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from nba_cli.reports.formats.layout import Layout, blocks, headings, remarks
 from nba_cli.reports.report import Report
 
-MARKDOWN_MARK = "<!-- made by nba table -->"  # a file that has it may be replaced
+MARKDOWN_MARK, LATEX_MARK = "<!-- made by nba table -->", "% made by nba table"  # a file that has one may be replaced
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 MARKUP = re.compile(r"[\\`*\[\]<>|&$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
@@ -65,3 +65,35 @@ def csv(report: Report, layout: Layout) -> str:
                 about = map(cell_of, (*section.key, *own, figure))
                 out.writerow([*about, found.n, found.mean, spread, cell.best, *interval, cell_of(folders)])
     return text.getvalue()
+
+
+SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "Δ": r"$\Delta$", "—": "--", "…": r"\dots{}", "[": "{[}",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Any text as LaTeX source; a starred cell is bold."""
+    bold = text.endswith(" *")
+    shown = "".join(SPECIAL.get(character, character) for character in " ".join(text.removesuffix(" *").split()))
+    return rf"\textbf{{{shown}}}" if bold else shown
+
+
+def latex(report: Report, layout: Layout) -> str:
+    """A booktabs table, to be put in with \\input; bold where the other formats have a star."""
+    titles = headings(report)
+    width = len(titles)
+    said = [text.replace("* is", "Bold is") for text in remarks(report, layout)]
+    lines = [f"% {' '.join(text.split())}" for text in (layout.command, *said, *layout.missing) if text]
+    lines += [
+        LATEX_MARK,
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        r"\toprule",
+    ]
+    lines.append(" & ".join(map(escape, titles)) + r" \\")
+    for section, rows in blocks(report, layout):
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape(section)}}}}} \\"]
+        lines += [" & ".join(map(escape, row)) + r" \\" for row in rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
