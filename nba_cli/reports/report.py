@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nba_cli.reports.significance import Difference, Summary, summary
 from nba_cli.runs.record import Record
@@ -59,9 +59,12 @@ def summarised(label: str, key: Key, records: Sequence[Record], values: dict[str
 
 @dataclass(frozen=True)
 class Section:
+    """One column value. `over`: of an average, figure -> the number of sections that it is taken over; else empty."""
+
     label: str
     key: Key
     lines: list[Line]
+    over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
