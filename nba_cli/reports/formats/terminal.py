@@ -16,7 +16,8 @@ from nba_cli.reports.formats.grid import APART, Grid, Row
 from nba_cli.reports.formats.layout import MISSING
 
 INDENT, BETWEEN = 2, 2
-READABLE = 16  # a label is not broken into narrower lines than this to save a panel
+READABLE, SHORTEST = 16, 8
+"""Labels are not made narrower than this to save a panel, nor than that to keep a figure whole."""
 
 
 def table(found: Grid, title: str, width: int) -> Group:
@@ -36,7 +37,7 @@ def table(found: Grid, title: str, width: int) -> Group:
     panels = stacked([each + BETWEEN for each in widths], width - least - BETWEEN)
     for number, panel in enumerate(panels):
         own = [widths[place] for place in panel]
-        label = min(whole, max(least, width - BETWEEN - sum(own) - BETWEEN * len(own)))
+        label = min(whole, max(SHORTEST, width - BETWEEN - sum(own) - BETWEEN * len(own)))
         parts += [Text("")] if number else []
         parts += drawn(found, [place + 1 for place in panel], [label, *own])
     return Group(*parts)
@@ -61,7 +62,7 @@ def drawn(found: Grid, columns: Sequence[int], widths: Sequence[int]) -> list[Re
 def lines(
     rows: Sequence[Sequence[RenderableType]], widths: Sequence[int], vertical: Literal["top", "bottom"] = "top"
 ) -> Table:
-    """Rows in columns of these widths; in a terminal too narrow for any of them, words go on below."""
+    """Rows in columns of these widths; in a terminal that is too narrow for them, a word goes on below itself."""
     made = Table(box=None, padding=(0, BETWEEN // 2), show_header=False)
     for place, width in enumerate(widths):
         made.add_column(width=width, justify="right" if place else "left", overflow="fold", vertical=vertical)
