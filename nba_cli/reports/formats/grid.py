@@ -123,8 +123,9 @@ def matrix(report: Report, layout: Layout) -> Grid:
         cells = [list(column) for column in zip(*cells, strict=True)]
     rows = [Row([label, *words], kind) for label, words, kind in zip(down, cells, kinds, strict=True)]
     shown = APART.join(title(figure) for figure in report.figures)
-    notes = [f"Each cell: {shown}. n = {most}, unless a cell says another."]
-    notes += [f"The average is of {over(report.averages, report.figures)}."] if report.averages else []
+    notes = [f"Each cell: {shown}." + (f" n = {most}, unless a cell says another." if most else "")]
+    averaged = over(report.averages, report.figures) if report.averages else ""
+    notes += [f"The average is of {averaged}."] if averaged else []
     return Grid(None, [" ".join(corner), *across], [Block("", rows)], notes)
 
 
