@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.reports.formats.layout import is_share, title
+from nba_cli.reports.formats.layout import title
 from nba_cli.reports.formats.scatter import COLOURS
+from nba_cli.reports.report import is_share
 from nba_cli.reports.significance import Summary, by_victim, summary
 from nba_cli.runs import folder, record, sound
 from nba_cli.runs.record import SHORT, Record, to_text

@@ -15,6 +15,13 @@ Key = tuple[str, ...]
 """The values of some settings, as text."""
 
 CONTROL = "none"  # no defense: the row that every other one is measured by, never the best one
+SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
+
+
+def is_share(figure: str) -> bool:
+    """Whether a figure lies in [0,1], so that tables show it in percent."""
+    where, _, leaf = figure.rpartition(".")
+    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
 
 
 @dataclass(frozen=True)

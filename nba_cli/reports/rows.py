@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nba_cli.errors import Refused
-from nba_cli.reports.formats.layout import is_share
-from nba_cli.reports.report import CONTROL
+from nba_cli.reports.report import CONTROL, is_share
 from nba_cli.runs import reading
 from nba_cli.runs.record import SHORT, Record
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 SOURCE = "nba"
 FIGURES = ("acc", "asr", "ra", "der", "floor", "reference", "seconds", "forward", "backward")
-ELSEWHERE = {"attack.rate", "der", *SHORT.values()}
-"""Settings and numbers that a row holds under another name."""
+ELSEWHERE = {"attack.rate", "schema", *SHORT.values()}
+"""Settings and numbers that a row holds under another name, and the version of metrics.json."""
 
 
 def in_units(figure: str, value: float | None) -> float | None:

@@ -120,3 +120,10 @@ def test_importing_reports_stays_cheap() -> None:
     code = "import sys, nba_cli.reports; print(sorted(name for name in sys.modules if name.startswith('nba_cli')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['nba_cli', 'nba_cli.reports']"
+
+
+def test_a_frame_needs_no_other_import_before_it(root: Path) -> None:
+    pytest.importorskip("pandas")
+    code = f"from nba_cli.reports import frame; print(len(frame({str(root)!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("12", "")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nba_cli.reports.formats.layout import MISSING, Layout, cell, gap, is_share, number, title
+from nba_cli.reports.formats.layout import MISSING, Layout, cell, gap, number, title
 from nba_cli.reports.published import Published
-from nba_cli.reports.report import Line, Report, Section
+from nba_cli.reports.report import Line, Report, Section, is_share
 
 APART = " / "  # between the figures of one cell of a matrix
 

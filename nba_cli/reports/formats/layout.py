@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nba_cli.reports.published import Published
-from nba_cli.reports.report import Cell, Report
+from nba_cli.reports.report import Cell, Report, is_share
 from nba_cli.reports.significance import Difference
 
 TITLES = {
@@ -26,7 +26,6 @@ TITLES = {
     "forward": "forward passes",
     "backward": "backward passes",
 }
-SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
 MISSING = "missing"
 UNITS = (
     "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
@@ -63,11 +62,6 @@ class Layout:
     pictures: dict[str, bytes] = field(default_factory=dict)
     arrangement: str = "list"
     sections_down: bool = False
-
-
-def is_share(figure: str) -> bool:
-    where, _, leaf = figure.rpartition(".")
-    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
 
 
 def number(figure: str, value: float) -> str:
