@@ -33,6 +33,7 @@ def test_a_short_table_floats_with_caption_and_label(root: Path) -> None:
     assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 1 and "longtable" not in text
     assert r"\caption{ASR of 3 defenses, 5 \% clean. ACC, ASR, RA, DER in percent; mean $\pm$" in text
     assert r"\label{tab:asr-of-3-defenses-5-clean}" in text
+    assert r"\caption{Which is best? ACC" in latex(root, title="Which is best?")
     assert "Bold is better than every other defense" in text, "something is"
     assert "Bold" not in latex(root, {"attack": ["badnets"]}), "nothing is"
     assert r"\emph{average of 2}" in text

@@ -47,7 +47,7 @@ def test_one_figure_a_cell(root: Path) -> None:
 
 def test_a_cell_says_if_it_has_fewer_victims(root: Path) -> None:
     put(root, "one", "sig", "ft", 0, (0.5, 0.5, 0.5))
-    assert cells(matrix(root, figures="acc"))["sig"][1] == "50.00 (n=1)"
+    assert cells(matrix(root, figures="acc"))["sig"][1] == "50.00 / n=1"
 
 
 def test_every_format_draws_it(root: Path) -> None:

@@ -133,8 +133,8 @@ def matrix_cell(report: Report, line: Line, most: int) -> str:
     """The figures of a line, and its n where it is not that of most others."""
     if not line.cells:
         return "—" if line.records else MISSING
-    words = APART.join(cell(figure, line.cells.get(figure)) for figure in report.figures)
-    return words if line.n == most else f"{words} (n={line.n})"
+    words = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    return APART.join(words if line.n == most else [*words, f"n={line.n}"])
 
 
 ARRANGEMENTS: dict[str, Callable[[Report, Layout], Grid]] = {"list": listed, "matrix": matrix}

@@ -55,7 +55,8 @@ def latex(report: Report, layout: Layout) -> str:
     comments = [layout.command, *(text for text in said if text != layout.legend), *layout.missing]
     starred = any(" *" in word for block in found.blocks for row in block.rows for word in row.words[1:])
     legend = layout.legend.replace("* is", "Bold is") if starred else UNITS
-    caption = " ".join([f"{layout.title.rstrip('.')}.", legend, *found.notes])
+    title = layout.title if layout.title.endswith((".", "?", "!")) else f"{layout.title}."
+    caption = " ".join([title, legend, *found.notes])
     name = re.sub(r"[^a-z0-9]+", "-", layout.title.lower()).strip("-")
     titled = rf"\caption{{{escape(caption)}}}\label{{tab:{name}}}"
     label, panels = fitted(found)
