@@ -12,13 +12,15 @@ import rich
 import torch
 from backdoorbench import Elsewhere, attack_result
 from builders import ATTACK, tiny_arrays, tiny_data
-from records import put
+from records import HOSTILE, put
 from rich.console import Console
 
 from attacks import poison, poisoned_index
 from nba_cli.cli import main
 from nba_cli.data import Augment, Cifar10, Data
 from nba_cli.metrics import measure
+from nba_cli.reports.composition import compose
+from nba_cli.reports.request import Request
 from nba_cli.seeds import generator
 from nba_cli.training import Plan, fit
 from nba_cli.victims import Network, WideResNet
@@ -100,6 +102,14 @@ def root(tmp_path: Path) -> Path:
         put(tmp_path, f"b{seed}", "blend", "nba", seed, (0.88 - 0.005 * seed, 0.02, 0.8))
         put(tmp_path, f"g{seed}", "badnets", "ft", seed, (0.85, 0.9, 0.1))
     return tmp_path
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> tuple:
+    """A table whose every text is somebody else's."""
+    put(tmp_path, "=run", HOSTILE, HOSTILE, 0, (0.9, 0.1, 0.5), commit=HOSTILE)
+    lines = f"{HOSTILE}\n# injected"
+    return compose(Request(output=str(tmp_path), title=lines, command=lines), {})
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,10 @@ EMPTY = {
 """What every record has beside its stage and its settings."""
 
 
+HOSTILE = "=cmd|'/c calc'!A1 [x](javascript:y) <script> `code` *b* _i_ \\end{tabular}"
+"""What somebody else's record may hold, in words that Markdown, HTML, LaTeX and spreadsheets would act on."""
+
+
 def put(root: Path, name: str, attack: str, defense: str, seed: int, shares: tuple, **more: object) -> Path:
     """A finished run that exists as a record only."""
     settings = json.loads(json.dumps(SETTINGS)) | {"seed": seed}

@@ -92,6 +92,7 @@ COMMANDS = {
             "nba table dataset=cifar10",
             "nba table experiment=six_attacks file=six_attacks.html",
             "nba table attack=badnets rows=defense.beta against=1.0",
+            "nba table layout=matrix figures=asr file=asr.tex",
             "nba table stage=attack format=markdown",
         ),
     ),

@@ -27,7 +27,8 @@ FIGURES = {
     "evaluate": ["acc", "asr", "ra"],
 }  # fmt: skip
 AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"]), "evaluate": (["attack"], ["dataset"])}
-"""Stage -> (rows, cols) where nothing else is asked for."""
+"""Stage -> (rows, cols) where nothing else is asked for; in a matrix the other way round."""
+MATRIX_FIGURES = ["acc", "asr", "ra"]
 
 
 def compose(request: Request, filters: dict[str, list[str]], typed: str = "") -> tuple[Report, Layout]:
@@ -43,6 +44,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         raise Refused(f"output={where}: no finished run that fits. nba status output={where} lists what is there.")
     experiment = whole.only(filters) if whole else None
     shape = shape_of(request, records, experiment)
+    down, _ = axes_of(request, records, experiment)
     report = pivot.build(records, shape)
     labels = {word for section in report.sections for line in section.lines for word in (line.label, *line.key)}
     check("against", [request.against] if request.against else [], labels, what="row")
@@ -53,6 +55,8 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         title=request.title or (f"{experiment.name}: {experiment.question}" if experiment else "Results"),
         command=request.command or (experiment.command if experiment else typed),
         missing=missing_jobs(experiment, request.root) if experiment else [],
+        arrangement=request.layout,
+        sections_down=shape.cols == down,
     )
     return report, layout
 
@@ -79,10 +83,9 @@ def shape_of(request: Request, records: Sequence[Record], experiment: Experiment
     Raises:
         Refused: a setting or figure that the runs do not have.
     """
-    stage = experiment.stage if experiment else records[0].get("stage")
-    usual = (*(experiment.axes() if experiment else AXES[stage]), FIGURES[stage])
-    asked = (request.rows, request.cols, request.figures)
-    rows, cols, figures = (words.split(",") if words else names for words, names in zip(asked, usual, strict=True))
+    rows, cols = axes_of(request, records, experiment)
+    usual = MATRIX_FIGURES if request.layout == "matrix" else FIGURES[stage_of(records, experiment)]
+    figures = request.figures.split(",") if request.figures else usual
     planned = experiment.planned if experiment else {}
     settings = record.setting_names(records) | planned.keys()
     check("rows", rows, settings)
@@ -90,7 +93,21 @@ def shape_of(request: Request, records: Sequence[Record], experiment: Experiment
     unmeasured = [name for name in figures if all(each.figure(name) is None for each in records)]
     check("figures", unmeasured, {*SHORT, "seconds", "der", *(name for names in FIGURES.values() for name in names)})
     order = {group: list(parts) for group, parts in declared().parts.items()}
+    if request.layout == "matrix" and not any(name.partition(".")[0] == "defense" for name in rows):
+        rows, cols = cols, rows  # averages are taken over the attacks, and defenses compete, wherever they stand
     return pivot.Shape(rows=rows, cols=cols, figures=figures, against=request.against, order=order, planned=planned)
+
+
+def stage_of(records: Sequence[Record], experiment: Experiment | None) -> str:
+    return experiment.stage if experiment else records[0].get("stage")
+
+
+def axes_of(request: Request, records: Sequence[Record], experiment: Experiment | None) -> tuple[list[str], list[str]]:
+    """The settings of rows=… and of cols=…: those asked for, else the usual ones."""
+    rows, cols = experiment.axes() if experiment else AXES[stage_of(records, experiment)]
+    if request.layout == "matrix":
+        rows, cols = cols, rows
+    return (request.rows.split(",") if request.rows else rows, request.cols.split(",") if request.cols else cols)
 
 
 def check(option: str, words: Sequence[str], names: Iterable[str], what: str = "setting or figure") -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from nba_cli import files
 from nba_cli.errors import Refused
+from nba_cli.reports.formats.data import CSV_MARK, JSON_MARK
 from nba_cli.reports.formats.html import GENERATOR
-from nba_cli.reports.formats.text import LATEX_MARK, MARKDOWN_MARK
+from nba_cli.reports.formats.latex import MARK as LATEX_MARK
+from nba_cli.reports.formats.markdown import MARK as MARKDOWN_MARK
 
 OVERWRITE = "true: file may replace one that nba did not write"
 PICTURE = "made by nba plot"
@@ -16,10 +18,11 @@ MARKS = (
     MARKDOWN_MARK.encode(),
     f"{LATEX_MARK}\n".encode(),
     GENERATOR.encode(),
-    b"figure,n,mean,std,best,pairs,difference,low,high,runs\n",
+    CSV_MARK.encode(),
+    JSON_MARK.encode(),
     PICTURE.encode(),
 )
-"""What nba's own Markdown, LaTeX, pages, CSV and pictures hold."""
+"""What nba's own Markdown, LaTeX, pages, CSV, JSON and pictures hold."""
 
 
 def is_true(option: str | None) -> bool:

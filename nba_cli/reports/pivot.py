@@ -151,9 +151,8 @@ def average(sections: Sequence[Section]) -> Section:
             values[figure] = {seeds: sum(table[seeds] for table in tables) / len(tables) for seeds in shared}
         records = [record for line in column for record in line.records]
         lines.append(summarised(column[0].label, column[0].key, records, values))
-    fewer = {name: n for name in set().union(*having) if (n := sum(name in own for own in having)) < len(sections)}
-    but = f" ({', '.join(f'{name}: of {n}' for name, n in sorted(fewer.items()))})" if fewer else ""
-    return Section(f"average of {len(sections)}{but}", (), lines)
+    over = {name: sum(name in own for own in having) for name in sorted(set().union(*having))}
+    return Section("average", (), lines, over)
 
 
 def notes(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nba_cli.reports.significance import Difference, Summary, summary
 from nba_cli.runs.record import Record
@@ -15,6 +15,13 @@ Key = tuple[str, ...]
 """The values of some settings, as text."""
 
 CONTROL = "none"  # no defense: the row that every other one is measured by, never the best one
+SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
+
+
+def is_share(figure: str) -> bool:
+    """Whether a figure lies in [0,1], so that tables show it in percent."""
+    where, _, leaf = figure.rpartition(".")
+    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,12 @@ def summarised(label: str, key: Key, records: Sequence[Record], values: dict[str
 
 @dataclass(frozen=True)
 class Section:
+    """One column value. `over`: of an average, figure -> the number of sections that it is taken over; else empty."""
+
     label: str
     key: Key
     lines: list[Line]
+    over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,26 @@ from pathlib import Path
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports.delivery import OVERWRITE
 from nba_cli.reports.formats import ENDINGS, FORMATS
+from nba_cli.reports.formats.grid import ARRANGEMENTS
 
 OPTIONS = {
     "output": "folder that holds all run folders",
     "experiment": "the runs of this experiment, with what is missing of it",
     "stage": "defend or attack: which runs; without it, defend where there are any",
+    "layout": "list (sections of lines) or matrix (attacks x defenses: a cell holds the figures)",
     "rows": "setting, or several with commas, that the lines stand for",
-    "cols": "setting, or several with commas, that the sections stand for",
+    "cols": "setting, or several with commas, that the sections stand for, or the columns of a matrix",
     "figures": "columns: short names (acc, asr, ra, der, seconds, forward, …) or paths into metrics.json",
     "against": "row that paired differences are taken to",
     "compare": "published: the numbers that come with nba, beside ours; or a CSV file of others",
-    "format": "terminal, markdown, csv, latex or html; without it, what the ending of file says",
+    "format": "terminal, markdown, csv, json, latex or html; without it, what the ending of file says",
     "file": "file to write to instead of the terminal",
     "overwrite": OVERWRITE,
     "title": "heading",
     "command": "command to be named as the one that made the runs",
 }
+
+DATA = ("csv", "json")  # formats for programs
 
 
 @dataclass(kw_only=True)
@@ -33,6 +37,7 @@ class Request:
     output: str = "runs"
     experiment: str | None = None
     stage: str | None = None
+    layout: str = "list"
     rows: str | None = None
     cols: str | None = None
     figures: str | None = None
@@ -59,7 +64,15 @@ def format_of(request: Request) -> str:
     if form not in (*FORMATS, "terminal"):
         raise Refused(f"format={form}: there is no such format. {did_you_mean(form, (*FORMATS, 'terminal'))}")
     if form == "terminal" and request.file:
-        raise Refused(f"file={request.file}: its ending says no format. Add format=markdown, csv, latex or html.")
-    if form == "csv" and request.compare:
-        raise Refused("compare=…: published numbers have no place in CSV. Choose another format.")
+        raise Refused(f"file={request.file}: its ending says no format. Add format=markdown, csv, json, latex or html.")
+    if form in DATA and request.compare:
+        raise Refused(f"compare=…: published numbers have no place in {form}. Choose another format.")
+    if request.layout not in ARRANGEMENTS:
+        raise Refused(f"layout={request.layout}: there is no such layout. {did_you_mean(request.layout, ARRANGEMENTS)}")
+    if request.layout == "matrix":
+        if form in DATA:
+            raise Refused(f"layout=matrix: {form} is for programs, which want a row each. Leave the layout out.")
+        for name in ("against", "compare"):
+            if getattr(request, name):
+                raise Refused(f"{name}=…: a matrix has no room for it. Leave it out, or choose layout=list.")
     return form

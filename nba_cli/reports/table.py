@@ -13,6 +13,7 @@ from nba_cli.reports import delivery
 from nba_cli.reports.composition import compose
 from nba_cli.reports.filters import parse_words
 from nba_cli.reports.formats import FORMATS, terminal
+from nba_cli.reports.formats.grid import grid
 from nba_cli.reports.formats.layout import remarks
 from nba_cli.reports.request import OPTIONS, Request, format_of
 
@@ -29,8 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     report, layout = compose(request, filters, shlex.join(["nba", "table", *arguments]))
     missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
     if form == "terminal":
-        rich.get_console().print(terminal.table(report, layout))
-        said = [*remarks(report, layout), *missing]
+        console, found = rich.get_console(), grid(report, layout)
+        console.print(terminal.table(found, layout.title, console.width))
+        for text in remarks(report, layout, found.notes):
+            console.print(text, markup=False, highlight=False)
+        said = missing
     elif request.file is None:
         print(FORMATS[form](report, layout), end="")
         said = []

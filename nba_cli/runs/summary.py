@@ -22,7 +22,7 @@ def figures(rows: Sequence[Row], der: float | None = None) -> Table:
     """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     table.add_column("")
-    for title in ("ACC", "ASR", "RA", "DER", "seconds"):
+    for title in FIGURES:
         table.add_column(title, justify="right")
     for number, (title, shares, seconds) in enumerate(rows):
         last = der is not None and number == len(rows) - 1
@@ -36,7 +36,8 @@ def figures(rows: Sequence[Row], der: float | None = None) -> Table:
     return table
 
 
-HEADINGS = ("dataset", "victim", "attack", "seed", "defense", "ACC", "ASR", "RA", "DER", "seconds")
+FIGURES = ("ACC", "ASR", "RA", "DER", "seconds")
+HEADINGS = ("dataset", "victim", "attack", "seed", "defense", *FIGURES)
 
 
 def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
@@ -68,14 +69,18 @@ def side_by_side(folders: Iterable[Path]) -> Table:
         " ".join(f"{name}={record.to_text(value)}" for name, value in each.items() if name not in HEADINGS)
         for each in told
     ]
-    table = Table(title="side by side", title_justify="left", box=None, padding=(0, 2), header_style="bold")
+    table = Table(title="side by side", title_justify="left", box=None, padding=(0, 1), header_style="bold")
     shown = [
         i for i, heading in enumerate(HEADINGS) if i >= 4 or len({line[i] for line in lines}) > 1 or heading == "attack"
     ]
     for i in shown:
-        table.add_column(HEADINGS[i], justify="right" if i >= 5 else "left", no_wrap=True)
+        if HEADINGS[i] in FIGURES:  # they stay whole; in a narrow terminal the words beside them go on below
+            whole = max(len(HEADINGS[i]), *(len(line[i]) for line in lines))
+            table.add_column(HEADINGS[i], justify="right", no_wrap=True, min_width=whole)
+        else:
+            table.add_column(HEADINGS[i], overflow="fold")
     if any(varied):
-        table.add_column("varied", no_wrap=True)
+        table.add_column("varied", overflow="fold")
     for line, more in zip(lines, varied, strict=True):
         table.add_row(*(line[i] for i in shown), *([more] if any(varied) else []))
     return table

@@ -203,7 +203,7 @@ def test_rows_and_columns_are_any_settings(root: Path) -> None:
         (["rows=defence"], "Did you mean 'defense'?"),
         (["cols=atack"], "Did you mean 'attack'?"),
         (["figures=acc,arr"], "Did you mean"),
-        (["format=csv", "compare=x.csv"], "no place in CSV"),
+        (["format=csv", "compare=x.csv"], "no place in csv"),
     ],
 )
 def test_bad_words_are_refused(root: Path, words: list[str], said: str) -> None:

@@ -12,8 +12,8 @@ from nba_cli.runs import record, summary
 FIGURES = {"acc": 0.8642, "asr": 0.9997, "ra": 0.0003, "triggered": 9000}
 
 
-def text_of(table: object) -> list[list[str]]:
-    console = Console(width=200, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+def text_of(table: object, width: int = 200) -> list[list[str]]:
+    console = Console(width=width, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(table)
     console.file.close()
     return [line.split() for line in console.export_text().splitlines()]
@@ -56,6 +56,23 @@ def test_side_by_side_leaves_out_what_is_the_same_everywhere(tmp_path: Path) -> 
         (folder / "metrics.json").write_text(json.dumps(record))
     lines = text_of(summary.side_by_side(folders))
     assert lines[1][-1] == "varied" and [line[-1] for line in lines[2:]] == ["defense.beta=1.0", "defense.beta=2.0"]
+
+
+def test_side_by_side_keeps_figures_whole_where_there_is_little_room(tmp_path: Path) -> None:
+    figures = {"acc": 1.0, "asr": 1.0, "ra": 1.0}
+    varied = {
+        "dataset": {"kind": "an_image_folder", "clean_ratio": 0.05},
+        "attack": {"kind": "a_trigger_of_mine", "alpha": 0.1},
+        "defense": {"kind": "a_defense_of_mine", "beta": 0.25, "gamma": 0.125},
+    }
+    other = {"settings": varied | {"seed": 1}, "figures": figures, "seconds": {"defense": 123456.7}}
+    nba = {"kind": "a_defense_of_mine", "beta": 0.5, "gamma": 1.0}
+    third = other | {"settings": varied | {"seed": 2, "defense": nba}, "victim_label": "my_network"}
+    folders = [finished(tmp_path / "a", "ft"), finished(tmp_path / "b", "x", **other)]
+    folders.append(finished(tmp_path / "c", "x", **third))
+    words = [word for line in text_of(summary.side_by_side(folders), 80) for word in line]
+    assert words.count("100.00") == 6 and words.count("123456.7") == 2 and "seconds" in words
+    assert not any("…" in word for word in words)
 
 
 def test_settings_as_one_writes_them() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from nba_cli.reports.formats.layout import MISSING, Layout, blocks, headings, remarks, title
+from nba_cli.reports.formats.grid import APART, Grid, flat, grid
+from nba_cli.reports.formats.layout import MISSING, Layout, remarks, title
 from nba_cli.reports.formats.marks import mark
 from nba_cli.reports.formats.scatter import Point, scatter, ticks
 from nba_cli.reports.published import Published
@@ -19,7 +20,7 @@ TRIGGERS = (
     "Clean, triggered, and the change around mid-grey, amplified by the factor in the picture; "
     "where few pixels change they are framed."
 )
-APART = "A mark that would cover another stands beside its place, to which a line leads."
+BESIDE = "A mark that would cover another stands beside its place, to which a line leads."
 MOST = 4  # panels side by side
 
 Beside = Mapping[tuple[str, str], Sequence[Published]]
@@ -31,10 +32,11 @@ def html(report: Report, layout: Layout) -> str:
     style, script = (
         resources.files("nba_cli.reports.formats").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js")
     )
+    found = grid(report, layout)
     parts = [f"<header><h1>{escape(layout.title)}</h1>"]
-    parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout)]
+    parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout, found.notes)]
     parts += [f"<pre>{escape(layout.command)}</pre>"] if layout.command else []
-    parts += ["</header>", "<main>", *pictures(layout), *charts(report, layout.published), *table(report, layout)]
+    parts += ["</header>", "<main>", *pictures(layout), *charts(report, layout.published), *table(found)]
     if layout.missing:
         parts += ["<h2>Missing</h2><p>These commands fill the missing cells.</p>"]
         parts += [f"<pre>{escape(chr(10).join(layout.missing))}</pre>"]
@@ -80,7 +82,7 @@ def charts(report: Report, beside: Beside) -> list[str]:
         drawn = [scatter(label, some, "ACC", title(figure), x_ticks, y_ticks) for label, some in panels.items() if some]
         found += [
             f"<h2>{title('acc')} and {title(figure)}</h2>",
-            f"<p class=note>In percent; {better} and right is better. {APART}</p>",
+            f"<p class=note>In percent; {better} and right is better. {BESIDE}</p>",
             f'<div class=panels style="--columns: {columns(len(drawn))}">',
             *drawn,
             "</div>",
@@ -135,25 +137,24 @@ def percent(row: Published, figure: str) -> float | None:
     return 100 * row.figures[figure] if figure in row.figures else None
 
 
-def table(report: Report, layout: Layout) -> list[str]:
-    """All lines below each other, so that they can be sorted by any column."""
-    titles = [" ".join(report.cols), *headings(report)]
-    rows = []
-    for section, lines in blocks(report, layout):
-        for words in lines:
-            kind = " class=published" if words[1] == "—" else " class=missing" if MISSING in words else ""
-            cells = "".join(styled(word) for word in (section, *words))
-            rows.append(f"<tr{kind}>{cells}</tr>")
+def table(found: Grid) -> list[str]:
+    """All rows below each other, so that they can be sorted by any column."""
+    titles, rows = flat(found)
+    labels = 1 if found.sections is None else 2
+    lines = []
+    for row in rows:
+        kind = f" class={row.kind}" if row.kind else ""
+        heads, cells = row.words[:labels], row.words[labels:]
+        lines.append(
+            f"<tr{kind}>{''.join(f'<td>{escape(word)}</td>' for word in heads)}{''.join(map(styled, cells))}</tr>"
+        )
     head = "".join(f"<th><button>{escape(text)}</button></th>" for text in titles)
     search = '<input type=search placeholder="filter: two words, both must occur" aria-label="filter">'
-    return [
-        "<h2>All figures</h2>",
-        search,
-        f"<div class=table><table><thead><tr>{head}</tr></thead><tbody>",
-        *rows,
-        "</tbody></table></div>",
-    ]
+    start = f"<div class=table><table class=labels{labels}><thead><tr>{head}</tr></thead><tbody>"
+    return ["<h2>All figures</h2>", search, start, *lines, "</tbody></table></div>"]
 
 
 def styled(word: str) -> str:
-    return f"<td class=best>{escape(word)}</td>" if word.endswith(" *") else f"<td>{escape(word)}</td>"
+    """A cell; what is the best of it stands out."""
+    figures = [f"<b>{escape(figure)}</b>" if figure.endswith(" *") else escape(figure) for figure in word.split(APART)]
+    return f"<td{' class=missing' if word == MISSING else ''}>{APART.join(figures)}</td>"

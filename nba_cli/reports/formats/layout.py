@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nba_cli.reports.published import Published
-from nba_cli.reports.report import Cell, Line, Report
+from nba_cli.reports.report import Cell, Report, is_share
 from nba_cli.reports.significance import Difference
 
 TITLES = {
@@ -25,11 +26,13 @@ TITLES = {
     "forward": "forward passes",
     "backward": "backward passes",
 }
-SHARES = ("acc", "asr", "ra", "der", "floor", "reference")
 MISSING = "missing"
-LEGEND = (
+UNITS = (
     "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
-    "and clean sets. * is better than every other defense in its "
+    "and clean sets."
+)
+LEGEND = (
+    f"{UNITS} * is better than every other defense in its "
     "place: the paired difference has a 95 % interval that excludes 0. No defense at all (none) does not compete."
 )
 
@@ -46,6 +49,8 @@ class Layout:
         missing: command lines that fill the missing cells
         published: label of a section and of a line -> what others published for it
         pictures: name of an attack -> PNG of its trigger
+        arrangement: a list of sections, or a matrix
+        sections_down: whether the sections are the lines of the matrix, else its columns
     """
 
     title: str = "Results"
@@ -55,11 +60,8 @@ class Layout:
     missing: list[str] = field(default_factory=list)
     published: dict[tuple[str, str], list[Published]] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
-
-
-def is_share(figure: str) -> bool:
-    where, _, leaf = figure.rpartition(".")
-    return figure in SHARES or (where in ("figures", "reference", "before") and leaf != "triggered")
+    arrangement: str = "list"
+    sections_down: bool = False
 
 
 def number(figure: str, value: float) -> str:
@@ -95,47 +97,6 @@ def title(figure: str) -> str:
     return TITLES.get(figure, figure)
 
 
-def headings(report: Report) -> list[str]:
-    """The titles of the columns."""
-    differences = [f"Δ {title(figure)} to {report.against}" for figure in compared(report)]
-    return [" ".join(report.rows), "n", *(title(figure) for figure in report.figures), *differences]
-
-
-def compared(report: Report) -> list[str]:
-    """The figures whose difference to the chosen row is shown."""
-    return [figure for figure in report.figures if is_share(figure) and figure != "der"] if report.against else []
-
-
-def words(report: Report, line: Line) -> list[str]:
-    """The cells of a line."""
-    if not line.records:
-        return [line.label, "0", *([MISSING] * len(report.figures)), *([""] * len(compared(report)))]
-    cells = [cell(figure, line.cells.get(figure)) for figure in report.figures]
-    gaps = [
-        gap(figure, line.cells[figure].difference, line.n) if figure in line.cells else ""
-        for figure in compared(report)
-    ]
-    return [line.label, str(line.n), *cells, *gaps]
-
-
-def published_words(report: Report, row: Published) -> list[str]:
-    """The cells of a line of what others published."""
-    cells = [number(figure, row.figures[figure]) if figure in row.figures else "—" for figure in report.figures]
-    return [f"({row.defense}) {row.label}", "—", *cells, *([""] * len(compared(report)))]
-
-
-def blocks(report: Report, layout: Layout) -> list[tuple[str, list[list[str]]]]:
-    """(heading of a section, its lines in words): all that a table shows."""
-    found = []
-    for section in [*report.sections, *([report.averages] if report.averages else [])]:
-        lines = []
-        for line in section.lines:
-            lines.append(words(report, line))
-            lines += [published_words(report, row) for row in layout.published.get((section.label, line.label), [])]
-        found.append((section.label, lines))
-    return found
-
-
-def remarks(report: Report, layout: Layout) -> list[str]:
-    """What stands below a table."""
-    return [text for text in (layout.origin, layout.legend, *report.notes) if text]
+def remarks(report: Report, layout: Layout, notes: Sequence[str] = ()) -> list[str]:
+    """What stands around a table; `notes` explain how it is arranged."""
+    return [text for text in (layout.origin, layout.legend, *notes, *report.notes) if text]

@@ -1,0 +1,154 @@
+"""A report as the words that every format shows: a list of sections, or a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nba_cli.reports.formats.layout import MISSING, Layout, cell, gap, number, title
+from nba_cli.reports.published import Published
+from nba_cli.reports.report import Line, Report, Section, is_share
+
+APART = " / "  # between the figures of one cell of a matrix
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label and its cells. `kind`: "published", "missing", "average", or "" for figures of our own runs."""
+
+    words: list[str]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one section. `over`: of an average, how many sections it is taken over, in words."""
+
+    label: str
+    rows: list[Row]
+    over: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The label with what it is an average of, for formats that show it above the rows."""
+        return f"{self.label} of {self.over}" if self.over else self.label
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Fields:
+    sections: what the blocks stand for; None where there is a single one without a heading
+    headings: of the label and of every column
+    blocks: the rows, section by section
+    notes: what a reader has to know beyond the headings
+    """
+
+    sections: str | None
+    headings: list[str]
+    blocks: list[Block]
+    notes: list[str] = field(default_factory=list)
+
+
+def grid(report: Report, layout: Layout) -> Grid:
+    """The report, arranged as it is asked for."""
+    return ARRANGEMENTS[layout.arrangement](report, layout)
+
+
+def listed(report: Report, layout: Layout) -> Grid:
+    """A block for each section, and one of the averages; a column for each figure and each difference."""
+    differences = [f"Δ {title(figure)} to {report.against}" for figure in compared(report)]
+    headings = [" ".join(report.rows), "n", *(title(figure) for figure in report.figures), *differences]
+    blocks = []
+    for section in with_averages(report):
+        rows = []
+        for line in section.lines:
+            rows.append(row_of(report, line, "average" if section.over else ""))
+            others = layout.published.get((section.label, line.label), [])
+            rows += [published_row(report, other) for other in others]
+        blocks.append(Block(section.label, rows, over(section, report.figures)))
+    return Grid(" ".join(report.cols), headings, blocks)
+
+
+def with_averages(report: Report) -> list[Section]:
+    return [*report.sections, *([report.averages] if report.averages else [])]
+
+
+def over(section: Section, figures: list[str]) -> str:
+    """How many sections an average is taken over; the figures that fewer of them have are named."""
+    found = {figure: section.over[figure] for figure in figures if figure in section.over}
+    most = max(found.values(), default=0)
+    fewer: dict[int, list[str]] = {}
+    for figure, n in found.items():
+        if n < most:
+            fewer.setdefault(n, []).append(title(figure))
+    but = "; ".join(f"{', '.join(names)}: {n}" for n, names in fewer.items())
+    return (f"{most} ({but})" if but else str(most)) if most else ""
+
+
+def compared(report: Report) -> list[str]:
+    """The figures whose difference to the chosen row is shown."""
+    return [figure for figure in report.figures if is_share(figure) and figure != "der"] if report.against else []
+
+
+def row_of(report: Report, line: Line, kind: str) -> Row:
+    if not line.records:
+        gaps = [""] * len(compared(report))
+        return Row([line.label, "0", *([MISSING] * len(report.figures)), *gaps], "missing")
+    cells = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    gaps = [
+        gap(figure, line.cells[figure].difference, line.n) if figure in line.cells else ""
+        for figure in compared(report)
+    ]
+    return Row([line.label, str(line.n), *cells, *gaps], kind)
+
+
+def published_row(report: Report, row: Published) -> Row:
+    cells = [number(figure, row.figures[figure]) if figure in row.figures else "—" for figure in report.figures]
+    return Row([f"({row.defense}) {row.label}", "—", *cells, *([""] * len(compared(report)))], "published")
+
+
+def matrix(report: Report, layout: Layout) -> Grid:
+    """One block: a cell holds all figures of a line in a section."""
+    sections = with_averages(report)
+    most = max((line.n for section in sections for line in section.lines), default=0)
+    cells = [[matrix_cell(report, line, most) for line in section.lines] for section in sections]
+    of_sections = [section.label for section in sections]
+    of_lines = [line.label for line in sections[0].lines] if sections else []
+    if layout.sections_down:
+        kinds = ["average" if section.over else "" for section in sections]
+        corner, across, down = report.cols, of_lines, of_sections
+    else:
+        kinds = [""] * len(of_lines)
+        corner, across, down = report.rows, of_sections, of_lines
+        cells = [list(column) for column in zip(*cells, strict=True)]
+    rows = [Row([label, *words], kind) for label, words, kind in zip(down, cells, kinds, strict=True)]
+    shown = APART.join(title(figure) for figure in report.figures)
+    notes = [f"Each cell: {shown}." + (f" n = {most}, unless a cell says another." if most else "")]
+    averaged = over(report.averages, report.figures) if report.averages else ""
+    notes += [f"The average is of {averaged}."] if averaged else []
+    return Grid(None, [" ".join(corner), *across], [Block("", rows)], notes)
+
+
+def matrix_cell(report: Report, line: Line, most: int) -> str:
+    """The figures of a line, and its n where it is not that of most others."""
+    if not line.cells:
+        return "—" if line.records else MISSING
+    words = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    return APART.join(words if line.n == most else [*words, f"n={line.n}"])
+
+
+ARRANGEMENTS: dict[str, Callable[[Report, Layout], Grid]] = {"list": listed, "matrix": matrix}
+"""What layout=… takes."""
+
+
+def flat(found: Grid) -> tuple[list[str], list[Row]]:
+    """The headings and rows of one table in which the section, and what an average is taken over, are columns."""
+    if found.sections is None:
+        return found.headings, [row for block in found.blocks for row in block.rows]
+    averaged = any(block.over for block in found.blocks)
+    rows = [
+        Row([block.label, *row.words, *([block.over] if averaged else [])], row.kind)
+        for block in found.blocks
+        for row in block.rows
+    ]
+    return [found.sections, *found.headings, *(["average of"] if averaged else [])], rows
