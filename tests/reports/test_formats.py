@@ -8,8 +8,12 @@ import math
 import re
 from pathlib import Path
 
+<<<<<<< HEAD
 import pytest
 from records import HOSTILE
+=======
+from records import HOSTILE, put
+>>>>>>> tables
 
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
@@ -30,6 +34,18 @@ def test_every_form_says_the_same(root: Path) -> None:
         assert "badnets" in text and ("missing" in text or form in (FORMATS["csv"], FORMATS["json"]))
     assert "| blend | nba | 3 | 87.50 ± 0.50 | 2.00 ± 0.00 * |" in FORMATS["markdown"](made, layout)
     assert r"nba & 3 & 87.50 $\pm$ 0.50 & \textbf{2.00 $\pm$ 0.00}" in FORMATS["latex"](made, layout)
+
+
+def test_averages_say_in_a_column_of_their_own_what_they_are_taken_over(root: Path) -> None:
+    put(root, "clean", "none", "ft", 0, (0.9, None, None))
+    made, layout = compose_table(Request(output=str(root), figures="acc,asr,ra"), {})
+    lines = FORMATS["markdown"](made, layout).splitlines()
+    assert "| attack | defense | n | ACC | ASR | RA | average of |" in lines
+    assert "| average | ft | 3 | 87.00 | 60.50 ± 0.50 | 25.00 ± 0.00 | 3 (ASR, RA: 2) |" in lines
+    assert "| badnets | ft | 3 | 85.00 ± 0.00 | 90.00 ± 0.00 | 10.00 ± 0.00 |  |" in lines
+    assert "<tr class=average><td>average</td><td>ft</td>" in FORMATS["html"](made, layout)
+    alone = compose_table(Request(output=str(root)), {"attack": ["blend"]})
+    assert "average of" not in FORMATS["markdown"](*alone), "nothing is averaged over attacks"
 
 
 class Page(html.parser.HTMLParser):

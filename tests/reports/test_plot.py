@@ -94,7 +94,7 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
         (["kind=sweep"], "needs x=SETTING"),
         (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
-        (["x=defense_seed", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
+        (["x=defense.train.steps", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
         (["x=defense.bta"], "none of these runs has this setting"),
         (["kind=training", "compare=published"], "compare=published: published figures know no steps"),
     ],
