@@ -3,7 +3,6 @@ anything runs, because the system ends a process that takes too much without a w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import TypeVar
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli.data import Data, Splits
+from nba_cli.devices import memory
 from nba_cli.errors import Refused
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun, DefendRun, default_of
@@ -120,10 +120,3 @@ def saved(network: nn.Module, x: Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         network.train()(x)
     return sum(tensor.numel() for tensor in found.values())
-
-
-def memory(device: torch.device) -> int:
-    """Bytes of the machine's memory, or of the GPU's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
