@@ -101,7 +101,7 @@ class Dataset:
         return Splits(kept, held, num_classes, defender=True)
 
     def load(self) -> Splits:
-        """Training and test set on the CPU, in `size`; with `reserved`, the rest of the training set and what is reserved.
+        """Training and test set on the CPU, in `size`; with `reserved`, the training set in two.
 
         The same images are reserved for every seed, the same share of each class.
 

@@ -142,6 +142,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "victim/resnet": (1, "0e76"),
     "victim/vgg": (1, "407e"),
     "victim/mobilenet_v2": (1, "9577"),
+    "victim/vit_tiny": (1, "b0e3"),
     "victim/torchvision": (1, "a235"),
     "dataset/fashion_mini": (1, "b8c3"),
     "dataset/cifar10": (1, "b8c3"),
