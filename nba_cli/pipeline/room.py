@@ -114,13 +114,13 @@ def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
 
 
 class Attended(torch.autograd.Function):
-    """What attention keeps where it is fused: queries, keys, values [N,heads,T,D] and its output, laid out as
-    [N,T,heads,D], so that what reads all heads of a token needs no copy.
+    """What attention keeps where it is fused: queries, keys, values [N,heads,T,D] and its output, laid out as the
+    queries are, so that reading all heads of a token needs no copy.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        out = value.new_empty(*query.transpose(-3, -2).shape[:-1], value.shape[-1]).transpose(-3, -2)
+        out = torch.empty_like(query)
         ctx.save_for_backward(query, key, value, out)
         return out
 
