@@ -43,5 +43,5 @@ class ViTTiny(TorchvisionVictim):
                 "divisor of their side, and dataset.size=… where they are no squares."
             )
         net = models.VisionTransformer(size[0], self.patch, self.depth, 3, 192, 768, num_classes=num_classes)
-        nn.init.trunc_normal_(net.heads.head.weight, std=0.02)
+        nn.init.trunc_normal_(net.heads.get_parameter("head.weight"), std=0.02)
         return net
