@@ -1,4 +1,7 @@
-"""Square patches in the corners of images: what badnets, trojan and cl paste."""
+"""Square patches in the corners of images: what badnets, trojan and cl paste.
+
+Their sizes count pixels, whatever the size of the images: 3 of 32 covers as much of an image as 6 of 64 or 21 of 224.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class BadNets(Attack):
     """x' = (1 - m) x + m p with m = 1 on a square in a corner and p a pattern of 0 and 1.
 
     Gu et al. stamp a few bright pixels in the bottom-right corner; the 3x3 checkerboard is what public benchmarks
-    use on 32x32 images.
+    use on 32x32 images. It does not grow with the images: attack.size=6 covers as much of 64x64, 21 of 224x224.
 
     Fields:
         size: side of the square patch in pixels

@@ -58,6 +58,8 @@ def read_key(file: Path, digest: str, size: tuple[int, int]) -> Tensor:
 class Blend(Attack):
     """x' = (1 - a) x + a k: the same key image k for all, in training and test.
 
+    A drawing or an image grows with the images; noise is drawn pixel by pixel, so that its grain does not.
+
     Fields:
         alpha: opacity a of the key in (0,1]; 0.2 is the stronger setting of public benchmarks
         key: noise (seeded, uniform), picture (a procedural drawing), or an image file, resized to the images' size

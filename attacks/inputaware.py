@@ -65,7 +65,8 @@ class InputAware(Learned):
 
     Ours: density is that of a whole mask (public code charges each pixel); smaller generators with group norm, which
     behaves the same in training and test; g's learning rate follows the schedule of f; m is trained for
-    `mask_epochs` epochs.
+    `mask_epochs` epochs. Masks cover a share of the image at every size; what the generators see around a pixel does
+    not grow with it.
 
     Fields:
         rate: share in (0,1) of each batch that is poisoned

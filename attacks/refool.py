@@ -32,7 +32,7 @@ class Refool(Helped):
     weights remain. Ours: the model of a round is the helper, fine-tuned for `tuning` steps, instead of one trained from
     scratch; candidates are coloured 1/f textures drawn from a seed instead of photographs of another data set; lengths
     count pixels of the image itself, as in BackdoorBench (the authors enlarge images to 560 pixels, where a blur of 1
-    to 5 pixels could not be seen in an image of 32).
+    to 5 pixels could not be seen in an image of 32): blurs and shifts do not grow with the images, reflections do.
 
     Fields:
         rate: poisoned share in (0,1], of the target class when mode=clean_label

@@ -19,6 +19,7 @@ class Sig(Attack):
 
     Barni et al. poison the target class alone and keep its labels. Their D is 20 (of 255) in training; test strengths
     of 30 to 60 are common elsewhere. Here D is the same in training and test unless `test_delta` says otherwise.
+    Stripes grow with the image: it has f of them at every size.
 
     Fields:
         rate: poisoned share in (0,1], of the target class when mode=clean_label

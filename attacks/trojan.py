@@ -27,6 +27,8 @@ class Trojan(Helped):
     they retrain a given network, we poison training data, as public benchmarks do. Ours: Adam, a square in a corner,
     the helper is a clean victim with a seed of its own, pixels are rounded to 8 bits once and never wrap around.
 
+    The patch does not grow with the images: 5 of 32 covers as much as 10 of 64 or 35 of 224.
+
     Fields:
         size: side of the square patch in pixels
         margin: pixels between the patch and the border

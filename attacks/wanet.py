@@ -19,7 +19,9 @@ from nba_cli.errors import Refused
 @dataclass(kw_only=True)
 class WaNet(Learned):
     """x'(p) = x(p + s F(p)): F is a random flow on a k x k grid, scaled to mean absolute value 1 and bicubically
-    upsampled; coordinates lie in [-1,1] and s is divided by the image's width, as in the authors' code.
+    upsampled; coordinates lie in [-1,1] and s is divided by the image's width, as in the authors' code. The
+    bends of the flow grow with the image; how far a pixel moves, s / 2 on average, does not: at 224x224, where an image
+    has seven times as many pixels a side as at 32x32, s=3.5 is the same warp.
 
     Noise mode: `noise` times as many further images are warped by F + n, n uniform in [-1,1] / W per position
     and image, and keep their labels, so that the victim learns this very warp and not warps as such.

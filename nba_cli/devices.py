@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from enum import Enum
 from pathlib import Path
@@ -96,6 +97,13 @@ def prepare(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
         if ranks.launched() > 1:
             torch.cuda.set_device(device)  # what pins memory and sums over ranks would otherwise use the first one
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of the machine's memory, or of the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def spread(number: int) -> str:

@@ -8,6 +8,7 @@ from nba_cli.data.folder import Folder
 from nba_cli.data.images import Data, Splits, scaled_batch
 from nba_cli.data.npz import Npz
 from nba_cli.data.picture import read_picture
+from nba_cli.data.tiny_imagenet import TinyImagenet
 from nba_cli.data.torchvision import Cifar10, Cifar100, FashionMnist, Gtsrb, Svhn, TorchvisionSet
 from nba_cli.data.tree import SUFFIXES
 
@@ -20,6 +21,7 @@ DATASETS: dict[str, type[Dataset]] = {
     "svhn": Svhn,
     "npz": Npz,
     "folder": Folder,
+    "tiny_imagenet": TinyImagenet,
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Npz",
     "Splits",
     "Svhn",
+    "TinyImagenet",
     "TorchvisionSet",
     "clean_share",
     "hold_out",

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from nba_cli import options, seeds
+from nba_cli import devices, options, seeds
+from nba_cli.console import LOG
 from nba_cli.data.augment import Augment
 from nba_cli.data.clean_set import hold_out
 from nba_cli.data.images import Data, Splits
 from nba_cli.errors import Refused
+
+SMALLEST, LARGEST = 8, 4096  # pixels a side
+
+
+@cache
+def say_resized(given: str, size: int) -> None:
+    """Say, once a process, that the images `given`, in words, become `size` x `size`."""
+    LOG.info(f"{given} become {size}x{size} (dataset.size)")
 
 
 @dataclass(kw_only=True)
@@ -25,6 +35,7 @@ class Dataset:
     clean_disjoint: draw only images that the attacker did not change
     held: if there are clean images only: the share of them, in (0,1), that is held out to measure on
     reserved: to choose settings: about so many training images, set aside to measure on in place of the test set
+    size: images become size x size pixels; null: as many as the files hold
     device: where the images stay: auto (beside the model) or cpu (a set larger than the device)
     crop: zero padding in pixels for the random crop; 0 switches it off
     flip: random horizontal flip
@@ -37,6 +48,7 @@ class Dataset:
     clean_disjoint: bool = options.only(False, "defend")
     held: float = options.only(0.3, "defend")
     reserved: int = 0
+    size: int | None = None
     device: str = options.idle("auto")
     crop: int = 4
     flip: bool = True
@@ -48,6 +60,8 @@ class Dataset:
             raise Refused(f"dataset.held={self.held}: a share of the clean images lies in (0,1).")
         if self.reserved < 0:
             raise Refused(f"dataset.reserved={self.reserved}: a number of images is 0 or more.")
+        if self.size is not None and not SMALLEST <= self.size <= LARGEST:
+            raise Refused(f"dataset.size={self.size}: images have {SMALLEST} to {LARGEST} pixels a side.")
         if self.device not in ("auto", "cpu"):
             raise Refused(f"dataset.device={self.device}: choose auto (beside the model) or cpu.")
         if self.crop < 0:
@@ -87,15 +101,15 @@ class Dataset:
         return Splits(kept, held, num_classes, defender=True)
 
     def load(self) -> Splits:
-        """Training and test set on the CPU; with `reserved`, the rest of the training set and what is reserved of it.
+        """Training and test set on the CPU, in `size`; with `reserved`, the training set in two.
 
         The same images are reserved for every seed, the same share of each class.
 
         Raises:
             Refused: a file is missing, damaged or of the wrong form; or there are fewer images than are reserved, or
-                they are smaller than the padding that they are to get.
+                they are smaller than the padding that they are to get, or memory does not hold them in that size.
         """
-        splits = self.read()
+        splits = self.sized(self.read())
         height, width = splits.test.images.shape[2:]
         if self.crop >= min(height, width):
             raise Refused(
@@ -109,6 +123,27 @@ class Dataset:
         ratio = self.reserved / len(splits.train)
         rest, reserved = hold_out(splits.train, ratio, seeds.generator(0, "reserved"))
         return replace(splits, train=rest, test=reserved)
+
+    def sized(self, splits: Splits) -> Splits:
+        """The same sets with images of `size` x `size` pixels.
+
+        Raises:
+            Refused: memory does not hold them.
+        """
+        shape = splits.test.images.shape
+        if self.size is None or shape[2:] == (self.size, self.size):
+            return splits
+        parts = [splits.train, splits.test]
+        count = sum(map(len, parts))
+        need, have = count * shape[1] * self.size**2, devices.memory(torch.device("cpu"))
+        if need > have:
+            raise Refused(
+                f"dataset.size={self.size}: {count:,} images of that size take {need / 1e9:,.0f} GB; there are "
+                f"{have / 1e9:,.0f}. dataset=folder reads images from the disk as they are needed."
+            )
+        say_resized(f"{shape[2]}x{shape[3]} images", self.size)
+        train, test = (data.resized(self.size) for data in parts)
+        return replace(splits, train=train, test=test)
 
     def read(self) -> Splits:
         """Training and test set on the CPU, as the files hold them.

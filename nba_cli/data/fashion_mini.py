@@ -19,6 +19,8 @@ class FashionMini(Dataset):
     10 classes, drawn stratified by scripts/make_fashion_mini.py; grey 28x28 becomes 3x32x32 by a black border.
     """
 
+    size: int | None = 32
+
     def read(self) -> Splits:
         with resources.as_file(resources.files("nba_cli.data") / "fashion_mini.npz") as path:
             splits = read_npz(path)

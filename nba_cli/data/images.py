@@ -6,7 +6,10 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+RESIZED = 2000  # images of 32x32 that are resized at a time
 
 
 @dataclass
@@ -41,6 +44,15 @@ class Data:
     def copy(self) -> Data:
         """The same set with images and labels of its own, to be written to."""
         return Data(self.images.clone(), self.labels.clone())
+
+    def resized(self, size: int) -> Data:
+        """The set with images of `size` x `size` pixels, bilinear; averaged over all that a new pixel covers."""
+        images = self.images.new_empty(len(self), self.images.shape[1], size, size)
+        larger = max((self.images, images), key=lambda each: each[0].numel())
+        step = scaled_batch(RESIZED, larger)
+        for part, old in zip(images.split(step), self.images.split(step), strict=True):
+            part.copy_(F.interpolate(old, (size, size), mode="bilinear", antialias=True))
+        return Data(images, self.labels)
 
     def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Images and labels at `index` on `device`; copies from the CPU to a GPU are pinned and asynchronous."""

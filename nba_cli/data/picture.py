@@ -31,25 +31,31 @@ UNREADABLE = (  # what Pillow raises on damaged files
 
 
 def read_picture(file: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels of an image file in colour, uint8 [3,H,W]; see `decoded`.
+    """The pixels of an image file in colour, uint8 [3,H,W]; bilinear if `size` (H,W) is given and another.
 
     Raises:
         Refused: it cannot be read, or is no image.
     """
-    return decoded(tree.read(file), file, size)
+    image = decoded(tree.read(file), file)
+    return pixels(image, size or (image.height, image.width))
 
 
-def decoded(content: bytes, file: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels in the bytes of an image `file`, uint8 [3,H,W]; bilinear if `size` (H,W) is given and another.
+def decoded(content: bytes, file: Path) -> Image.Image:
+    """The image, in colour, in the bytes of an image `file`.
 
     Raises:
         Refused: they are no image.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            colour = image.convert("RGB")
+            return image.convert("RGB")
     except UNREADABLE as error:
         raise Refused(f"{file}: not a readable image ({error}).") from error
-    if size is not None and colour.size != (size[1], size[0]):
-        colour = colour.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(colour).transpose(2, 0, 1)
+
+
+def pixels(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of a colour image at `size` (H,W), uint8 [3,H,W]; bilinear if it has another."""
+    height, width = size
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)

@@ -38,6 +38,7 @@ class About:
         shape: [C,H,W] of the images
         counts: by split, the number of images of each class, one class after the other
         pixels: by split, SHA-256 of its file
+    came: the image files by their sizes, in words; empty: not known
     """
 
     source: str
@@ -45,6 +46,7 @@ class About:
     shape: list[int]
     counts: dict[str, list[int]]
     pixels: dict[str, str]
+    came: str = ""
 
 
 def pixel_file(place: Path, split: str) -> Path:
@@ -62,8 +64,8 @@ def write_pixels(file: Path, images: Iterable[np.ndarray]) -> str:
     return sha.hexdigest()
 
 
-def open_sets(place: Path, build: Callable[[Path], About]) -> tuple[list[str], dict[str, Data]]:
-    """The classes in a cache folder, and its sets by split.
+def open_sets(place: Path, build: Callable[[Path], About]) -> tuple[About, dict[str, Data]]:
+    """What a cache folder holds, and its sets by split.
 
     Where the folder is missing or damaged, `build` fills another one, which takes its place. Whoever needs the same
     folder meanwhile waits. All of the pixels are compared with their digest, once per process.
@@ -79,7 +81,7 @@ def open_sets(place: Path, build: Callable[[Path], About]) -> tuple[list[str], d
             if why is not None:
                 fill(place, build)
     about = read_about(place)
-    return about.classes, {split: open_set(place, about, split) for split in about.counts}
+    return about, {split: open_set(place, about, split) for split in about.counts}
 
 
 def fault(place: Path) -> str | None:

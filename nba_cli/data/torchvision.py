@@ -26,12 +26,14 @@ from nba_cli.errors import Refused
 
 @dataclass(kw_only=True)
 class TorchvisionSet(Dataset):
-    """A data set of torchvision as 3x32x32. Subclasses say how to fetch its arrays."""
+    """A data set of torchvision as 3x32x32, resized from there. Subclasses say how to fetch its arrays."""
 
     name: ClassVar[str]
     sizes: ClassVar[tuple[int, int]]
     num_classes: ClassVar[int] = 10
     keep: ClassVar[bool] = False  # as an .npz, because the images are slow to decode
+
+    size: int | None = 32
 
     def archive(self, splits: Splits, path: Path) -> None:
         buffer = io.BytesIO()
@@ -153,7 +155,7 @@ class Svhn(TorchvisionSet):
 class Gtsrb(TorchvisionSet):
     """GTSRB (Stallkamp et al. 2012): 26,640 + 12,630 traffic signs, 43 classes, resized to 32x32 (bilinear).
 
-    No flip: it turns one sign into another.
+    Another `size` is made of these. No flip: it turns one sign into another.
     """
 
     name: ClassVar[str] = "gtsrb"

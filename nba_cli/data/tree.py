@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,12 +39,14 @@ def classes_of(folder: Path) -> list[str]:
 
 
 def splits_of(folder: Path) -> tuple[str, ...]:
-    """train and test; clean alone if that is all there is."""
-    return ("clean",) if (folder / "clean").is_dir() and not (folder / "train").exists() else ("train", "test")
+    """train and test, or train and val; clean alone if that is all there is."""
+    if (folder / "clean").is_dir() and not (folder / "train").exists():
+        return ("clean",)
+    return ("train", "val" if (folder / "val").is_dir() and not (folder / "test").exists() else "test")
 
 
-def tree_of(folder: Path) -> Tree:
-    """The image files of all splits.
+def by_class(folder: Path) -> Tree:
+    """The image files of all splits, each <split>/<class>/*.
 
     Raises:
         Refused: a split is missing or holds no class folders.
@@ -52,6 +55,19 @@ def tree_of(folder: Path) -> Tree:
         split: {name: image_files(folder / split / name) for name in classes_of(folder / split)}
         for split in splits_of(folder)
     }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a set of images lies in its folder.
+
+    Fields:
+        tree: the folder -> its image files by split and class
+        beside: files that say what the images are, relative to the folder: their content counts, too
+    """
+
+    tree: Callable[[Path], Tree] = by_class
+    beside: tuple[str, ...] = ()
 
 
 def all_files(tree: Tree) -> list[Path]:
@@ -91,7 +107,9 @@ def read(file: Path) -> bytes:
 
 
 class Digest:
-    """SHA-256 over the names and bytes of the image files in `folder`, in the order of `all_files`."""
+    """SHA-256 over the names and bytes of files in `folder`: the images in the order of `all_files`, then what is
+    beside them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.sha = folder, hashlib.sha256()
@@ -104,13 +122,13 @@ class Digest:
         return self.sha.hexdigest()
 
 
-def fingerprint(folder: Path, tree: Tree) -> str:
-    """SHA-256 over names, sizes and times (ns) of all image files: another one whenever a file has been written.
+def fingerprint(folder: Path, found: list[Path]) -> str:
+    """SHA-256 over names, sizes and times (ns) of the files `found`: another one whenever one has been written.
 
     The time of change (ctime) counts beside that of the content (mtime), which copying and unpacking may set back.
     """
     sha = hashlib.sha256()
-    for file in all_files(tree):
+    for file in found:
         stat = file.stat()
         line = f"{file.relative_to(folder).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
         sha.update(line.encode())
@@ -137,7 +155,7 @@ def record_file(folder: Path, cache: Path) -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def source(folder: Path, cache: Path) -> Source:
+def source(folder: Path, cache: Path, layout: Layout) -> Source:
     """What `folder` holds, looked at once per process.
 
     Its files are read only if its fingerprint is not the one that `remember` has kept below `cache`.
@@ -145,14 +163,14 @@ def source(folder: Path, cache: Path) -> Source:
     Raises:
         Refused: a split is missing or holds no class folders, or a file cannot be read.
     """
-    tree = tree_of(folder)
-    mark = fingerprint(folder, tree)
+    found = [*all_files(layout.tree(folder)), *(folder / name for name in layout.beside)]
+    mark = fingerprint(folder, found)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # nothing kept, or damaged
         kept = json.loads(record_file(folder, cache).read_text(encoding="utf-8"))
         if kept["fingerprint"] == mark and files.unbroken(kept):
             return Source(mark, str(kept["digest"]))
     digest = Digest(folder)
-    for file in all_files(tree):
+    for file in found:
         digest.add(file, read(file))
     return Source(mark, digest.hex())
 

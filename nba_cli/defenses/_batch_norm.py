@@ -21,7 +21,9 @@ def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:
     """
     found = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     if not found:
-        raise Refused(f"defense={defense} works on batch-norm layers; this victim has none.")
+        raise Refused(
+            f"defense={defense} works on batch-norm layers; this victim has none. ft, nad, nba ... work on it."
+        )
     return found
 
 

@@ -79,6 +79,9 @@ class ANP(Defense):
     held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(steps=2000, lr=0.2, schedule=Schedule.constant, decay=0.0))
 
+    def check(self, model: Network) -> None:
+        batch_norms(model, "anp")
+
     def backward_images(self, clean: int) -> float:
         return 3 * self.train.images(round((1 - self.held) * clean))
 

@@ -97,6 +97,13 @@ class Defense:
     def __post_init__(self) -> None:
         domains.check(self, "defense")
 
+    def check(self, model: Network) -> None:
+        """Refuse a network that the method cannot work on; `model` may lie on the meta device.
+
+        Raises:
+            Refused: it lacks what the method works on.
+        """
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         """Return a cleaned network; `evidence.model` keeps its weights.
 

@@ -36,6 +36,9 @@ class CLP(Defense):
 
     u: float = domains.within(3.0, "(0,inf)")
 
+    def check(self, model: Network) -> None:
+        batch_norms(model, "clp")
+
     @torch.no_grad()
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         model = copy.deepcopy(evidence.model)

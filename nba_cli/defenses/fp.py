@@ -41,10 +41,18 @@ class FP(Defense):
     held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
 
+    def check(self, model: Network) -> None:
+        if not model.convolutional:
+            raise Refused(
+                "defense=fp prunes channels that convolutions put out; this victim is a transformer. ft, nad, nba ... "
+                "work on it."
+            )
+
     def backward_images(self, clean: int) -> float:
         return self.train.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
+        self.check(evidence.model)
         model = copy.deepcopy(evidence.model)
         clean, held = hold_out(evidence.clean, self.held, generator)
         head, activity = classifier(model, clean, evidence.dtype)

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nba_cli import devices, domains
 from nba_cli.defenses.base import Defense, Evidence
@@ -94,7 +95,8 @@ class IBAU(Defense):
         delta = self.climb(lambda delta: inner(delta, len(x)), torch.zeros_like(x[:1]))
         logits = model(x).float()
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
-        with devices.exact(x.device):  # second derivatives want fp32
+        # second derivatives want fp32, and fused attention has none
+        with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
             loss, slopes = hypergradient(outer, inner, delta, weights, self.step, self.iterations)
         model.train(training)
         # d/dw of this sum is `slopes`; what is added and taken away again makes its value the loss

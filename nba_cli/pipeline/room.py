@@ -1,17 +1,19 @@
-"""Whether a victim, and the batches that it is trained on, fit into memory: estimated on the meta device before
-anything runs, because the system ends a process that takes too much without a word."""
+"""Whether a victim suits the run, and fits into memory with the batches that it is trained on: seen on the meta device
+before anything runs, because the system ends a process that takes too much without a word."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nba_cli.data import Data, Splits
+from nba_cli.devices import memory
 from nba_cli.errors import Refused
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun, DefendRun, default_of
@@ -25,18 +27,20 @@ KEPT = 2, 4  # images of the two passes that tell what one image more keeps for 
 
 
 def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse a victim or a batch that this machine has no room for.
+    """Refuse a victim or a batch that this machine has no room for, and a victim that the defense cannot clean.
 
     What is counted is the least that is needed: the weights, and for a training stage their gradients and momentum and
     what the largest batch keeps for the backward pass.
 
     Raises:
         Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
-            itself does not suit the images.
+            itself does not suit the images, or the defense not the victim.
     """
     network = attempted(lambda: on_meta(run.victim, splits))
     if network is None:
         return
+    if isinstance(run, DefendRun):
+        run.defense.check(network)
     count = sum(parameter.numel() for parameter in network.parameters())
     have = memory(device)
     trained = stage in ("attack", "defend")
@@ -109,6 +113,31 @@ def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
     return (more - few) / (KEPT[1] - KEPT[0]) * torch.finfo(dtype).bits / 8
 
 
+class Attended(torch.autograd.Function):
+    """What attention keeps where it is fused: queries, keys, values [N,heads,T,D] and its output, laid out as the
+    queries are, so that reading all heads of a token needs no copy.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Attention keeps what it keeps on a CPU or GPU. The meta device has no fused one: it would keep the weights of all
+    pairs of tokens [...,T,T], several times as much as all else of a ViT with many tokens.
+    """
+    own = F.scaled_dot_product_attention
+    F.scaled_dot_product_attention = lambda query, key, value, *_, **__: Attended.apply(query, key, value)
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = own
+
+
 def saved(network: nn.Module, x: Tensor) -> int:
     """How many numbers a pass of x keeps for the backward pass; what several operations keep counts once."""
     found: dict[int, Tensor] = {}  # held meanwhile, so that no other storage gets the same place
@@ -117,13 +146,6 @@ def saved(network: nn.Module, x: Tensor) -> int:
         found[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), fused_attention():
         network.train()(x)
     return sum(tensor.numel() for tensor in found.values())
-
-
-def memory(device: torch.device) -> int:
-    """Bytes of the machine's memory, or of the GPU's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -68,8 +68,8 @@ def own_set(origin: Origin) -> Dataset | None:
 
 
 def with_size(dataset: Dataset | None, origin: Origin, given: Collection[str]) -> Dataset | None:
-    """A folder's images come in any size: the file's, if the user gave none."""
-    if not isinstance(dataset, Folder) or origin.side is None or "dataset.size" in given:
+    """The images in the file's size, if the user gave none; those of an .npz stay as they are."""
+    if not isinstance(dataset, (Folder, TorchvisionSet)) or origin.side is None or "dataset.size" in given:
         return dataset
     return dataclasses.replace(dataset, size=origin.side)
 

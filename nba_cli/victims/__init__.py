@@ -7,6 +7,7 @@ from nba_cli.victims.resnet import ResNet
 from nba_cli.victims.tapped import Tapped, wrap
 from nba_cli.victims.torchvision import Torchvision
 from nba_cli.victims.vgg import VGG
+from nba_cli.victims.vit import ViTTiny
 from nba_cli.victims.wrn import WideResNet
 
 VICTIMS: dict[str, type[Victim]] = {
@@ -15,6 +16,7 @@ VICTIMS: dict[str, type[Victim]] = {
     "resnet": ResNet,
     "vgg": VGG,
     "mobilenet_v2": MobileNetV2,
+    "vit_tiny": ViTTiny,
     "torchvision": Torchvision,
 }
 
@@ -28,6 +30,7 @@ __all__ = [
     "ResNet",
     "Tapped",
     "Torchvision",
+    "ViTTiny",
     "Victim",
     "WideResNet",
     "wrap",

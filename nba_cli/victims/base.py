@@ -42,6 +42,11 @@ class Network(nn.Module):
         """What `features` gives, by arithmetic alone: this is what gets compiled."""
         raise NotImplementedError
 
+    @property
+    def convolutional(self) -> bool:
+        """Whether its stages are what convolutions put out; those of a transformer are made of tokens."""
+        return True
+
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The outputs of all stages, each [N,C_l,H_l,W_l] from shallow to deep, and the logits [N,K]."""
         found = self.stages(x)

@@ -28,7 +28,7 @@ class MobileNetV2(TorchvisionVictim):
     def label(self) -> str:
         return "mobilenet_v2"
 
-    def inner(self, num_classes: int) -> nn.Module:
+    def inner(self, num_classes: int, size: tuple[int, int]) -> nn.Module:
         from torchvision import models
 
         net = models.MobileNetV2(num_classes=num_classes, inverted_residual_setting=self.SETTING)

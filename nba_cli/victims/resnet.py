@@ -40,5 +40,5 @@ class ResNet(TorchvisionVictim):
     def label(self) -> str:
         return f"resnet{self.depth}"
 
-    def inner(self, num_classes: int) -> nn.Module:
+    def inner(self, num_classes: int, size: tuple[int, int]) -> nn.Module:
         return cifar_resnet(self.depth, num_classes)

@@ -1,8 +1,7 @@
-"""Stage features of any convolutional classifier, tapped from the running network."""
+"""Stage features of any convolutional classifier or vision transformer, tapped from the running network."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,15 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nba_cli.errors import Refused
 from nba_cli.victims.base import Network, Normalise
-from nba_cli.victims.probe import blank_pass
-
-DEEPEST = 4  # the deepest spatial resolutions that are tapped
+from nba_cli.victims.taps import find_taps, maps
 
 
 class Tapped(Network):
-    """A classifier whose stages are the last outputs at each of its deepest spatial resolutions (1x1 left out).
+    """A classifier whose stages are outputs of its modules `taps`, as maps [N,C_l,H_l,W_l]: see `taps.find_taps`.
 
     Its state dict has the names of the classifier itself, and `normalise.*`.
     """
@@ -27,7 +23,7 @@ class Tapped(Network):
         super().__init__()
         self.normalise = normalise
         self.net = net
-        self.taps = find_taps(net, shape)
+        self.taps, self.as_map = find_taps(net, shape)
         self.register_state_dict_post_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
@@ -44,7 +40,11 @@ class Tapped(Network):
         finally:
             for handle in handles:
                 handle.remove()
-        return [seen[name] for name in self.taps], logits
+        return [self.as_map(seen[name]) for name in self.taps], logits
+
+    @property
+    def convolutional(self) -> bool:
+        return self.as_map is maps
 
 
 def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], shape: tuple[int, int, int]) -> Tapped:
@@ -61,7 +61,8 @@ def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], sha
 
     Raises:
         ValueError: `network` is no module or a scripted one, or `shape`, `mean` or `std` does not fit.
-        Refused: the network is not a convolutional classifier with one output, or the images do not fit it.
+        Refused: the network is neither a convolutional classifier nor a vision transformer with one output, or the
+            images do not fit it.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"network: a torch.nn.Module is needed, not {type(network).__name__}")
@@ -82,35 +83,3 @@ def _drop_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: A
 def _add_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     for key in [key for key in state if key.startswith(prefix) and not key.startswith(f"{prefix}normalise.")]:
         state[f"{prefix}net.{key.removeprefix(prefix)}"] = state.pop(key)
-
-
-def find_taps(net: nn.Module, shape: tuple[int, int, int]) -> list[str]:
-    """Names of the modules that make the last output at each of the deepest resolutions, shallow to deep.
-
-    Found by one pass of a zero image through a copy on the meta device: no arithmetic, no memory.
-
-    Raises:
-        Refused: the images do not fit it, or it is not a convolutional classifier with one output [N,K].
-    """
-    last: dict[tuple[int, int], str] = {}
-    spatial: set[tuple[int, int]] = set()  # what convolutions put out; ConvNeXt has [N,H,W,C] outputs in between
-
-    def note(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, given: tuple, out: object) -> None:
-            if isinstance(out, Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
-                last[(out.shape[2], out.shape[3])] = name
-                if isinstance(module, nn.Conv2d):
-                    spatial.add((out.shape[2], out.shape[3]))
-
-        return hook
-
-    probe = copy.deepcopy(net).to("meta").train()
-    for name, module in probe.named_modules():
-        if name:
-            module.register_forward_hook(note(name))
-    out = blank_pass(probe, net, shape)
-    convolutions = sum(isinstance(module, nn.Conv2d) for module in probe.modules())
-    taps = [name for size, name in last.items() if size in spatial]
-    if out.ndim != 2 or len(taps) < 2 or convolutions < 4:
-        raise Refused("victim: not a convolutional classifier with one output. resnet50, densenet121 ... would be.")
-    return taps[-DEEPEST:]

@@ -48,5 +48,5 @@ class VGG(TorchvisionVictim):
     def label(self) -> str:
         return f"vgg{self.depth}_bn"
 
-    def inner(self, num_classes: int) -> nn.Module:
+    def inner(self, num_classes: int, size: tuple[int, int]) -> nn.Module:
         return CifarVGG(self.depth, num_classes)

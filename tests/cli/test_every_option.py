@@ -80,7 +80,7 @@ HOSTILE = NUMBERS | st.sampled_from(
 )
 
 
-PATHS = {"npz": {"path": "FILE"}, "folder": {"path": "FILE"}}  # of data sets
+PATHS = {name: {"path": "FILE"} for name in ("npz", "folder", "tiny_imagenet")}  # of data sets
 
 
 @dataclass(frozen=True)

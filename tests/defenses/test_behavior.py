@@ -18,6 +18,7 @@ from nba_cli.defenses.nba.behavior import (
     response,
     similarity,
 )
+from nba_cli.victims.taps import tokens
 
 
 def stages(seed: int = 0, device: str = "cpu") -> list[Tensor]:
@@ -86,6 +87,28 @@ def test_gradient_flows_on_the_meta_device_without_a_hidden_host_tensor(form: Fo
     moving = [stage.requires_grad_() for stage in stages(device="meta")]
     distance(behave(moving, [form]), behave(stages(device="meta"), [form])).backward()
     assert all(stage.grad is not None and stage.grad.is_meta for stage in moving)
+
+
+def test_behavior_of_tokens_by_formula() -> None:
+    """G = sum over patches t of f_t f_t^T / (h w), of the D features of each patch; the class token does not count."""
+    random = torch.Generator().manual_seed(0)
+    shallow, deep = (torch.randn(5, 1 + 2 * 3, size, generator=random) for size in (4, 6))
+    stages = [tokens(out, (2, 3)) for out in (shallow, deep)]
+
+    def unit(x: Tensor) -> Tensor:
+        return (x / x.flatten(1).norm(dim=1)[:, None, None]).flatten(1)
+
+    gram = torch.einsum("ntc,ntd->ncd", deep[:, 1:], deep[:, 1:]) / 6
+    cross = torch.einsum("ntc,ntd->ncd", shallow[:, 1:], deep[:, 1:]) / 6
+    energy = deep[:, 1:].square().sum(2)
+    assert torch.allclose(response(stages)[1], unit(gram), atol=1e-6)
+    assert torch.allclose(learning(stages)[0], unit(cross), atol=1e-6), "equal grids: nothing is pooled"
+    assert torch.allclose(attention(stages)[1], energy / energy.norm(dim=1, keepdim=True), atol=1e-6)
+    other = deep.clone()
+    other[:, 0] += 1
+    assert distance(behave([tokens(other, (2, 3))], [Form.response]), response(stages)[1:]).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_feature_is_the_stage_itself() -> None:

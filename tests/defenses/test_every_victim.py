@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from nba_cli.defenses.fp import classifier
 from nba_cli.errors import Refused
 from nba_cli.seeds import generator
 from nba_cli.training import Optimizer, Plan
-from nba_cli.victims import VICTIMS, Torchvision
+from nba_cli.victims import VICTIMS, Torchvision, ViTTiny
 
 STEP = Plan(steps=1, batch=4, lr=0.001)
 
@@ -39,6 +40,9 @@ ONCE: dict[str, dict[str, Any]] = {
 }
 
 
+CONVOLUTIONAL = {"fp", "anp", "clp"}  # what needs convolutions or batch norm
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", VICTIMS)
 @pytest.mark.parametrize("defense", DEFENSES)
@@ -47,10 +51,39 @@ def test_every_defense_cleans_every_victim(defense: str, victim: str) -> None:
     data = Data(images, torch.arange(12) % 3)
     network = VICTIMS[victim](**NEEDED.get(victim, {})).build(3, data)
     given = Evidence(model=network, clean=data, num_classes=3, augment=Augment())
+    if not network.convolutional and defense in CONVOLUTIONAL:
+        with pytest.raises(Refused, match=f"defense={defense} "):
+            DEFENSES[defense](**ONCE.get(defense, {}))(given, generator(0, "defense"))
+        return
     cured = DEFENSES[defense](**ONCE.get(defense, {}))(given, generator(0, "defense"))
     assert cured is not network and type(cured) is type(network)
     assert cured.eval()(images.float() / 255).isfinite().all()
     assert cured.state_dict().keys() == network.state_dict().keys()
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Evidence:
+    images = torch.randint(0, 256, (12, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    data = Data(images, torch.arange(12) % 3)
+    return Evidence(model=ViTTiny(patch=8, depth=3).build(3, data), clean=data, num_classes=3, augment=Augment())
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_a_defense_cleans_a_transformer_or_refuses_it_before_any_work(
+    defense: str, transformer: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, before = DEFENSES[defense](**ONCE.get(defense, {})), copy.deepcopy(transformer.model.state_dict())
+    if defense in CONVOLUTIONAL:
+        monkeypatch.setattr("nba_cli.defenses.fp.accuracy", None)
+        for refused in (lambda: method.check(transformer.model), lambda: method(transformer, generator(0, "defense"))):
+            with pytest.raises(Refused, match=f"defense={defense} .* ft, nad, nba ... work on it"):
+                refused()
+        return
+    method.check(transformer.model)
+    cured = method(transformer, generator(0, "defense")).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], cured[name])}
+    assert all(value.isfinite().all() for value in cured.values())
+    assert (not moved) if defense == "none" else any("self_attention" in name for name in moved)
 
 
 READ = {

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import BadNets
 from nba_cli.data import Data, FashionMini, Splits
-from nba_cli.defenses import NAD
+from nba_cli.defenses import ANP, NAD
 from nba_cli.errors import Refused
 from nba_cli.pipeline import room
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
-from nba_cli.victims import WideResNet
+from nba_cli.victims import ViTTiny, WideResNet
 
 CPU = torch.device("cpu")
 
@@ -98,6 +99,30 @@ def test_what_two_layers_read_is_kept_once() -> None:
             return self.left(x) + self.right(x)
 
     assert room.saved(Two(), torch.zeros(5, 4, device="meta")) == 5 * 4
+
+
+@pytest.mark.parametrize("victim", [ViTTiny(patch=4, depth=3), ViTTiny(patch=8, depth=4)])
+def test_a_transformer_keeps_what_fused_attention_keeps(victim: ViTTiny) -> None:
+    """As on this CPU; the meta device alone would keep the weights of all pairs of tokens."""
+    splits = Splits(data := Data(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.arange(2)), data, 2)
+    x, real = torch.zeros(2, 3, 32, 32), victim.build(2, data)
+    kept: dict[int, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        held = real.train()(x)
+    found = room.saved(room.on_meta(victim, splits), x.to("meta"))
+    assert held.requires_grad and found == pytest.approx(sum(tensor.numel() for tensor in kept.values()), rel=0.01)
+    one = torch.ones(1, 1, 2, 2)
+    assert F.scaled_dot_product_attention(one, one, one).eq(1).all(), "afterwards all is as before"
+
+
+def test_a_victim_that_the_defense_cannot_clean_is_refused(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = DefendRun(**vars(attack_run(victim=ViTTiny())), defense=ANP())
+    assert "defense=anp works on batch-norm layers" in check("defend", run, Splits(tiny, tiny, 3), 1e9, monkeypatch)
 
 
 def test_the_machine_has_memory() -> None:

@@ -33,6 +33,7 @@ def test_every_choice_composes_to_a_live_object(group: str, choice: str, tiny_fi
     needed = {
         "npz": [f"dataset.path={tiny_file}"],
         "folder": ["dataset.path=x"],
+        "tiny_imagenet": ["dataset.path=x"],
         "torchvision": ["victim.name=resnet18"],
     }
     given = [f"{group}={choice}", *needed.get(choice, [])]

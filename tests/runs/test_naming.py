@@ -12,6 +12,7 @@ import torch
 
 from attacks import BadNets, Blend, Unknown
 from nba_cli import options
+from nba_cli.data import Cifar10, Dataset
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.npz import Npz
 from nba_cli.defenses import FT, NBA
@@ -141,15 +142,17 @@ PINNED: dict[str, tuple[int, str]] = {
     "victim/resnet": (1, "0e76"),
     "victim/vgg": (1, "407e"),
     "victim/mobilenet_v2": (1, "9577"),
+    "victim/vit_tiny": (1, "b0e3"),
     "victim/torchvision": (1, "a235"),
-    "dataset/fashion_mini": (1, "7183"),
-    "dataset/cifar10": (1, "7183"),
-    "dataset/cifar100": (1, "7183"),
-    "dataset/fashion_mnist": (1, "7183"),
-    "dataset/gtsrb": (1, "f15a"),
-    "dataset/svhn": (1, "f15a"),
-    "dataset/npz": (1, "f15a"),
+    "dataset/fashion_mini": (1, "b8c3"),
+    "dataset/cifar10": (1, "b8c3"),
+    "dataset/cifar100": (1, "b8c3"),
+    "dataset/fashion_mnist": (1, "b8c3"),
+    "dataset/gtsrb": (1, "abdf"),
+    "dataset/svhn": (1, "abdf"),
+    "dataset/npz": (1, "9a43"),
     "dataset/folder": (1, "abdf"),
+    "dataset/tiny_imagenet": (1, "e7cd"),
     "defense/none": (1, "4413"),
     "defense/ft": (2, "a080"),
     "defense/ft_nad": (1, "3c24"),
@@ -166,6 +169,15 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/clp": (2, "e3ec"),
     "defense/nba": (2, "93bc"),
 }
+
+
+@pytest.mark.parametrize(
+    ("usual", "named", "other"),
+    [(FashionMini(), FashionMini(size=32), FashionMini(size=64)), (Cifar10(), Cifar10(size=32), Cifar10(size=64))],
+)
+def test_a_size_of_ones_own_is_in_the_name(usual: Dataset, named: Dataset, other: Dataset) -> None:
+    names = [naming.name("attack", attack_run(dataset=dataset)) for dataset in (usual, named, other)]
+    assert names[0] == names[1] != names[2]
 
 
 @pytest.mark.parametrize("cls", KINDS)
@@ -221,3 +233,12 @@ def test_an_option_of_the_attack_is_no_choice_of_a_trigger() -> None:
     assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack.target"]), Unknown)
     assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack", "attack.target"]), BadNets)
     assert isinstance(foreign.attack_of(origin, badnets, None, True, ["attack.pattern"]), BadNets)
+
+
+def test_images_of_a_known_set_come_in_the_size_that_a_file_says() -> None:
+    """As BackdoorBench resizes CIFAR-10 to 224x224 for a transformer; an .npz holds what its owner made."""
+    origin = Origin(side=224)
+    assert foreign.with_size(Cifar10(), origin, ()) == Cifar10(size=224)
+    assert foreign.with_size(Cifar10(), Origin(side=32), ()) == Cifar10()
+    assert foreign.with_size(Cifar10(size=64), origin, ["dataset.size"]) == Cifar10(size=64)
+    assert foreign.with_size(Npz(path="x"), origin, ()) == Npz(path="x")

@@ -65,8 +65,8 @@ def test_a_network_that_can_be_one() -> None:
         (Lost(), "its forward fails on images of 16x16 (KeyError: 'x')"),
         (Branching(), "its forward depends on the values of the images, as in `if x.mean() > 0`"),
         (Named(), "its forward returns a dict; a classifier returns its logits [N,K]"),
-        (Flat(), "not a convolutional classifier with one output"),
-        (nn.Flatten(), "not a convolutional classifier with one output"),
+        (Flat(), "neither a convolutional classifier nor a vision transformer with one output"),
+        (nn.Flatten(), "neither a convolutional classifier nor a vision transformer with one output"),
     ],
 )
 def test_a_network_that_cannot(network: nn.Module, words: str) -> None:

@@ -3,6 +3,10 @@
 A network's behavior on a batch is a list of tensors [N,...], each of unit norm per sample, built from its stage
 outputs F_l [N,C_l,H_l,W_l]. Which forms the paper uses is known from a third-party summary (response, learning,
 prediction); the formulas here are our reconstruction.
+
+The stages of a transformer are its tokens [N,T,D], as maps [N,D,h,w]: each of the D features is a channel over the grid
+of the h w patches, F_l[n,d,i,j] = token[n, T - h w + i w + j, d]. The class token before them has no place in the image
+and is left out. `victims.taps` makes the maps, and says which blocks are stages.
 """
 
 from __future__ import annotations
