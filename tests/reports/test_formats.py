@@ -8,12 +8,8 @@ import math
 import re
 from pathlib import Path
 
-<<<<<<< HEAD
 import pytest
-from records import HOSTILE
-=======
 from records import HOSTILE, put
->>>>>>> tables
 
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
