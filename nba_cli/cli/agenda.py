@@ -95,8 +95,11 @@ def read(place: Path) -> Agenda | None:
 
 
 def planned_of(plain: dict[str, Any]) -> Planned:
-    def work(found: dict[str, Any]) -> Workload:
-        return Workload(**(found | {"parts": tuple(found["parts"])}))
+    needs = tuple(Need(what=each["what"], work=work_of(each["work"])) for each in plain["needs"])
+    typed: dict[str, Any] = {"needs": needs, "own": plain["own"] and work_of(plain["own"])}
+    return Planned(**{**plain, **typed})
 
-    needs = tuple(Need(what=each["what"], work=work(each["work"])) for each in plain["needs"])
-    return Planned(**(plain | {"needs": needs, "own": plain["own"] and work(plain["own"])}))
+
+def work_of(plain: dict[str, Any]) -> Workload:
+    parts: dict[str, Any] = {"parts": tuple(plain["parts"])}
+    return Workload(**{**plain, **parts})

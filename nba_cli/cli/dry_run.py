@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
@@ -38,6 +39,9 @@ def main(stage: str, words: Sequence[str]) -> bool:
     """
     if stage not in planning.STAGES:
         raise Refused(f"{OPTION}: it is for nba attack and nba defend. nba {stage} trains nothing that takes long.")
+    for word in words:
+        if word.lstrip("+").startswith(f"{OPTION}=") and "," in word:
+            raise Refused(f"{word}: it is for a whole command, and no job of a sweep can differ in it.")
     mode = RunMode.MULTIRUN if asks_for_a_sweep(stage, words) else RunMode.RUN
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
@@ -87,4 +91,4 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
 def time_of(work: Workload, outlook: Outlook) -> str:
     """Of one run by itself; nothing if no run like it has finished."""
     span = expected(work, outlook.experience)
-    return in_words(span) if span.high else ""
+    return in_words(replace(span, bare=False)) if span.high else ""  # the last line says it once

@@ -104,6 +104,8 @@ class Experience:
 
     def learn(self, record: Record) -> None:
         work = workload(record.folder, record.settings, (), record.origin["processor"])
+        if record.get("stage") == "attack" and not record.figure("seconds"):
+            return  # nobody timed its training
         seconds = {name.removeprefix("seconds."): value for name, value in record.numbers.items() if "seconds." in name}
         self.known.setdefault(work.kind, []).append((work, seconds))
 
