@@ -156,7 +156,7 @@ def test_what_is_left_shrinks_as_jobs_run_and_end(tmp_path: Path) -> None:
     assert found.left({1: first}) == "about 2 to 3 min left", "the defense has just begun"
     os.utime(tmp_path / "attack/cifar10-v/metrics.json", (time.time() - 1000,) * 2)
     later = Job(number=1, overrides=[], began=time.time() - 95)
-    assert found.left({1: later}) == "about 50 to 90 s left and 1 run of unknown length", "slower than all before it"
+    assert found.left({1: later}) == "about 50 s to 2 min left and 1 run of unknown length", "slower than all before it"
     ended = {k: Job(number=k, overrides=[], end="finished") for k in (1, 2)}
     assert found.left(ended) == ""
 
