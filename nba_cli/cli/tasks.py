@@ -109,6 +109,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
+    if cfg.get(dry_run.OPTION):  # `main` looks for it among the words
+        raise Refused(f"{dry_run.OPTION}=true: give it on the command line, not in a file.")
     if config.job.chdir:  # it would make every relative path one below the run's folder
         os.chdir(config.runtime.cwd)
     try:

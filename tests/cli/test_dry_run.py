@@ -79,6 +79,14 @@ def test_what_has_no_list_is_refused(nba: Run, tmp_path: Path, given: tuple[str,
     assert not (tmp_path / "runs").exists()
 
 
+def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
+    own = tmp_path / "conf" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\ndry_run: true\n")
+    code, text = nba("attack", f"--config-dir={own.parent}", "+experiment=mine", *TINY, "attack=none")
+    assert code == 2 and text.splitlines()[-1] == "nba: dry_run=true: give it on the command line, not in a file."
+
+
 def test_the_same_line_heads_the_sweep_and_stays_for_others_to_see(nba: Run) -> None:
     code, text = nba(*SWEEP[:-1], "defense=ft", "seed=0")
     assert code == 0 and text.startswith("sweep: 1 job, 1 victim to train first, time unknown: no run like these")
