@@ -124,7 +124,7 @@ def test_a_victim_in_training_tells_its_own_speed(tmp_path: Path) -> None:
     (out / "checkpoint").touch()
     span = expected(victim(tmp_path, "busy"), known(tmp_path))
     assert (span.low, span.unknown) == (300.0, 0), "interrupted: it continues there"
-    os.utime(out / "history.jsonl", (time.time() - 40,) * 2)
+    os.utime(out / "history.jsonl", (time.time() - 40, time.time() - 40))
     assert expected(victim(tmp_path, "busy"), known(tmp_path), 140.0).low == pytest.approx(260.0, abs=5)
     (out / "checkpoint").unlink()
     assert expected(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1, "a history of an earlier run"
@@ -154,7 +154,7 @@ def test_what_is_left_shrinks_as_jobs_run_and_end(tmp_path: Path) -> None:
     assert found.left({1: first}) == "about 7 to 8 min left", "300 s of the victim are over"
     trained(tmp_path, "v", "blend", 20.0, 600.0)
     assert found.left({1: first}) == "about 2 to 3 min left", "the defense has just begun"
-    os.utime(tmp_path / "attack/cifar10-v/metrics.json", (time.time() - 1000,) * 2)
+    os.utime(tmp_path / "attack/cifar10-v/metrics.json", (0, time.time() - 1000))
     later = Job(number=1, overrides=[], began=time.time() - 95)
     assert found.left({1: later}) == "about 50 s to 2 min left and 1 run of unknown length", "slower than all before it"
     ended = {k: Job(number=k, overrides=[], end="finished") for k in (1, 2)}
