@@ -65,6 +65,7 @@ COMMANDS = {
             "nba defend attack=blend defense=nba",
             "nba defend attack=blend defense=nba defense.pseudo=bank defense.eps=0.08",
             "nba defend --multirun attack=badnets,blend defense=none,ft,nba",
+            "nba defend +experiment=six_attacks dry_run=true",
         ),
         composed=True,
     ),

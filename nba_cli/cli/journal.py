@@ -23,6 +23,7 @@ from nba_cli.console import LOG
 
 FOLDER = ".sweeps"  # below the folder of all runs
 FILE = "sweep.jsonl"
+AGENDA = "agenda.json"  # its jobs as they stood before it
 CHOICE = "optimization_results.yaml"  # what a sweeper that chooses settings leaves in the journal's folder
 KEYS = {"about": {"stage", "command", "total", "swept"}, "job": {"number"}}  # of the first line, of all others
 
@@ -38,6 +39,7 @@ class Job:
     why: the line to show if it did not finish
     trace: the traceback of a defect
     seconds: how long it took
+    began: when, by the clock
     """
 
     number: int
@@ -48,6 +50,7 @@ class Job:
     why: str | None = None
     trace: str | None = None
     seconds: float = 0.0
+    began: float | None = None
 
 
 class Journal:
@@ -84,7 +87,7 @@ class Journal:
 
     def remove(self) -> None:
         """Forget an older sweep, but for what a cluster's launcher keeps there: its jobs may still wait in a queue."""
-        for name in (FILE, orphans.FILE, "append.lock", "multirun.yaml", "lock"):
+        for name in (FILE, AGENDA, orphans.FILE, "append.lock", "multirun.yaml", "lock"):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty
             self.folder.rmdir()
@@ -144,7 +147,8 @@ class Journal:
     def job(self, number: int, overrides: list[str]) -> Job:
         """A new job of this sweep."""
         differ = [word for word in overrides if word.partition("=")[0] in self.about.get("swept", [])]
-        return Job(number=number, overrides=overrides, label=" ".join(differ or overrides) or "the run")
+        label = " ".join(differ or overrides) or "the run"
+        return Job(number=number, overrides=overrides, label=label, began=time.time())
 
     def note(self, job: Job) -> None:
         """Record the job's state. The journal is informative only: if it cannot be written, the job continues."""

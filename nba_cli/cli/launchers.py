@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,14 @@ def is_parallel(hydra: Any) -> bool:
 def has_workers(hydra: Any) -> bool:
     """Whether the launcher runs jobs in processes of this machine, which are to end with the sweep's parent."""
     return hydra.launcher._target_.endswith((".JoblibLauncher", ".LocalLauncher"))
+
+
+def workers(hydra: Any) -> int | None:
+    """How many jobs run at once; None where a queue decides it."""
+    if not is_parallel(hydra):
+        return 1
+    jobs = hydra.launcher.get("n_jobs")
+    return (os.cpu_count() or 1) if jobs is not None and jobs < 0 else jobs
 
 
 def check_launcher(hydra: Any) -> None:

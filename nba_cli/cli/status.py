@@ -10,7 +10,8 @@ from pathlib import Path
 import filelock
 
 from nba_cli import domains
-from nba_cli.cli import sweep
+from nba_cli.cli import agenda
+from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
@@ -89,9 +90,11 @@ def sweep_line(journal: Journal, root: Path) -> str:
     """The progress of a sweep, as its own bar shows it; for one that has stopped, the command that resumes it."""
     about, jobs = journal.about, journal.jobs()
     ended = [job for job in jobs if job.end is not None]
-    begun = [Path(job.folder) for job in jobs if job.end is None and job.folder]
-    running = sum(state(out, root) == "running" for out in begun)
+    begun = [job for job in jobs if job.end is None and job.folder]
+    running = [job for job in begun if state(Path(str(job.folder)), root) == "running"]
     command = shlex.join(["nba", about["stage"], "--multirun", *about["command"]])
-    words = sweep.progress_words(ended, running, about["total"])
+    planned = agenda.read(journal.folder)
+    left = Outlook(planned, root).left({job.number: job for job in [*ended, *running]}) if planned else ""
+    words = progress_words(ended, len(running), left)
     done = f"sweep: {len(ended)} of {about['total'] or 'many'} done, {words}"
     return f"{done}: {command}" if journal.alive() else f"{done}; stopped. Resume with: {command}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,17 +16,18 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from nba_cli.cli import orphans
+from nba_cli.cli import agenda, orphans, planning
+from nba_cli.cli.agenda import plural
+from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
-from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.launchers import has_workers, is_parallel, workers
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import command_line, folder, summary
-from nba_cli.runs.jobs import expand
 
 EVERY = 0.5  # seconds between looks at the journal
 LISTED = 40  # runs, and jobs that failed, that are listed when the sweep ends
-IDLE_SECONDS = 1.0  # a job that took less had nothing to do
+FORECAST_EVERY = 5.0  # seconds, while no job begins or ends: it looks at many folders
 
 
 class Sweep(Callback):
@@ -40,18 +42,21 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra, overrides = config.hydra, list(config.hydra.overrides.task)
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
-        total, swept = hydra.sweeper.get("n_trials"), list[str]()
+        total, swept, outlook = hydra.sweeper.get("n_trials"), list[str](), None
         if total is None:
             with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
-                loader, params = GlobalHydra.instance().config_loader(), hydra.sweeper.get("params") or {}
-                jobs = expand(loader, dict(params), overrides)
+                loader = GlobalHydra.instance().config_loader()
+                jobs = planning.jobs_of(loader, config)
                 total, swept = len(jobs), jobs.swept
-                LOG.info(f"sweep: {total:,} jobs")
+                outlook = planning.outlook(loader, config, jobs)
+                LOG.info(f"sweep: {outlook.heading(workers(hydra)) if outlook else plural(total, 'job')}")
         self.journal = Journal(Path(hydra.sweep.dir))
         self.journal.open(hydra.job.name, overrides + self.options, swept, total)
         if has_workers(hydra):
             orphans.hold(self.journal.folder)
-        self.view = SweepView(self.journal, total, is_parallel(hydra))
+        if outlook:
+            agenda.write(outlook.agenda, self.journal.folder)
+        self.view = SweepView(self.journal, total, is_parallel(hydra), outlook)
         self.view.start()
         Sweep.current = self
 
@@ -75,10 +80,12 @@ class SweepView:
     ends.
     """
 
-    def __init__(self, journal: Journal, total: int | None, parallel: bool) -> None:
-        self.journal, self.total, self.parallel = journal, total, parallel
-        self.seen, self.running = 0, set[int]()  # seen of the journal, in bytes
+    def __init__(self, journal: Journal, total: int | None, parallel: bool, outlook: Outlook | None = None) -> None:
+        self.journal, self.total, self.parallel, self.outlook = journal, total, parallel, outlook
+        self.seen = 0  # of the journal, in bytes
+        self.running: dict[int, Job] = {}
         self.ended: dict[int, Job] = {}
+        self.left, self.asked = "", -FORECAST_EVERY
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         columns = (TextColumn("all jobs  "), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
@@ -107,42 +114,22 @@ class SweepView:
         entries, self.seen = self.journal.since(self.seen)
         for entry in entries:
             if "end" not in entry and "forgotten" not in entry:
-                self.running.add(entry["number"])
+                self.running[entry["number"]] = job_of(entry)
                 continue
-            self.running.discard(entry["number"])
+            self.running.pop(entry["number"], None)
             if "end" in entry and entry["number"] not in self.ended:
                 job = self.ended[entry["number"]] = job_of(entry)
                 if self.parallel:
                     LOG.info(self.line(job))
         if self.live:
-            note = progress_words(list(self.ended.values()), len(self.running), self.total)
+            if self.outlook and (entries or time.monotonic() - self.asked >= FORECAST_EVERY):
+                self.left, self.asked = self.outlook.left(self.running | self.ended), time.monotonic()
+            note = progress_words(list(self.ended.values()), len(self.running), self.left)
             self.live.update(self.task, completed=len(self.ended), note=note)
 
     def line(self, job: Job) -> str:
         count = f"{len(self.ended)}/{self.total}" if self.total else str(len(self.ended))
         return f"{count:>7}  {job.end:<9} {job.label}  {job.why or f'{job.seconds:.0f} s'}"
-
-
-def progress_words(ended: list[Job], running: int, total: int | None) -> str:
-    """Such as "2 running, 0 failed, about 3 min left"."""
-    bad = sum(job.end in ("failed", "refused") for job in ended)
-    left = remaining(ended, running, total)
-    return f"{running} running, {bad} failed" + (f", about {clock(left)} left" if left is not None else "")
-
-
-def remaining(ended: list[Job], running: int, total: int | None) -> float | None:
-    """Seconds left, if each job to come takes as long as the average job that had something to do."""
-    took = [job.seconds for job in ended if job.seconds >= IDLE_SECONDS]
-    if not took or total is None:
-        return None
-    return sum(took) / len(took) * (total - len(ended)) / max(1, running)
-
-
-def clock(seconds: float) -> str:
-    """90 -> "2 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def conclude(journal: Journal, options: list[str]) -> int:

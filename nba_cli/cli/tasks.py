@@ -18,9 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from attacks import Images, Unknown
 from nba_cli import devices, ranks
-from nba_cli.cli import orphans
+from nba_cli.cli import dry_run, orphans
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
 from nba_cli.cli.quoting import quoted
@@ -30,12 +29,11 @@ from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.pipeline.perform import perform
-from nba_cli.runs import folder, summary
+from nba_cli.runs import folder, foreign, summary
 from nba_cli.runs.compose import REFUSED, install, typed_run
 from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
-from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import Machine
 
 MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
@@ -56,6 +54,8 @@ def main(stage: str, arguments: list[str]) -> int:
         )
     if MULTIRUN & set(arguments):
         arguments = leave_to_jobs(arguments)
+    if dry_run.is_asked(arguments) and not SHOW & set(arguments) and dry_run.main(stage, arguments):
+        return 0
     sys.argv = [f"nba {stage}", *flags_first(arguments)]
     code = 0
     try:
@@ -109,6 +109,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
+    if cfg.get(dry_run.OPTION):  # `main` looks for it among the words
+        raise Refused(f"{dry_run.OPTION}=true: give it on the command line, not in a file.")
     if config.job.chdir:  # it would make every relative path one below the run's folder
         os.chdir(config.runtime.cwd)
     try:
@@ -151,11 +153,10 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
 
 def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
     """The job when it has been done, or skipped because its attack is for models from elsewhere."""
-    attack, models = getattr(run, "attack", None), [getattr(run, name, None) for name in ("weights", "run")]
-    if isinstance(attack, (Unknown, Images)) and models == [None, None]:
+    if why := foreign.why_skipped(run):
         with contextlib.suppress(OSError):  # Hydra made it; not empty if it holds an earlier run
             Path(str(job.folder)).rmdir()
-        return replace(job, end="skipped", why=f"attack={kind(attack)} is for models from elsewhere")
+        return replace(job, end="skipped", why=why)
     if parallel and run.device == "auto":
         run = replace(run, device=devices.spread(job.number))
     perform(stage, run)

@@ -32,14 +32,18 @@ def flags_first(words: Sequence[str]) -> list[str]:
 
 def asks_for_a_sweep(stage: str, words: Sequence[str]) -> bool:
     """Whether it is a sweep: by --multirun, or because what is composed asks for one, as experiments do."""
-    asked = get_args_parser().parse_known_args(flags_first(words))[0]
-    if asked.multirun:
+    if get_args_parser().parse_known_args(flags_first(words))[0].multirun:
         return True
-    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
-    settings = [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composer = GlobalHydra.instance().hydra
-        return composer is not None and composer.get_mode(stage, settings) is RunMode.MULTIRUN
+        return composer is not None and composer.get_mode(stage, settings_of(words)) is RunMode.MULTIRUN
+
+
+def settings_of(words: Sequence[str]) -> list[str]:
+    """The settings of a command line, and as one of them its --config-dir."""
+    asked = get_args_parser().parse_known_args(flags_first(words))[0]
+    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
+    return [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
 
 
 def check_choices(words: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -55,15 +56,21 @@ def attack(run: AttackRun, out: Path) -> None:
     network, ready, seconds = train_victim(bench, ready, index, poisoned)
     weights.save(network, out / folder.WEIGHTS)
     trigger_digest = trigger_cache.save(ready, out)
+    ended, clean = time.monotonic(), None
     figures = bench.measure(network, ready)
-    clean = bench.measure(clean_victim(bench), ready) if run.reference and figures["asr"] is not None else None
+    if run.reference and figures["asr"] is not None:
+        began = time.monotonic()
+        beside = clean_victim(bench)
+        ended += time.monotonic() - began  # that is in the clean victim's own record
+        clean = bench.measure(beside, ready)
+    shown = bench.trigger_figures(ready)
     together = {"ranks": ranks.launched()} if ranks.launched() > 1 else {}
     bench.finish(
         figures=figures,
         reference=clean,
-        trigger=bench.trigger_figures(ready),
+        trigger=shown,
         counts={"train": len(train), "test": len(test), "poisoned": len(index)} | together,
-        seconds={"craft": crafting, "train": seconds},
+        seconds={"craft": crafting, "train": seconds} | bench.rest(ended),
         digests={
             "train": bench.train_digest,
             "test": bench.test_digest,

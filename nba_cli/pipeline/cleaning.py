@@ -32,12 +32,14 @@ class Cleaned:
         figures: its ACC, ASR and RA
         spent: what the defense cost
         images: digest of the clean images that the defense saw, and their number
+        ended: when the defense returned it, by the monotonic clock
     """
 
     network: Network
     figures: dict[str, Any]
     spent: cost.Cost
     images: tuple[str, int]
+    ended: float
 
 
 def clean(bench: Workbench, attack: Attack, network: Network, images: Data, before: dict[str, Any]) -> Cleaned:
@@ -49,11 +51,13 @@ def clean(bench: Workbench, attack: Attack, network: Network, images: Data, befo
     history: Progress = History(out / folder.HISTORY, resume=False)
     snapshots = Snapshots(out / folder.SNAPSHOTS, out / folder.CURVE, network, history) if run.snapshots else None
     cleaned, spent = run_defense(bench, network, images, snapshots or history)
+    ended = time.monotonic()
     weights.save(cleaned, out / folder.WEIGHTS)
     figures = bench.measure(cleaned, attack)
     if snapshots is not None:
         snapshots.measure(network, lambda: bench.measure(network, attack), before, figures)
-    return Cleaned(network=cleaned, figures=figures, spent=spent, images=(images.digest(), len(images)))
+    seen = (images.digest(), len(images))
+    return Cleaned(network=cleaned, figures=figures, spent=spent, images=seen, ended=ended)
 
 
 def record(
@@ -75,18 +79,19 @@ def record(
     saved, file = trigger_cache.save(attack, out), folder.DIGESTS[folder.TRIGGER]
     own = {name: saved[name] for name in saved if name == file}  # the trigger is the victim's, its file is this run's
     own |= {"clean": digest, "test": bench.test_digest, "weights": file_digest(out / folder.WEIGHTS)}
+    shown = bench.trigger_figures(attack)
     bench.finish(
         figures=cleaned.figures,
         before=before,
         reference=reference,
         der=der,
-        trigger=bench.trigger_figures(attack),
+        trigger=shown,
         passes=spent.passes,
         memory=spent.memory,
         **known
         | {
             "counts": known["counts"] | {"test": len(bench.splits.test), "clean": count},
-            "seconds": known["seconds"] | {"defense": spent.seconds},
+            "seconds": known["seconds"] | {"defense": spent.seconds} | bench.rest(cleaned.ended),
             "digests": saved | known["digests"] | own,
         },
     )

@@ -40,7 +40,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.begin()
     began = time.monotonic()
     figures = bench.measure(network.to(bench.device), attack)
-    seconds = time.monotonic() - began
+    ended = time.monotonic()
+    shown = bench.trigger_figures(attack)
     read = {"trigger": identity} if (identity := attack.identity()) else {}
     settings = to_plain(measured)
     if run.weights is not None:  # nobody knows how bare weights were trained
@@ -48,10 +49,10 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench.finish(
         settings=settings,
         figures=figures,
-        trigger=bench.trigger_figures(attack),
+        trigger=shown,
         counts={"test": len(bench.splits.test)},
-        seconds={"evaluate": seconds},
+        seconds={"evaluate": ended - began} | bench.rest(ended),
         digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
         model=str(file),
     )
-    console.closing(summary.figures([("model", figures, seconds)]), out)
+    console.closing(summary.figures([("model", figures, ended - began)]), out)

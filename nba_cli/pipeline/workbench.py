@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.metrics import visibility
 from nba_cli.pipeline import collective, pictures, room
-from nba_cli.runs import folder
+from nba_cli.runs import durations, folder
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.provenance import provenance
 from nba_cli.runs.registry import kind
@@ -26,7 +27,7 @@ from nba_cli.victims import Network, weights
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
-    """Set up once per stage by `open_workbench`."""
+    """Set up once per stage by `open_workbench`, which took `loading` seconds."""
 
     stage: str
     run: AttackRun
@@ -34,6 +35,7 @@ class Workbench:
     device: torch.device
     precision: devices.Precision
     splits: Splits
+    loading: float = 0.0
 
     @property
     def dtype(self) -> torch.dtype:
@@ -111,6 +113,10 @@ class Workbench:
         pictures.trigger_sheet(attack, test, num_classes, self.out / folder.PICTURE)
         return visibility.of_attack(attack, test, num_classes)
 
+    def rest(self, since: float) -> dict[str, float]:
+        """What a run takes besides its training or defense, which ended at `since`: loading, measuring, drawing."""
+        return {durations.REST: self.loading + time.monotonic() - since}
+
     def finish(self, **fields: Any) -> None:
         """Write the record: what is known of every stage, and `fields`."""
         common = {
@@ -133,12 +139,21 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     Raises:
         Refused: there is no such device, the data cannot be read or does not suit the run, or there is no room for it.
     """
+    began = time.monotonic()
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
     splits = load(run)
     room.check(stage, run, splits, device, devices.DTYPES[precision])
-    return Workbench(stage=stage, run=run, out=out, device=device, precision=precision, splits=splits)
+    return Workbench(
+        stage=stage,
+        run=run,
+        out=out,
+        device=device,
+        precision=precision,
+        splits=splits,
+        loading=time.monotonic() - began,
+    )
 
 
 def load(run: AttackRun | PreviewRun) -> Splits:

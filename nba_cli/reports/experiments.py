@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
@@ -139,6 +139,8 @@ def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str
     for override in overrides:
         if not override.is_add() and override.key_or_group not in GROUPS:
             OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
+    with open_dict(cfg):
+        cfg.hydra = {"overrides": {"task": [str(each.input_line) for each in overrides]}}  # what the job itself gives
     run = typed_run(cfg, stage)
     assert isinstance(run, AttackRun)
     return run

@@ -11,7 +11,7 @@ from nba_cli.runs.settings import AttackRun, PreviewRun, option_names
 
 def as_attack(run: AttackRun | PreviewRun, **changes: Any) -> AttackRun:
     """The attack run with these settings. `overwrite` is not passed on, so a finished victim is reused."""
-    names = [name for name in option_names(AttackRun) if hasattr(run, name) and name != "overwrite"]
+    names = [name for name in option_names(AttackRun) if hasattr(run, name) and name not in ("overwrite", "dry_run")]
     return AttackRun(**{name: getattr(run, name) for name in names} | changes)
 
 

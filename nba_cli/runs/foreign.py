@@ -13,7 +13,7 @@ from nba_cli.data import DATASETS, Dataset, Folder, TorchvisionSet
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs.registry import kind
-from nba_cli.runs.settings import AttackRun, DefendRun, EvaluateRun, option_names
+from nba_cli.runs.settings import AttackRun, DefendRun, EvaluateRun, Machine, option_names
 from nba_cli.victims import Victim, external
 from nba_cli.victims.origin import TRIGGERED, Origin
 
@@ -51,6 +51,14 @@ def triggered_images(file: Path) -> Path | None:
     """The folder of triggered test images beside a weights file; None if there is none."""
     folder = file.parent / TRIGGERED
     return folder if folder.is_dir() else None
+
+
+def why_skipped(run: Machine) -> str | None:
+    """Why a sweep skips the run: its attack is for models from elsewhere, and it has none. None: it does not."""
+    attack, models = getattr(run, "attack", None), [getattr(run, name, None) for name in ("weights", "run")]
+    if isinstance(attack, (Unknown, Images)) and models == [None, None]:
+        return f"attack={kind(attack)} is for models from elsewhere"
+    return None
 
 
 def unless_given(group: str, named: Any, now: Any, given: Collection[str]) -> Any:

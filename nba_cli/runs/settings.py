@@ -39,6 +39,7 @@ class Machine:
 class AttackRun(Machine):
     """Fields:
     overwrite: do a finished run again
+    dry_run: list the jobs, the victims to be trained first and the time expected; start and write nothing
     attack: the attack
     victim: the architecture
     dataset: the data set
@@ -49,6 +50,7 @@ class AttackRun(Machine):
     """
 
     overwrite: bool = options.idle(False)
+    dry_run: bool = options.idle(False)
     attack: Attack = MISSING
     victim: Victim = MISSING
     dataset: Dataset = MISSING

@@ -66,7 +66,7 @@ def test_status_shows_a_sweep_from_another_shell(tmp_path: Path, capfd: pytest.C
     console.setup()
     status.show(tmp_path)
     text = capfd.readouterr().out
-    assert "sweep: 1 of 3 done, 0 running, 0 failed, about 60 s left: nba attack --multirun seed=0,1,2" in text
+    assert "sweep: 1 of 3 done, 0 running, 0 failed: nba attack --multirun seed=0,1,2" in text
     journal.lock.release()
     status.show(tmp_path)
     assert "stopped. Resume with: nba attack" in capfd.readouterr().out

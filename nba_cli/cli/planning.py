@@ -1,0 +1,86 @@
+"""The agenda of a sweep, made without starting anything."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from nba_cli import devices
+from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, state_of
+from nba_cli.cli.forecast import Outlook
+from nba_cli.pipeline.needs import crafts, missing
+from nba_cli.reports.experiments import job_run
+from nba_cli.runs.durations import Workload, workload
+from nba_cli.runs.foreign import why_skipped
+from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.jobs import Jobs, expand
+from nba_cli.runs.naming import folder_of
+from nba_cli.runs.plain import to_plain
+from nba_cli.runs.record import named
+from nba_cli.runs.settings import AttackRun
+
+MOST = 1000  # jobs whose agenda is made: some ten seconds
+STAGES = ("attack", "defend")  # whose runs take long, and train others first
+
+
+def jobs_of(loader: ConfigLoader, config: DictConfig) -> Jobs:
+    """The jobs of the sweep that Hydra has composed as `config`."""
+    return expand(loader, dict(config.hydra.sweeper.get("params") or {}), list(config.hydra.overrides.task))
+
+
+def outlook(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | None:
+    """What the sweep has before it; None if its runs are over at once, or too many to look at each before the first."""
+    stage = config.hydra.job.name
+    if stage not in STAGES or len(jobs) > MOST:
+        return None
+    return Outlook(agenda_of(stage, jobs, loader, config), Path(config.output))
+
+
+def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) -> Agenda:
+    """The agenda of the sweep that Hydra has composed as `config`, in the order of its jobs."""
+    parser = OverridesParser.create(config_loader=loader)
+    own = [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
+
+    def composed(choices: tuple[str, ...]) -> DictConfig:
+        found = loader.load_configuration(config.hydra.job.config_name, [*own, *choices], run_mode=RunMode.RUN)
+        with open_dict(found):
+            del found["hydra"]  # nobody reads it, and it is slow to copy
+        return found
+
+    once, differ = functools.cache(composed), set(jobs.swept)
+
+    def of(words: list[str]) -> Planned:
+        label = " ".join(word for word in words if word.partition("=")[0] in differ) or " ".join(words) or "the run"
+        try:
+            return planned(label, stage, job_run(stage, parser.parse_overrides(words), once))
+        except Exception as error:
+            if (line := one_line(error)) is None:
+                raise
+            return Planned(label=label, state=REFUSED, why=line)
+
+    return [of(words) for words in jobs]
+
+
+def planned(label: str, stage: str, run: AttackRun) -> Planned:
+    """A job that is `run`, as it stands now.
+
+    Raises:
+        Refused: it would be refused when its turn has come, as far as that can be told without its data.
+    """
+    if why := why_skipped(run):
+        return Planned(label=label, state=SKIPPED, why=why)
+    own, state = work_of(stage, run), state_of(folder_of(stage, run), run.overwrite)
+    before = [] if state == FINISHED else missing(run)
+    needs = tuple(Need(what=what, work=work_of("attack", each)) for what, each in before)
+    return Planned(label=label, state=state, own=own, needs=needs, again=run.overwrite)
+
+
+def work_of(stage: str, run: AttackRun) -> Workload:
+    settings = named(to_plain(run), run.victim.label) | {"stage": stage}
+    parts = ("defense",) if stage == "defend" else ("craft", "train") if crafts(run) else ("train",)
+    return workload(folder_of(stage, run), settings, parts, devices.processor(devices.resolve(run.device)))

@@ -1,0 +1,99 @@
+"""dry_run=true: what a command would do, and nothing of it done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+from nba_cli.cli.completion import words
+
+TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
+SWEEP = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "defense.train.steps=2", "seed=0,1")
+
+
+def everything(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_nothing_is_started_and_nothing_written(nba: Run, tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "dry_run=true", "reference=true")
+    assert code == 0 and everything(tmp_path) == before
+    lines = text.splitlines()
+    assert [line.split() for line in lines[:2]] == [["to", "do", "defense=none"], ["to", "do", "defense=ft"]]
+    assert [line.split(": ")[0] for line in lines[2:4]] == ["first     clean victim", "first     victim"]
+    assert lines[-1] == (
+        "dry run: 2 jobs, 1 victim and 1 clean victim to train first, time unknown: no run like these has finished yet"
+    )
+
+
+def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_takes(nba: Run, tmp_path: Path) -> None:
+    given = ("defend", "-m", *TINY, "attack.rate=0.2", "defense.train.steps=2", "defense=ft")
+    assert nba(*given, "seed=0")[0] == 0
+    before = everything(tmp_path)
+    code, text = nba(*given[:-1], "defense=ft,none", "seed=0,1", "dry_run=true")
+    assert code == 0 and everything(tmp_path) == before
+    rows = text.splitlines()
+    assert [row[:10].strip() for row in rows[:4]] == ["finished", "to do", "refused", "refused"]
+    assert rows[1].split("seed=1")[1].strip().startswith("about ") and "Key 'train' not in" in rows[2]
+    assert rows[4].startswith("first     victim: ") and "-badnets-s1-" in rows[4] and "about" in rows[4]
+    assert "4 jobs, 1 finished, 2 refused, 1 victim to train first, about " in rows[5]
+    assert "not counted" not in text, "its record says what loading and measuring took"
+    code, text = nba("attack", "-m", *TINY, "attack=none,unknown", "dry_run=true")
+    assert code == 0 and "skipped   attack=unknown  attack=unknown is for models from elsewhere" in text
+
+
+def test_a_single_run_is_one_job_and_false_runs_it(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
+    assert code == 0 and "dry run: 1 job, time unknown" in text and not (tmp_path / "runs").exists()
+    assert nba("attack", *TINY, "attack=none", "dry_run=false")[0] == 0
+    code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
+    assert code == 0 and text.splitlines()[-1] == "dry run: 1 job, 1 finished", "the option changes no run's name"
+    code, text = nba("attack", *TINY, "attack=none", "dry_run=true", "overwrite=true")
+    assert "finished" not in text and "about" in text
+
+
+def test_experiments(nba: Run, tmp_path: Path) -> None:
+    code, text = nba("defend", "+experiment=demo/six_attacks", "dry_run=true", dataset=False)
+    assert code == 0 and "dry run: 21 jobs, 3 victims to train first, time unknown" in text
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("evaluate", "run=x", "dry_run=true"), "dry_run: it is for nba attack and nba defend. nba evaluate trains"),
+        (("preview", "dry_run=true"), "dry_run: it is for nba attack and nba defend. nba preview trains"),
+        (("attack", "-m", "seed=range(2000)", "dry_run=true"), "dry_run=true: the sweep has 2,000 jobs; 1,000 at most"),
+        (("attack", "-m", "attack=badnets,typo", "dry_run=true"), "attack=typo: there is no such attack"),
+        (("attack", "-m", "attack.rate=0.2,lots", "dry_run=true"), "attack.rate"),
+        (("attack", "dry_run=maybe"), "dry_run"),
+        (("attack", "-m", "seed=0", "dry_run=true,false"), "dry_run=true,false: it is for a whole command"),
+    ],
+)
+def test_what_has_no_list_is_refused(nba: Run, tmp_path: Path, given: tuple[str, ...], said: str) -> None:
+    code, text = nba(*given, dataset=False)
+    assert code == 2 and text.splitlines()[-1].startswith(f"nba: {said}"), text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
+    own = tmp_path / "conf" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\ndry_run: true\n")
+    code, text = nba("attack", f"--config-dir={own.parent}", "+experiment=mine", *TINY, "attack=none")
+    assert code == 2 and text.splitlines()[-1] == "nba: dry_run=true: give it on the command line, not in a file."
+
+
+def test_the_same_line_heads_the_sweep_and_stays_for_others_to_see(nba: Run) -> None:
+    code, text = nba(*SWEEP[:-1], "defense=ft", "seed=0")
+    assert code == 0 and text.startswith("sweep: 1 job, 1 victim to train first, time unknown: no run like these")
+    code, text = nba(*SWEEP[:-1], "defense=ft", "seed=0")
+    assert code == 0 and text.startswith("sweep: 1 job, 1 finished\n")
+
+
+def test_completion_and_help_know_it(nba: Run) -> None:
+    assert "dry_run=" in words("nba defend dry")
+    assert "dry_run" in nba("attack", "--help", dataset=False)[1]
