@@ -131,8 +131,10 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     """Resolve the machine and load the data.
 
     Raises:
-        Refused: there is no such device, the data cannot be read or does not suit the run, or there is no room for it.
+        Refused: there is no such device, the logger's package is missing, the data cannot be read or does not suit the
+            run, or there is no room for it.
     """
+    run.logger.check()
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
