@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import Field, field, fields
 from typing import Any
 
@@ -31,6 +32,11 @@ def idle(default: Any) -> Any:
     return field(default=default, metadata={"stages": (), "idle": True})
 
 
+def aside(default: Callable[[], Any]) -> Any:
+    """An idle part that no record names: where a run is shown while it is made. Its address may hold a password."""
+    return field(default_factory=default, metadata={"stages": (), "idle": True, "aside": True})
+
+
 def seed(*stages: str) -> Any:
     """A seed, 0 by default. Runs that differ in seeds alone are repetitions; `stages` as in `only`, none: all."""
     return field(default=0, metadata={"seed": True} | ({"stages": stages} if stages else {}))
@@ -44,6 +50,11 @@ def names_run(option: Field, stage: str) -> bool:
 def names_any_run(option: Field) -> bool:
     """Whether the option is part of the names of some stage's runs."""
     return bool(option.metadata.get("stages", True))
+
+
+def recorded(cls: Any) -> list[Field]:
+    """The options of a class, or of an object of it, that its record names."""
+    return [option for option in fields(cls) if not option.metadata.get("aside")]
 
 
 def idle_names(cls: type) -> list[str]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nba_cli.training import loop
 
 SHORT = (
     "victim.depth=10",
@@ -35,3 +40,16 @@ def lasting(found: dict) -> dict:
     kept = {key: value for key, value in found.items() if key not in ("seconds", "memory", "made", "victim", "seal")}
     digests = {key: value for key, value in found["digests"].items() if key not in ("history", "curve")}
     return kept | {"settings": found["settings"] | {"output": None}, "digests": digests}  # histories hold seconds
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Interrupt the next training when it has saved so many checkpoints."""
+    usual, saved = loop.save, list[int]()
+
+    def save(*given: Any) -> None:
+        usual(*given)
+        saved.append(1)
+        if len(saved) == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save", save)

@@ -81,7 +81,7 @@ def test_the_documents_show_every_folder(document: str) -> None:
         for name in sorted({*folders, "attacks/", "conf/", "tests/", "scripts/", "hydra_plugins/"})
         if name not in text
     ]
-    assert len(folders) == 9 and not missing
+    assert len(folders) == 10 and not missing
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:

@@ -43,13 +43,13 @@ def hydra_words(command: str, overrides: list[str], typed: str) -> list[str]:
 
     from nba_cli.files import conf_dir
     from nba_cli.runs import compose
-    from nba_cli.runs.registry import GROUPS
+    from nba_cli.runs.registry import CHOICES
 
     compose.install()
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_dir())))
     found = DefaultCompletionPlugin(loader)._query(config_name=command, line=" ".join([*overrides, typed]))
     # a group with a subfolder (defense/demo) is completed as a folder
-    words = [f"{word}=" if word in GROUPS else word for word in found]
+    words = [f"{word}=" if word in CHOICES else word for word in found]
     return [word for word in words if not word.startswith("hydra")]
 
 

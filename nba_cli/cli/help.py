@@ -19,7 +19,7 @@ from nba_cli.cli.commands import COMMANDS
 from nba_cli.cli.quoting import quoted
 from nba_cli.files import conf_dir
 from nba_cli.runs.compose import install
-from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.registry import CHOICES
 from nba_cli.runs.settings import RUNS
 
 
@@ -79,7 +79,7 @@ def _add_options(table: Table, node: DictConfig, cls: type, prefix: str) -> None
     texts = field_texts(cls)
     for field in dataclasses.fields(cls):
         path, value = f"{prefix}{field.name}", node._get_node(field.name)
-        if field.name in GROUPS:
+        if field.name in CHOICES:
             continue
         if isinstance(value, DictConfig) and not value._is_none():
             inner = OmegaConf.get_type(value)
@@ -93,7 +93,7 @@ def _add_options(table: Table, node: DictConfig, cls: type, prefix: str) -> None
 def _groups(cfg: DictConfig) -> Table:
     """The choices of every group, and the one in force."""
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for group in GROUPS:
+    for group in CHOICES:
         if group in cfg:
             now = cfg.hydra.runtime.choices.get(group) or "null"
             table.add_row(group, escape(" ".join(_choices(group))), f"[dim]now: {now}[/dim]")
@@ -104,7 +104,7 @@ def _stage_options(stage: str, cfg: DictConfig) -> Table:
     """The options of a run, then those of each chosen part."""
     table = Table(box=None, show_header=False, padding=(0, 2))
     _add_options(table, cfg, RUNS[stage], "")
-    for group in GROUPS:
+    for group in CHOICES:
         node = cfg.get(group)
         if node is not None and (cls := OmegaConf.get_type(node)):
             table.add_row("")

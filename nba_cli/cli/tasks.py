@@ -34,7 +34,7 @@ from nba_cli.runs.compose import REFUSED, install, typed_run
 from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
-from nba_cli.runs.settings import Machine
+from nba_cli.runs.settings import AttackRun, EvaluateRun, Machine
 
 MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
 
@@ -135,7 +135,7 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     journal.note(job)
     began = time.monotonic()
     try:
-        run = typed_run(cfg, stage)
+        run = in_sweep(typed_run(cfg, stage), config, journal)
         job = replace(job, folder=str(folder_of(stage, run)))
         journal.note(job)
         job = _attempt(stage, run, job, parallel)
@@ -149,6 +149,14 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     if getattr(cfg, "tune", False) or OmegaConf.select(cfg, "dataset.reserved"):
         return score(job)
     return job.folder or ""
+
+
+def in_sweep(run: Machine, config: Any, journal: Journal) -> Machine:
+    """The run with a logger that shows which sweep it belongs to, by its experiment or else by its command."""
+    if not isinstance(run, (AttackRun, EvaluateRun)):
+        return run
+    label = config.runtime.choices.get("experiment") or " ".join(journal.about.get("command", ()))
+    return replace(run, logger=run.logger.of_sweep(label))
 
 
 def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import conf_dir
-from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.registry import CHOICES
 
 
 def is_setting(word: str) -> bool:
@@ -57,7 +57,7 @@ def check_choices(words: list[str]) -> None:
             (override,) = OverridesParser.create().parse_overrides([word])
             group, value = str(override.key_or_group), override.value()
             for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
-                if group in GROUPS and not isinstance(choice, (str, QuotedString, Glob)):
+                if group in CHOICES and not isinstance(choice, (str, QuotedString, Glob)):
                     names = [file.stem for file in (conf_dir() / group).glob("*.yaml")]
                     raise Refused(f"{word}: there is no such {group}. {did_you_mean(str(choice), names)}")
 

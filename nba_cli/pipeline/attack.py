@@ -19,6 +19,7 @@ from nba_cli.files import file_digest
 from nba_cli.pipeline import collective, trigger_cache
 from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.history import History
+from nba_cli.pipeline.tracking import Onward, tracked
 from nba_cli.pipeline.workbench import Workbench, open_workbench, poison_note
 from nba_cli.runs import folder, summary
 from nba_cli.runs.derived import as_attack, as_clean, as_helper
@@ -51,46 +52,49 @@ def attack(run: AttackRun, out: Path) -> None:
     index = poisoned_index(run.attack, train, num_classes, run.seed)
     ready, crafting = trigger_cache.prepare(bench, partial(helper, bench))
     poisoned = poison(ready, train, index, num_classes, run.seed)
-    bench.begin()
-    bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
-    network, ready, seconds = train_victim(bench, ready, index, poisoned)
-    weights.save(network, out / folder.WEIGHTS)
-    trigger_digest = trigger_cache.save(ready, out)
-    ended, clean = time.monotonic(), None
-    figures = bench.measure(network, ready)
-    if run.reference and figures["asr"] is not None:
-        began = time.monotonic()
-        beside = clean_victim(bench)
-        ended += time.monotonic() - began  # that is in the clean victim's own record
-        clean = bench.measure(beside, ready)
-    shown = bench.trigger_figures(ready)
-    together = {"ranks": ranks.launched()} if ranks.launched() > 1 else {}
-    bench.finish(
-        figures=figures,
-        reference=clean,
-        trigger=shown,
-        counts={"train": len(train), "test": len(test), "poisoned": len(index)} | together,
-        seconds={"craft": crafting, "train": seconds} | bench.rest(ended),
-        digests={
-            "train": bench.train_digest,
-            "test": bench.test_digest,
-            "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
-            "weights": file_digest(out / folder.WEIGHTS),
-        }
-        | trigger_digest,
-    )
-    rows = [("victim", figures, seconds)]
-    console.closing(summary.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
+    with tracked(bench) as onward:
+        bench.begin()
+        bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
+        network, ready, seconds = train_victim(bench, ready, index, poisoned, onward)
+        weights.save(network, out / folder.WEIGHTS)
+        trigger_digest = trigger_cache.save(ready, out)
+        ended, clean = time.monotonic(), None
+        figures = bench.measure(network, ready)
+        if run.reference and figures["asr"] is not None:
+            began = time.monotonic()
+            beside = clean_victim(bench)
+            ended += time.monotonic() - began  # that is in the clean victim's own record
+            clean = bench.measure(beside, ready)
+        shown = bench.trigger_figures(ready)
+        together = {"ranks": ranks.launched()} if ranks.launched() > 1 else {}
+        bench.finish(
+            figures=figures,
+            reference=clean,
+            trigger=shown,
+            counts={"train": len(train), "test": len(test), "poisoned": len(index)} | together,
+            seconds={"craft": crafting, "train": seconds} | bench.rest(ended),
+            digests={
+                "train": bench.train_digest,
+                "test": bench.test_digest,
+                "poisoned": hashlib.sha256(index.numpy().tobytes()).hexdigest(),
+                "weights": file_digest(out / folder.WEIGHTS),
+            }
+            | trigger_digest,
+        )
+        rows = [("victim", figures, seconds)]
+        console.closing(summary.figures([*rows, ("clean victim", clean, None)] if clean else rows), out)
 
 
-def train_victim(bench: Workbench, ready: Attack, index: Tensor, poisoned: Data) -> tuple[Network, Attack, float]:
+def train_victim(
+    bench: Workbench, ready: Attack, index: Tensor, poisoned: Data, onward: Onward
+) -> tuple[Network, Attack, float]:
     """The victim, the attack with all of its trigger, and the seconds of training over all sessions."""
     run, checkpoint = bench.run, bench.out / folder.CHECKPOINT
     fresh = run.victim.build(bench.splits.num_classes, bench.splits.train, seeds.derive(run.seed, "weights"))
     history = History(bench.out / folder.HISTORY, resume=checkpoint.is_file())
     source = (index, bench.train_digest if ranks.launched() > 1 else "")
     shared = (bench.copied(fresh), ready, source, run, bench.device, bench.dtype)
-    with Bars(history) as progress:
+    with Bars(onward(history)) as progress:
         own = {"poisoned": poisoned, "checkpoint": checkpoint, "progress": progress}
         network, partner = ranks.together(collective.train, *shared, **own)
     return network, ready if partner is None else trigger_cache.add_partner(ready, partner), history.seconds

@@ -16,6 +16,7 @@ from nba_cli.pipeline import trigger_cache
 from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.history import History
 from nba_cli.pipeline.snapshots import Snapshots
+from nba_cli.pipeline.tracking import Onward
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.settings import Budget, DefendRun
@@ -42,15 +43,17 @@ class Cleaned:
     ended: float
 
 
-def clean(bench: Workbench, attack: Attack, network: Network, images: Data, before: dict[str, Any]) -> Cleaned:
+def clean(
+    bench: Workbench, attack: Attack, network: Network, images: Data, before: dict[str, Any], onward: Onward
+) -> Cleaned:
     """Let the run's defense clean `network`, whose figures are `before`, and measure what comes back.
 
-    Writes weights, history and, if the run asks for them, snapshots to the run's folder.
+    Writes weights, history and, if the run asks for them, snapshots to the run's folder; `onward` tells its logger.
     """
     run, out = defend_run(bench), bench.out
-    history: Progress = History(out / folder.HISTORY, resume=False)
-    snapshots = Snapshots(out / folder.SNAPSHOTS, out / folder.CURVE, network, history) if run.snapshots else None
-    cleaned, spent = run_defense(bench, network, images, snapshots or history)
+    told = onward(History(out / folder.HISTORY, resume=False))
+    snapshots = Snapshots(out / folder.SNAPSHOTS, out / folder.CURVE, network, told) if run.snapshots else None
+    cleaned, spent = run_defense(bench, network, images, snapshots or told)
     ended = time.monotonic()
     weights.save(cleaned, out / folder.WEIGHTS)
     figures = bench.measure(cleaned, attack)

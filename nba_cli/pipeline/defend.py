@@ -13,6 +13,7 @@ from nba_cli.data import Data, Splits, clean_share, hold_out
 from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
+from nba_cli.pipeline.tracking import tracked
 from nba_cli.pipeline.workbench import open_workbench, poison_note
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack
@@ -46,14 +47,15 @@ def defend(run: DefendRun, out: Path) -> None:
         f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
     )
     network = bench.load(folder.intact(source, folder.WEIGHTS))
-    bench.begin()
-    before, reference = made["figures"], made.get("reference")
-    if run.tune:  # all is measured on images that the defense does not see, and none of the test set
-        clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
-        bench = replace(bench, splits=replace(bench.splits, test=held))
-        before, reference = bench.measure(network, attack), None
-    cleaned = cleaning.clean(bench, attack, network, clean, before)
-    cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
+    with tracked(bench) as onward:
+        bench.begin()
+        before, reference = made["figures"], made.get("reference")
+        if run.tune:  # all is measured on images that the defense does not see, and none of the test set
+            clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+            bench = replace(bench, splits=replace(bench.splits, test=held))
+            before, reference = bench.measure(network, attack), None
+        cleaned = cleaning.clean(bench, attack, network, clean, before, onward)
+        cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
 
 
 def suspect_folder(run: DefendRun, out: Path) -> Path:

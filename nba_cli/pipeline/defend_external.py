@@ -16,6 +16,7 @@ from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.pipeline import cleaning, trigger_choice
 from nba_cli.pipeline.suspect import opened
+from nba_cli.pipeline.tracking import tracked
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder
 from nba_cli.runs.registry import kind
@@ -43,23 +44,24 @@ def defend_external(run: DefendRun, out: Path) -> None:
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images",
         measured=f"on {'a hold-out of ' if splits.defender else ''}{len(splits.test):,} images",
     )
-    bench.begin()
-    network = network.to(bench.device)
-    said, before = predict(network, splits.test.images, bench.dtype), bench.measure(network, attack)
-    cleaned = cleaning.clean(bench, attack, network, clean, before)
-    cleaned_file = out / f"{folder.CLEANED}{path.suffix}"
-    external.save(cleaned.network, source, cleaned_file)
-    changed = changed_predictions(said, predict(cleaned.network, splits.test.images, bench.dtype))
-    known = {
-        "changed": changed,
-        "counts": {"train": len(splits.train)},
-        "seconds": {},
-        "digests": {"victim": file_digest(path)},
-        "victim": str(path),
-    }
-    cleaning.record(bench, attack, cleaned, before=before, reference=None, known=known)
-    rich.print(changes_table(changed, len(splits.test)))
-    LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
+    with tracked(bench) as onward:
+        bench.begin()
+        network = network.to(bench.device)
+        said, before = predict(network, splits.test.images, bench.dtype), bench.measure(network, attack)
+        cleaned = cleaning.clean(bench, attack, network, clean, before, onward)
+        cleaned_file = out / f"{folder.CLEANED}{path.suffix}"
+        external.save(cleaned.network, source, cleaned_file)
+        changed = changed_predictions(said, predict(cleaned.network, splits.test.images, bench.dtype))
+        known = {
+            "changed": changed,
+            "counts": {"train": len(splits.train)},
+            "seconds": {},
+            "digests": {"victim": file_digest(path)},
+            "victim": str(path),
+        }
+        cleaning.record(bench, attack, cleaned, before=before, reference=None, known=known)
+        rich.print(changes_table(changed, len(splits.test)))
+        LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
 
 
 def changed_predictions(before: Tensor, after: Tensor) -> list[dict[str, int]]:

@@ -12,6 +12,7 @@ from nba_cli.files import file_digest
 from nba_cli.pipeline import trigger_choice
 from nba_cli.pipeline.attack import helper
 from nba_cli.pipeline.suspect import opened
+from nba_cli.pipeline.tracking import tracked
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
 from nba_cli.runs.naming import folder_of, subject
@@ -37,22 +38,23 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     network, _ = opened(bench, file)
     bench.header(weights=str(file))
     attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
-    bench.begin()
-    began = time.monotonic()
-    figures = bench.measure(network.to(bench.device), attack)
-    ended = time.monotonic()
-    shown = bench.trigger_figures(attack)
-    read = {"trigger": identity} if (identity := attack.identity()) else {}
-    settings = to_plain(measured)
-    if run.weights is not None:  # nobody knows how bare weights were trained
-        settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
-    bench.finish(
-        settings=settings,
-        figures=figures,
-        trigger=shown,
-        counts={"test": len(bench.splits.test)},
-        seconds={"evaluate": ended - began} | bench.rest(ended),
-        digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
-        model=str(file),
-    )
-    console.closing(summary.figures([("model", figures, ended - began)]), out)
+    with tracked(bench):
+        bench.begin()
+        began = time.monotonic()
+        figures = bench.measure(network.to(bench.device), attack)
+        ended = time.monotonic()
+        shown = bench.trigger_figures(attack)
+        read = {"trigger": identity} if (identity := attack.identity()) else {}
+        settings = to_plain(measured)
+        if run.weights is not None:  # nobody knows how bare weights were trained
+            settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
+        bench.finish(
+            settings=settings,
+            figures=figures,
+            trigger=shown,
+            counts={"test": len(bench.splits.test)},
+            seconds={"evaluate": ended - began} | bench.rest(ended),
+            digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
+            model=str(file),
+        )
+        console.closing(summary.figures([("model", figures, ended - began)]), out)

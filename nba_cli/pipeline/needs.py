@@ -17,7 +17,7 @@ def missing(run: AttackRun) -> list[tuple[str, AttackRun]]:
         Refused: the helper model that its trigger is crafted on would be its own clean victim.
     """
     if isinstance(run, DefendRun):
-        if run.weights is not None:
+        if run.weights is not None or run.victims is not None:
             return []
         victim = as_attack(run)
         return [*missing(victim), *unfinished("victim", victim)]

@@ -15,6 +15,7 @@ from safetensors.torch import save as serialize
 from torch import nn
 
 from nba_cli import files
+from nba_cli.runs.sound import FIGURES
 from nba_cli.training import Event, Progress
 from nba_cli.victims import weights
 
@@ -49,10 +50,12 @@ class Snapshots:
         for phase, step, file in self.taken:
             model.load_state_dict(load_file(file))
             lines.append(point(phase, step, figures()))
+            shares = {name: share for name in FIGURES if (share := lines[-1][name]) is not None}
+            self.onward(Event(f"measured/{phase}", step, self.taken[-1][1], shares))
         lines.append(point("after", 0, after))
         files.write(self.curve, "".join(json.dumps(files.sealed(line)) + "\n" for line in lines))
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def point(phase: str, step: int, figures: dict) -> dict:
-    return {"phase": phase, "step": step} | {name: figures[name] for name in ("acc", "asr", "ra")}
+    return {"phase": phase, "step": step} | {name: figures[name] for name in FIGURES}

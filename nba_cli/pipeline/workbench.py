@@ -137,9 +137,11 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     """Resolve the machine and load the data.
 
     Raises:
-        Refused: there is no such device, the data cannot be read or does not suit the run, or there is no room for it.
+        Refused: there is no such device, the logger's package is missing, the data cannot be read or does not suit the
+            run, or there is no room for it.
     """
     began = time.monotonic()
+    run.logger.check()
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)

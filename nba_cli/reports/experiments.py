@@ -26,7 +26,7 @@ from nba_cli.runs.jobs import expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import named, to_text
-from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.registry import CHOICES, GROUPS
 from nba_cli.runs.settings import AttackRun
 
 PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
@@ -134,10 +134,10 @@ def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str
     cfg = copy.deepcopy(composed(added))
     for override in overrides:
         key, line = str(override.key_or_group), str(override.input_line)
-        if key in GROUPS:
+        if key in CHOICES:
             OmegaConf.update(cfg, key, composed((*added, line))[key], merge=False)
     for override in overrides:
-        if not override.is_add() and override.key_or_group not in GROUPS:
+        if not override.is_add() and override.key_or_group not in CHOICES:
             OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
     with open_dict(cfg):
         cfg.hydra = {"overrides": {"task": [str(each.input_line) for each in overrides]}}  # what the job itself gives

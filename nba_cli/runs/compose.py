@@ -20,7 +20,7 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import foreign, naming
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.record import to_text
-from nba_cli.runs.registry import GROUPS, KINDS
+from nba_cli.runs.registry import CHOICES, KINDS
 from nba_cli.runs.settings import RUNS, DefendRun, EvaluateRun, Machine, option_names
 
 
@@ -33,7 +33,7 @@ def register() -> None:
     store = ConfigStore.instance()
     for stage, cls in RUNS.items():
         store.store(group="hydra/schema", name=stage, node=cls)
-    for group, registry in GROUPS.items():
+    for group, registry in CHOICES.items():
         for name, cls in registry.items():
             store.store(group=f"hydra/schema/{group}", name=name, node=cls)
 

@@ -86,7 +86,7 @@ def of_classes() -> Declared:
     from nba_cli.runs.settings import RUNS, DefendRun, default_of
 
     def defaults(cls: type) -> dict[str, Any]:
-        return {option.name: to_plain(default_of(option)) for option in dataclasses.fields(cls)}
+        return {option.name: to_plain(default_of(option)) for option in options.recorded(cls)}
 
     return Declared(
         parts={group: {name: defaults(cls) for name, cls in registry.items()} for group, registry in GROUPS.items()},

@@ -6,6 +6,7 @@ from typing import Any
 
 from attacks import Helped, NoAttack
 from nba_cli.errors import Refused
+from nba_cli.loggers import Logger
 from nba_cli.runs.settings import AttackRun, PreviewRun, option_names
 
 
@@ -23,7 +24,7 @@ def as_clean(run: AttackRun) -> AttackRun:
 def as_helper(run: AttackRun) -> AttackRun:
     """The helper model that the run's trigger is crafted on: a clean victim with a seed of its own.
 
-    It has a folder of its own below `output`, so that no table counts it among the victims.
+    It has a folder of its own below `output`, so that no table counts it among the victims, nor does a logger.
 
     Raises:
         Refused: it would be the run's own clean victim.
@@ -31,4 +32,6 @@ def as_helper(run: AttackRun) -> AttackRun:
     assert isinstance(run.attack, Helped)
     if run.attack.helper_seed == run.seed:
         raise Refused(f"attack.helper_seed={run.seed}: the victim has this seed; give the helper another one.")
-    return as_attack(run, attack=NoAttack(), seed=run.attack.helper_seed, output=f"{run.output}/helper")
+    return as_attack(
+        run, attack=NoAttack(), seed=run.attack.helper_seed, output=f"{run.output}/helper", logger=Logger()
+    )

@@ -28,6 +28,7 @@ RUN_LOG = "run.log"
 CHECKPOINT = "checkpoint"
 CURVE = "curve.jsonl"
 SNAPSHOTS = "snapshots"  # a folder, while the run is unfinished
+LOGGED = "logger"  # the number under which its logger shows it
 CLEANED = "cleaned"  # with the ending of the file that came in
 PREVIEW = "preview.png"
 
@@ -116,7 +117,7 @@ def discard(out: Path) -> None:
     if any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
         return
     shutil.rmtree(out / SNAPSHOTS, ignore_errors=True)
-    for name in (RUN_LOG, CONFIG, HISTORY, CURVE, PICTURE, PREVIEW, TRIGGER):
+    for name in (RUN_LOG, CONFIG, HISTORY, CURVE, PICTURE, PREVIEW, TRIGGER, LOGGED):
         with contextlib.suppress(OSError):  # a folder of the user's, of that name
             (out / name).unlink()
     with contextlib.suppress(OSError):  # not empty, or a link to a folder

@@ -150,7 +150,8 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
     Raises:
         Refused: the folder is not a finished run, or bare weights come without their victim and data set.
     """
-    changes: dict[str, Any] = {"device": run.device, "precision": run.precision, "output": run.output}
+    carried = ("device", "precision", "output", "logger")
+    changes: dict[str, Any] = {name: getattr(run, name) for name in carried}
     parts = {part: found for part in ("attack", "victim", "dataset") if (found := getattr(run, part)) is not None}
     if run.run is not None:
         if not folder.finished(Path(run.run)):

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import AliasEvent, YAMLError
 
-from nba_cli import files
+from nba_cli import files, options
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import folder, sound
 from nba_cli.runs.registry import GROUPS, KINDS, kind
@@ -23,9 +23,9 @@ from nba_cli.runs.versions import version_of
 
 
 def to_plain(value: Any) -> Any:
-    """A typed run as plain nested dicts, every field included; parts carry their registry name, `kind`, and version."""
+    """A typed run as plain nested dicts; parts carry their registry name, `kind`, and version."""
     if dataclasses.is_dataclass(value):
-        plain = {option.name: to_plain(getattr(value, option.name)) for option in dataclasses.fields(value)}
+        plain = {option.name: to_plain(getattr(value, option.name)) for option in options.recorded(value)}
         about = {"kind": kind(value), "version": type(value).version} if type(value) in KINDS else {}  # type: ignore[attr-defined]
         return about | plain
     if isinstance(value, Enum):
@@ -57,9 +57,9 @@ def part_from_plain(group: str, plain: Mapping[str, Any]) -> Any:
     if chosen not in registry:
         raise Refused(f"{group}={chosen}: there is no such {group}. {did_you_mean(chosen, registry)}")
     made, now = version_of(group, plain), registry[chosen].version  # type: ignore[attr-defined]
-    options = {name: value for name, value in plain.items() if name not in ("kind", "version")}
+    values = {name: value for name, value in plain.items() if name not in ("kind", "version")}
     try:
-        part = OmegaConf.merge(OmegaConf.structured(registry[chosen]), options)
+        part = OmegaConf.merge(OmegaConf.structured(registry[chosen]), values)
     except OmegaConfBaseException as error:
         raise other_version(group, chosen, made, now) from error
     if group == "attack" and made != now:

@@ -1,4 +1,4 @@
-"""Every attack, victim, data set and defense by name, with what installed packages add."""
+"""Every attack, victim, data set, defense and logger by name, with what installed packages add."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from attacks import ATTACKS, Attack
 from nba_cli.data import DATASETS, Dataset
 from nba_cli.defenses import DEFENSES, Defense
 from nba_cli.errors import Refused
+from nba_cli.loggers import LOGGERS, Logger
 from nba_cli.victims import VICTIMS, Victim
 
 
@@ -39,10 +40,13 @@ GROUPS: dict[str, dict[str, type]] = {
     "dataset": with_plugins("dataset", dict(DATASETS), Dataset),
     "defense": with_plugins("defense", dict(DEFENSES), Defense),
 }
-"""Group -> registry name -> class, with what installed packages add."""
+"""Group -> registry name -> class, with what installed packages add: the parts that a run is made of."""
+
+CHOICES = GROUPS | {"logger": with_plugins("logger", dict(LOGGERS), Logger)}
+"""All groups that one chooses from: those parts, and where a run is shown, which no name and no record holds."""
 
 KINDS: dict[type, str] = {cls: name for registry in GROUPS.values() for name, cls in registry.items()}
-"""Class -> registry name, for all groups."""
+"""Class -> registry name, for the parts of a run."""
 
 
 def kind(part: object) -> str:

@@ -15,6 +15,7 @@ from nba_cli.data import Dataset
 from nba_cli.defenses import Defense
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
+from nba_cli.loggers import Logger
 from nba_cli.training import Compiling, Plan
 from nba_cli.victims import Victim
 
@@ -47,6 +48,7 @@ class AttackRun(Machine):
     seed: draws the poisoned images, the victim's weights and the order of its training
     reference: also measure a clean victim under the trigger; it is trained first when it is missing
     compile: auto, true or false: compile the network; auto does where a trial on this machine says that it repays
+    logger: where to show the run while it is made
     """
 
     overwrite: bool = options.idle(False)
@@ -58,6 +60,7 @@ class AttackRun(Machine):
     seed: int = options.seed()
     reference: bool = options.idle(True)
     compile: str = options.idle("auto")  # changes rounding alone; no Enum, for Hydra reads a bool
+    logger: Logger = options.aside(Logger)
 
     def __post_init__(self) -> None:
         Compiling.named(self.compile)
@@ -129,6 +132,7 @@ class EvaluateRun(Machine):
     trigger: trigger.safetensors of a run, for an attack whose trigger was learned; null finds it
     victim: architecture; null takes the run's own
     dataset: data set; null takes the run's own
+    logger: where to show the figures besides
     """
 
     overwrite: bool = options.idle(False)
@@ -138,6 +142,7 @@ class EvaluateRun(Machine):
     attack: Attack | None = None
     victim: Victim | None = None
     dataset: Dataset | None = None
+    logger: Logger = options.aside(Logger)
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.weights is None):

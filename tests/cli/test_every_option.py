@@ -26,12 +26,13 @@ from nba_cli.cli.composer import Composer
 from nba_cli.cli.words import check_choices
 from nba_cli.data import Npz
 from nba_cli.files import conf_dir
+from nba_cli.loggers import Logger
 from nba_cli.pipeline import workbench
 from nba_cli.reports import plot, request
 from nba_cli.runs import compose
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
-from nba_cli.runs.registry import GROUPS
+from nba_cli.runs.registry import CHOICES
 from nba_cli.runs.settings import RUNS, AttackRun
 
 UNSHRUNK = (Phase.explicit, Phase.generate)  # a failure says which option and value it is; a smaller one takes minutes
@@ -106,14 +107,14 @@ def options_of(cls: type, stage: str, choices: tuple[str, ...], prefix: str = ""
     for option in fields(cls):
         path, form = f"{prefix}{option.name}", forms[option.name]
         yield Option(stage, path, form, choices)
-        if is_dataclass(form) and option.name not in GROUPS:
+        if is_dataclass(form) and option.name not in CHOICES:
             yield from options_of(form, stage, choices, f"{path}.")  # type: ignore[arg-type]
 
 
 def every_option() -> list[Option]:
     """Those of the commands, and of the commands' parts: of each part once."""
     found = [option for stage, cls in RUNS.items() for option in options_of(cls, stage, ())]
-    for group, registry in GROUPS.items():
+    for group, registry in CHOICES.items():
         for name, cls in registry.items():
             needed = tuple(f"{group}.{option}={value}" for option, value in (NEEDED | PATHS).get(name, {}).items())
             yamls = [file.stem for file in sorted((conf_dir() / group).glob(f"{name}*.yaml"))]
@@ -157,15 +158,17 @@ Loaders = dict[str, tuple[Composer, DictConfig]]
 
 
 @pytest.fixture(scope="module")
-def loaders() -> Loaders:
-    """The loader and the master config of each command."""
+def loaders() -> Iterator[Loaders]:
+    """The loader and the master config of each command, as where every logger's package is installed."""
     compose.install()
     found = {}
     for stage in RUNS:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             master = hydra_compose(stage, [], return_hydra_config=True)
             found[stage] = (Composer(GlobalHydra.instance().config_loader().get_search_path()), master)
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Logger, "check", lambda self: None)
+        yield found
 
 
 @pytest.fixture(scope="module")

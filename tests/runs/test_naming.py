@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from attacks import BadNets, Blend, Unknown
+from attacks import BadNets, Blend, Trojan, Unknown
 from nba_cli import options
 from nba_cli.data import Cifar10, Dataset
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.npz import Npz
 from nba_cli.defenses import FT, NBA
 from nba_cli.devices import Precision
+from nba_cli.loggers import Logger, WandB
+from nba_cli.loggers.wandb import Mode
 from nba_cli.runs import foreign, naming, settings
+from nba_cli.runs.derived import as_helper
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.registry import GROUPS, KINDS
 from nba_cli.runs.settings import AttackRun, Budget, DefendRun
@@ -88,12 +91,19 @@ def test_what_shapes_the_defense_keeps_its_victim(change: dict) -> None:
         {"device": "cpu"},
         {"output": "elsewhere"},
         {"overwrite": True},
+        {"logger": WandB(project="other", mode=Mode.online)},
         {"dataset": FashionMini(root="/data")},
         {"train": Plan(epochs=20.0)},
     ],
 )
 def test_what_shapes_no_result_changes_no_name(change: dict) -> None:
     assert naming.name("defend", defend_run(**change)) == naming.name("defend", defend_run())
+
+
+def test_a_logger_stays_out_of_the_record_and_away_from_helpers() -> None:
+    run = attack_run(attack=Trojan(), logger=WandB(entity="someone"))
+    assert to_plain(run) == to_plain(attack_run(attack=Trojan()))
+    assert type(as_helper(run).logger) is Logger
 
 
 def test_a_raised_version_changes_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
