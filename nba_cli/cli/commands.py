@@ -15,6 +15,8 @@ class Command:
     about: what `nba COMMAND --help` says first
     examples: command lines
     composed: Hydra composes its settings, and `main` takes the name of the command before its arguments
+    filters: words that are none of its options filter finished runs by their settings
+    arguments: words that it takes as they stand
     """
 
     summary: str
@@ -22,6 +24,8 @@ class Command:
     about: str = ""
     examples: tuple[str, ...] = ()
     composed: bool = False
+    filters: bool = False
+    arguments: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., int]:
         """The function that runs the command and returns its exit code."""
@@ -83,7 +87,7 @@ COMMANDS = {
         composed=True,
     ),
     "table": Command(
-        summary="finished runs as a table: nba table [option=value | setting=value ...]; nba table --help",
+        summary="finished runs as a table: nba table [option=value | setting=value ...]",
         module="nba_cli.reports.table",
         about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
         "marked as the best if it is better than every other row: the paired difference has a 95 % interval that "
@@ -94,9 +98,10 @@ COMMANDS = {
             "nba table attack=badnets rows=defense.beta against=1.0",
             "nba table stage=attack format=markdown",
         ),
+        filters=True,
     ),
     "plot": Command(
-        summary="curves of finished runs as PNG and SVG; nba plot --help",
+        summary="curves of finished runs as PNG and SVG",
         module="nba_cli.reports.plot",
         about="Draws what finished runs left behind: how victims and defenses were trained, how ACC, ASR and RA moved "
         "while a defense worked (of runs made with snapshots=true), or how they depend on a setting that a sweep "
@@ -106,6 +111,7 @@ COMMANDS = {
             "nba plot kind=defense attack=blend defense=ft,nba",
             "nba plot x=defense.beta defense=nba file=figures/beta",
         ),
+        filters=True,
     ),
     "status": Command(
         summary="what is finished, running, interrupted or failed: nba status [output=FOLDER]",
@@ -115,6 +121,15 @@ COMMANDS = {
         summary="versions, device, data sets, disk, and a five-second speed check", module="nba_cli.cli.doctor"
     ),
     "completion": Command(
-        summary='bash completion; put into ~/.bashrc: eval "$(nba completion)"', module="nba_cli.cli.completion"
+        summary="completion with TAB in bash, zsh or fish: nba completion [bash | zsh | fish]",
+        module="nba_cli.cli.completion",
+        about="Prints what the shell has to know. TAB then completes commands, groups and their choices, options and "
+        "their values, and files. The first TAB after an update takes seconds, as everything is looked up anew.",
+        examples=(
+            """echo 'eval "$(nba completion)"' >> ~/.bashrc""",
+            """echo 'eval "$(nba completion zsh)"' >> ~/.zshrc""",
+            "echo 'nba completion fish | source' >> ~/.config/fish/config.fish",
+        ),
+        arguments=("bash", "zsh", "fish"),
     ),
 }

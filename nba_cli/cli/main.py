@@ -90,15 +90,22 @@ def run(command: str, arguments: list[str]) -> int:
     Raises:
         Refused: there is no such command, or it refuses its arguments.
     """
-    from nba_cli import console
     from nba_cli.errors import Refused, did_you_mean
 
+    if command.startswith("-"):
+        raise Refused(
+            f"{command}: nba itself has --help and --version. Other flags follow a command: nba defend --multirun."
+        )
     if command not in COMMANDS:
         raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
     if strange := [
         word for word in arguments if not word.isprintable() and any("\ud800" <= c <= "\udfff" for c in word)
     ]:
         raise Refused(f"{strange[0]!a}: these bytes are no text in {sys.getfilesystemencoding()}. Rename the file.")
+    if COMMANDS[command].arguments and not HELP & set(arguments):
+        return COMMANDS[command].load()(arguments)  # what a shell asks for; the console would slow it down
+    from nba_cli import console
+
     console.setup()
     if HELP & set(arguments):
         from nba_cli.cli import help

@@ -25,6 +25,7 @@ from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
+from nba_cli.cli.vocabulary import vocabulary
 from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags_first, leave_to_jobs
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
@@ -46,6 +47,7 @@ def main(stage: str, arguments: list[str]) -> int:
     install()
     arguments = quoted(arguments)
     declared()  # kept for the tables of the runs to come
+    vocabulary()  # kept for completion
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     check_choices(arguments)

@@ -81,7 +81,7 @@ class Folder(Dataset):
         size: images are resized to size x size pixels
     """
 
-    path: str = options.unnamed(MISSING)  # the content names the run, not its place
+    path: str = options.folder(options.unnamed(MISSING))  # the content names the run, not its place
     size: int = 32
     flip: bool = False
 

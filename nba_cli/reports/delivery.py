@@ -11,6 +11,7 @@ from nba_cli.reports.formats.html import GENERATOR
 from nba_cli.reports.formats.text import LATEX_MARK, MARKDOWN_MARK
 
 OVERWRITE = "true: file may replace one that nba did not write"
+WORDS = ("true", "false")
 PICTURE = "made by nba plot"
 MARKS = (
     MARKDOWN_MARK.encode(),
@@ -28,7 +29,7 @@ def is_true(option: str | None) -> bool:
     Raises:
         Refused: neither true nor false.
     """
-    if option not in (None, "true", "false"):
+    if option not in (None, *WORDS):
         raise Refused(f"overwrite={option}: true or false.")
     return option == "true"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nba_cli import options
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import delivery
@@ -26,6 +27,13 @@ OPTIONS = {
     "file": "where to write, without ending: FILE.png and FILE.svg; without it, a new name in plots/",
     "overwrite": OVERWRITE,
 }
+VALUES = {
+    "kind": tuple(KINDS),
+    "output": (options.FOLDER,),
+    "file": (options.FILE,),
+    "overwrite": delivery.WORDS,
+}
+"""What completion offers of the options."""
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,
     "font.size": 9,

@@ -27,9 +27,9 @@ class Machine:
     output: folder that holds all run folders
     """
 
-    device: str = options.idle("auto")
+    device: str = options.among(options.idle("auto"), *devices.NAMES)
     precision: Precision = options.unnamed(Precision.auto)
-    output: str = options.idle("runs")
+    output: str = options.folder(options.idle("runs"))
 
     def resolved_precision(self) -> Precision:
         return devices.resolve_precision(self.precision, devices.resolve(self.device))
@@ -55,7 +55,8 @@ class AttackRun(Machine):
     train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = options.seed()
     reference: bool = options.idle(True)
-    compile: str = options.idle("auto")  # changes rounding alone; no Enum, for Hydra reads a bool
+    # changes rounding alone; no Enum, for Hydra reads a bool
+    compile: str = options.among(options.idle("auto"), *(each.value for each in Compiling))
 
     def __post_init__(self) -> None:
         Compiling.named(self.compile)
@@ -99,8 +100,8 @@ class DefendRun(AttackRun):
     defense: Defense = MISSING
     budget: Budget = Budget.published
     defense_seed: int = options.seed()
-    weights: str | None = options.unnamed(None)
-    trigger: str | None = options.unnamed(None)
+    weights: str | None = options.file(options.unnamed(None))
+    trigger: str | None = options.file(options.unnamed(None))
     snapshots: bool = options.idle(False)
     tune: bool = False
 
@@ -126,9 +127,9 @@ class EvaluateRun(Machine):
     """
 
     overwrite: bool = options.idle(False)
-    run: str | None = None
-    weights: str | None = None
-    trigger: str | None = None
+    run: str | None = options.folder(field(default=None))
+    weights: str | None = options.file(field(default=None))
+    trigger: str | None = options.file(field(default=None))
     attack: Attack | None = None
     victim: Victim | None = None
     dataset: Dataset | None = None
