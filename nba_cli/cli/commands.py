@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
+from nba_cli.options import FOLDER
+
+FLAGS = {"--cfg": ("job", "hydra", "all"), "--config-dir": (FOLDER,), "--multirun": ()}
+"""The flags of composed commands that are explained, and the words that complete their values."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -87,7 +92,7 @@ COMMANDS = {
         composed=True,
     ),
     "table": Command(
-        summary="finished runs as a table: nba table [option=value | setting=value ...]",
+        summary="finished runs as a table",
         module="nba_cli.reports.table",
         about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
         "marked as the best if it is better than every other row: the paired difference has a 95 % interval that "
@@ -114,17 +119,17 @@ COMMANDS = {
         filters=True,
     ),
     "status": Command(
-        summary="what is finished, running, interrupted or failed: nba status [output=FOLDER]",
+        summary="what is finished, running, interrupted or failed",
         module="nba_cli.cli.status",
     ),
     "doctor": Command(
         summary="versions, device, data sets, disk, and a five-second speed check", module="nba_cli.cli.doctor"
     ),
     "completion": Command(
-        summary="completion with TAB in bash, zsh or fish: nba completion [bash | zsh | fish]",
+        summary="completion with TAB, in bash, zsh or fish",
         module="nba_cli.cli.completion",
-        about="Prints what the shell has to know. TAB then completes commands, groups and their choices, options and "
-        "their values, and files. The first TAB after an update takes seconds, as everything is looked up anew.",
+        about="Prints the lines that the shell reads when it starts. TAB then completes commands, groups and their "
+        "choices, options and their values, and files. The first TAB after an update takes seconds.",
         examples=(
             """echo 'eval "$(nba completion)"' >> ~/.bashrc""",
             """echo 'eval "$(nba completion zsh)"' >> ~/.zshrc""",

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from nba_cli.cli.chosen import choices_of, own_folders, registry_name
-from nba_cli.cli.commands import COMMANDS
+from nba_cli.cli.commands import COMMANDS, FLAGS
 from nba_cli.cli.shells import SCRIPTS
 from nba_cli.cli.vocabulary import Values, vocabulary
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import choices
 from nba_cli.options import FILE, FOLDER
 
-FLAGS = {"--cfg": ("job", "hydra", "all"), "--config-dir": (FOLDER,), "--multirun": ()}  # of composed commands
 SWEEPS = ("hydra/launcher", "hydra/sweeper")
 
 
@@ -95,9 +94,7 @@ def values(command: str, given: Sequence[str], name: str) -> Values:
         return []
     found = choices(bare, *own_folders(given))
     if COMMANDS[command].filters and bare in groups(command):
-        return [
-            choice for choice in found if "/" not in choice
-        ]  # a record names the part, which demo/ft shares with ft
+        return [choice for choice in found if "/" not in choice]  # records name the part: ft, of demo/ft too
     return found
 
 

@@ -10,7 +10,7 @@ import nba_cli
 from nba_cli.cli import streams
 from nba_cli.cli.commands import COMMANDS
 
-USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
+USAGE = f"""nba {nba_cli.__version__}: backdoors of neural networks: attacks, defenses, honest measurement.
 
 Usage: nba COMMAND [group=choice ...] [option=value ...]
 
@@ -19,7 +19,7 @@ Commands:
 
   nba COMMAND --help        what it does, examples, all groups and options
   nba COMMAND --cfg job     the composed settings, without running anything
-  nba COMMAND --multirun    a run for every combination: defense=none,ft,nba seed=0,1,2
+  nba COMMAND --multirun    a run for each combination: defense=none,ft seed=0,1
   nba --version
 
 Try it: nba preview, then nba defend attack=blend defense=nba
@@ -110,7 +110,7 @@ def run(command: str, arguments: list[str]) -> int:
     if HELP & set(arguments):
         from nba_cli.cli import help
 
-        return help.main(command, [word for word in arguments if not word.startswith("-")])
+        return help.main(command, [word for word in arguments if word not in HELP])
     if COMMANDS[command].composed:
         return COMMANDS[command].load()(command, arguments)
     return COMMANDS[command].load()(arguments)
