@@ -31,7 +31,7 @@ class Images(Attack):
     """
 
     rate: float = 0.0
-    path: str | None = options.unnamed(None)  # the content names the run, not its place
+    path: str | None = options.folder(options.unnamed(None))  # the content names the run, not its place
 
     def __post_init__(self) -> None:
         if self.rate != 0:

@@ -23,6 +23,7 @@ class Precision(Enum):
     fp16 = "fp16"
 
 
+NAMES = ("auto", "cpu", "cuda", "mps")  # and cuda:N
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
@@ -38,7 +39,7 @@ def resolve(name: str) -> torch.device:
             return resolve("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() and ranks.launched() == 1 else "cpu")
     kind, colon, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+    if kind not in NAMES or (colon and not (kind == "cuda" and number.isdecimal())):
         raise Refused(f"device={name}: not a device. Choose auto, cpu, cuda, cuda:N or mps.")
     if ranks.launched() > 1 and (colon or kind == "mps"):
         raise Refused(f"device={name}: each process of torchrun has a device of its own. Choose auto, cpu or cuda.")

@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from nba_cli.errors import Refused
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
@@ -96,6 +94,8 @@ def acquired(lock: Path, waiting: Callable[[], object]) -> AbstractContextManage
     Raises:
         OSError: the file cannot be written.
     """
+    import filelock  # a third of what completion would take to start
+
     held = filelock.FileLock(lock)
     try:
         return held.acquire(timeout=0)
@@ -138,3 +138,9 @@ def conf_dir() -> Path:
     """The configs: inside the package in a wheel, beside it in a checkout."""
     here = Path(__file__).resolve().parent
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def choices(group: str, *folders: Path) -> list[str]:
+    """What a group is chosen from: its YAML files in the configs and in `folders`; demo/ft lies in a subfolder."""
+    roots = [folder / group for folder in (conf_dir(), *folders)]
+    return sorted({str(file.relative_to(root).with_suffix("")) for root in roots for file in root.rglob("*.yaml")})

@@ -1,10 +1,13 @@
-"""What an option means to a run, declared once beside its field and read by run names, tables and command lines."""
+"""What an option means, declared once beside its field and read by run names, tables, command lines and completion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import Field, field, fields
 from typing import Any
+
+FILE, FOLDER = "<file>", "<folder>"
+"""Among the words that complete an option: the files, or the folders, that are there."""
 
 
 def only(default: Any, *stages: str) -> Any:
@@ -25,6 +28,21 @@ def word_or_file(default: Any, *words: str) -> Any:
 def is_file(option: Field, value: Any) -> bool:
     """Whether `value` is the file that a `word_or_file` option may be."""
     return value not in option.metadata.get("words", (value,))
+
+
+def among(option: Any, *words: str) -> Any:
+    """A text option that is usually one of these `words`: completion offers them."""
+    return field(default=option.default, metadata={**option.metadata, "among": words})
+
+
+def file(option: Any) -> Any:
+    """An option that names a file: completion offers those that are there."""
+    return field(default=option.default, metadata={**option.metadata, "place": FILE})
+
+
+def folder(option: Any) -> Any:
+    """An option that names a folder: completion offers those that are there."""
+    return field(default=option.default, metadata={**option.metadata, "place": FOLDER})
 
 
 def idle(default: Any) -> Any:

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
+from nba_cli.options import FOLDER
+
+FLAGS = {"--cfg": ("job", "hydra", "all"), "--config-dir": (FOLDER,), "--multirun": ()}
+"""The flags of composed commands that are explained, and the words that complete their values."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -15,6 +20,8 @@ class Command:
     about: what `nba COMMAND --help` says first
     examples: command lines
     composed: Hydra composes its settings, and `main` takes the name of the command before its arguments
+    filters: words that are none of its options filter finished runs by their settings
+    arguments: words that it takes as they stand
     """
 
     summary: str
@@ -22,6 +29,8 @@ class Command:
     about: str = ""
     examples: tuple[str, ...] = ()
     composed: bool = False
+    filters: bool = False
+    arguments: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., int]:
         """The function that runs the command and returns its exit code."""
@@ -84,7 +93,7 @@ COMMANDS = {
         composed=True,
     ),
     "table": Command(
-        summary="finished runs as a table: nba table [option=value | setting=value ...]; nba table --help",
+        summary="finished runs as a table",
         module="nba_cli.reports.table",
         about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
         "marked as the best if it is better than every other row: the paired difference has a 95 % interval that "
@@ -96,9 +105,10 @@ COMMANDS = {
             "nba table layout=matrix figures=asr file=asr.tex",
             "nba table stage=attack format=markdown",
         ),
+        filters=True,
     ),
     "plot": Command(
-        summary="curves of finished runs as PNG and SVG; nba plot --help",
+        summary="curves of finished runs as PNG and SVG",
         module="nba_cli.reports.plot",
         about="Draws what finished runs left behind: how victims and defenses were trained, how ACC, ASR and RA moved "
         "while a defense worked (of runs made with snapshots=true), or how they depend on a setting that a sweep "
@@ -109,15 +119,25 @@ COMMANDS = {
             "nba plot x=defense.beta defense=nba file=figures/beta",
             "nba plot x=defense attack=blend compare=published",
         ),
+        filters=True,
     ),
     "status": Command(
-        summary="what is finished, running, interrupted or failed: nba status [output=FOLDER]",
+        summary="what is finished, running, interrupted or failed",
         module="nba_cli.cli.status",
     ),
     "doctor": Command(
         summary="versions, device, data sets, disk, and a five-second speed check", module="nba_cli.cli.doctor"
     ),
     "completion": Command(
-        summary='bash completion; put into ~/.bashrc: eval "$(nba completion)"', module="nba_cli.cli.completion"
+        summary="completion with TAB, in bash, zsh or fish",
+        module="nba_cli.cli.completion",
+        about="Prints the lines that the shell reads when it starts. TAB then completes commands, groups and their "
+        "choices, options and their values, and files. The first TAB after an update takes seconds.",
+        examples=(
+            """echo 'eval "$(nba completion)"' >> ~/.bashrc""",
+            """echo 'eval "$(nba completion zsh)"' >> ~/.zshrc""",
+            "echo 'nba completion fish | source' >> ~/.config/fish/config.fish",
+        ),
+        arguments=("bash", "zsh", "fish"),
     ),
 }

@@ -22,6 +22,7 @@ from nba_cli.victims import WideResNet
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "rich", "numpy", "safetensors", "filelock", "pillow")
 SECONDS = 5.0
+TF32_SINCE = 8  # compute capability, Ampere
 
 
 def installed(package: str) -> str:
@@ -40,6 +41,28 @@ def processor_features() -> str:
         "AMX": torch.cpu._is_amx_tile_supported(),
     }
     return ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in asked.items())
+
+
+def graphics(device: torch.device) -> str:
+    """The CUDA device that runs take, of how many; or what keeps PyTorch from having one."""
+    if device.type != "cuda":
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+        return f"none that PyTorch can use: no CUDA device, and it is built {built}"
+    found = torch.cuda.get_device_properties(device)
+    return (
+        f"{found.name}, {found.total_memory / 1e9:.0f} GB, compute capability {found.major}.{found.minor}, "
+        f"CUDA {torch.version.cuda}; 1 of {torch.cuda.device_count()}"
+    )
+
+
+def arithmetic(device: torch.device, precision: Precision) -> str:
+    """What numbers a prepared device computes in."""
+    said = f"forward passes in {precision.value}, weights and losses in fp32"
+    if device.type != "cuda":
+        return said
+    asked = torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+    has = torch.cuda.get_device_properties(device).major >= TF32_SINCE
+    return f"{said}; fp32 products and convolutions in {'TF32' if asked and has else 'full precision'}"
 
 
 def data_found(root: Path) -> str:
@@ -88,6 +111,8 @@ def main(arguments: list[str]) -> int:
         "processor": devices.processor(torch.device("cpu")),
         "features": processor_features(),
         "device": devices.describe(device, precision),
+        "gpu": graphics(device),
+        "arithmetic": arithmetic(device, precision),
         "data root": f"{root} (dataset.root, else $NBA_DATA, else ~/.cache/nba)",
         "data sets": data_found(root),
         "disk": f"{free / 1e9:.0f} GB free there, {shutil.disk_usage('.').free / 1e9:.0f} GB here",

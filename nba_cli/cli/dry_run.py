@@ -16,7 +16,7 @@ from nba_cli.cli.agenda import FINISHED, REFUSED, first
 from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook, expected, in_words
 from nba_cli.cli.launchers import check_launcher, workers
-from nba_cli.cli.words import asks_for_a_sweep, settings_of
+from nba_cli.cli.words import asks_for_a_sweep, composable, flags
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -42,10 +42,11 @@ def main(stage: str, words: Sequence[str]) -> bool:
     for word in words:
         if word.lstrip("+").startswith(f"{OPTION}=") and "," in word:
             raise Refused(f"{word}: it is for a whole command, and no job of a sweep can differ in it.")
-    mode = RunMode.MULTIRUN if asks_for_a_sweep(stage, words) else RunMode.RUN
+    asked = flags(words)
+    mode = RunMode.MULTIRUN if asks_for_a_sweep(stage, asked) else RunMode.RUN
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration(stage, settings_of(words), run_mode=mode)
+        config = loader.load_configuration(stage, composable(asked), run_mode=mode)
         if not config[OPTION]:
             return False
         show(loader, config, jobs_of(loader, config))

@@ -10,7 +10,7 @@ import nba_cli
 from nba_cli.cli import streams
 from nba_cli.cli.commands import COMMANDS
 
-USAGE = f"""nba {nba_cli.__version__}: attack and defend neural networks with backdoors, and measure it honestly.
+USAGE = f"""nba {nba_cli.__version__}: backdoors of neural networks: attacks, defenses, honest measurement.
 
 Usage: nba COMMAND [group=choice ...] [option=value ...]
 
@@ -19,7 +19,7 @@ Commands:
 
   nba COMMAND --help        what it does, examples, all groups and options
   nba COMMAND --cfg job     the composed settings, without running anything
-  nba COMMAND --multirun    a run for every combination: defense=none,ft,nba seed=0,1,2
+  nba COMMAND --multirun    a run for each combination: defense=none,ft seed=0,1
   nba --version
 
 Try it: nba preview, then nba defend attack=blend defense=nba
@@ -90,20 +90,27 @@ def run(command: str, arguments: list[str]) -> int:
     Raises:
         Refused: there is no such command, or it refuses its arguments.
     """
-    from nba_cli import console
     from nba_cli.errors import Refused, did_you_mean
 
+    if command.startswith("-"):
+        raise Refused(
+            f"{command}: nba itself has --help and --version. Other flags follow a command: nba defend --multirun."
+        )
     if command not in COMMANDS:
         raise Refused(f"{command}: there is no such command. {did_you_mean(command, COMMANDS)}")
     if strange := [
         word for word in arguments if not word.isprintable() and any("\ud800" <= c <= "\udfff" for c in word)
     ]:
         raise Refused(f"{strange[0]!a}: these bytes are no text in {sys.getfilesystemencoding()}. Rename the file.")
+    if COMMANDS[command].arguments and not HELP & set(arguments):
+        return COMMANDS[command].load()(arguments)  # what a shell asks for; the console would slow it down
+    from nba_cli import console
+
     console.setup()
     if HELP & set(arguments):
         from nba_cli.cli import help
 
-        return help.main(command, [word for word in arguments if not word.startswith("-")])
+        return help.main(command, [word for word in arguments if word not in HELP])
     if COMMANDS[command].composed:
         return COMMANDS[command].load()(command, arguments)
     return COMMANDS[command].load()(arguments)

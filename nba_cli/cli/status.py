@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from nba_cli import domains
+from nba_cli import domains, options
 from nba_cli.cli import agenda
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import FOLDER, Journal, journals
@@ -18,6 +18,7 @@ from nba_cli.errors import Refused
 from nba_cli.runs import folder, sound
 
 OPTIONS = {"output": "folder that holds all run folders"}
+VALUES = {"output": (options.FOLDER,)}  # what completion offers of them
 RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
 
 

@@ -24,7 +24,8 @@ from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
-from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags_first, leave_to_jobs
+from nba_cli.cli.vocabulary import vocabulary
+from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags, flags_first, leave_to_jobs
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -44,10 +45,12 @@ def main(stage: str, arguments: list[str]) -> int:
     install()
     arguments = quoted(arguments)
     declared()  # kept for the tables of the runs to come
+    vocabulary()  # kept for completion
     if MULTIRUN & set(arguments) and SHOW & set(arguments):
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
+    asked = flags(arguments)
     check_choices(arguments)
-    if ranks.launched() > 1 and asks_for_a_sweep(stage, arguments):
+    if ranks.launched() > 1 and asks_for_a_sweep(stage, asked):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
             "hydra/launcher=parallel, processes or slurm."

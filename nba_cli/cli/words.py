@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, Qu
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
+from nba_cli.cli.commands import FLAGS
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.files import conf_dir
+from nba_cli.files import choices, conf_dir
 from nba_cli.runs.registry import CHOICES
 
 
@@ -30,20 +32,38 @@ def flags_first(words: Sequence[str]) -> list[str]:
     return sorted(words, key=is_setting)
 
 
-def asks_for_a_sweep(stage: str, words: Sequence[str]) -> bool:
+def flags(words: Sequence[str]) -> argparse.Namespace:
+    """Hydra's flags among the words, and the settings as `overrides`.
+
+    Raises:
+        Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there.
+    """
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        asked, unknown = parser.parse_known_args(flags_first(words))
+    except argparse.ArgumentError as error:
+        raise Refused(f"{error.argument_name}: {error.message}.") from error
+    if unknown:
+        raise Refused(f"{unknown[0]}: there is no such flag. {did_you_mean(unknown[0], ['--help', *FLAGS])}")
+    if asked.config_dir and not Path(asked.config_dir).is_dir():
+        raise Refused(f"--config-dir {asked.config_dir}: no such folder.")
+    return asked
+
+
+def composable(asked: argparse.Namespace) -> list[str]:
+    """The settings, with where to look for configs of the user's own, as Hydra's `compose` takes them."""
+    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
+    return [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
+
+
+def asks_for_a_sweep(stage: str, asked: argparse.Namespace) -> bool:
     """Whether it is a sweep: by --multirun, or because what is composed asks for one, as experiments do."""
-    if get_args_parser().parse_known_args(flags_first(words))[0].multirun:
+    if asked.multirun:
         return True
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composer = GlobalHydra.instance().hydra
-        return composer is not None and composer.get_mode(stage, settings_of(words)) is RunMode.MULTIRUN
-
-
-def settings_of(words: Sequence[str]) -> list[str]:
-    """The settings of a command line, and as one of them its --config-dir."""
-    asked = get_args_parser().parse_known_args(flags_first(words))[0]
-    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
-    return [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
+        return composer is not None and composer.get_mode(stage, composable(asked)) is RunMode.MULTIRUN
 
 
 def check_choices(words: list[str]) -> None:
@@ -58,8 +78,8 @@ def check_choices(words: list[str]) -> None:
             group, value = str(override.key_or_group), override.value()
             for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
                 if group in CHOICES and not isinstance(choice, (str, QuotedString, Glob)):
-                    names = [file.stem for file in (conf_dir() / group).glob("*.yaml")]
-                    raise Refused(f"{word}: there is no such {group}. {did_you_mean(str(choice), names)}")
+                    near = did_you_mean(str(choice), choices(group))
+                    raise Refused(f"{word}: there is no such {group}. {near}")
 
 
 def leave_to_jobs(words: list[str]) -> list[str]:

@@ -42,14 +42,14 @@ class Dataset:
     """
 
     version: ClassVar[int] = 1
-    root: str | None = options.idle(None)
+    root: str | None = options.folder(options.idle(None))
     clean_ratio: float = options.only(0.05, "defend")
     clean_seed: int = options.seed("defend")
     clean_disjoint: bool = options.only(False, "defend")
     held: float = options.only(0.3, "defend")
     reserved: int = 0
     size: int | None = None
-    device: str = options.idle("auto")
+    device: str = options.among(options.idle("auto"), "auto", "cpu")
     crop: int = 4
     flip: bool = True
 

@@ -113,7 +113,7 @@ class Folder(Dataset):
 
     layout: ClassVar[Layout] = Layout()
 
-    path: str = options.unnamed(MISSING)  # the content names the run, not its place
+    path: str = options.folder(options.unnamed(MISSING))  # the content names the run, not its place
     size: int | None = 32
     flip: bool = False
 

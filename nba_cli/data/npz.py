@@ -103,7 +103,7 @@ class Npz(Dataset):
         path: the .npz file; a relative path is looked for here, then under `root`
     """
 
-    path: str = options.unnamed(MISSING)  # the content names the run, not its place
+    path: str = options.file(options.unnamed(MISSING))  # the content names the run, not its place
     flip: bool = False
 
     def identity(self) -> str:

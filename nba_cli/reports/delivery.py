@@ -13,6 +13,7 @@ from nba_cli.reports.formats.latex import MARK as LATEX_MARK
 from nba_cli.reports.formats.markdown import MARK as MARKDOWN_MARK
 
 OVERWRITE = "true: file may replace one that nba did not write"
+WORDS = ("true", "false")
 PICTURE = "made by nba plot"
 MARKS = (
     MARKDOWN_MARK.encode(),
@@ -31,7 +32,7 @@ def is_true(option: str | None) -> bool:
     Raises:
         Refused: neither true nor false.
     """
-    if option not in (None, "true", "false"):
+    if option not in (None, *WORDS):
         raise Refused(f"overwrite={option}: true or false.")
     return option == "true"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nba_cli.devices import Precision
-from nba_cli.errors import Refused, did_you_mean
+from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.reports.filters import is_among, matches
+from nba_cli.reports.headings import heading
 from nba_cli.runs import folder
 from nba_cli.runs.compose import install, typed_run
 from nba_cli.runs.declared import declared
@@ -86,11 +86,6 @@ class Experiment:
         return replace(self, jobs=jobs, planned=planned)
 
 
-def names() -> list[str]:
-    root = conf_dir() / "experiment"
-    return sorted(str(file.relative_to(root).with_suffix("")) for file in root.rglob("*.yaml"))
-
-
 def load(name: str, output: str) -> Experiment:
     """Read an experiment and list its jobs.
 
@@ -110,22 +105,6 @@ def load(name: str, output: str) -> Experiment:
             run = job_run(stage, parser.parse_overrides(words), composed)
             jobs.append(planned_job(words, stage, replace(run, output=output)))
     return Experiment(name, stage, command, question, jobs, planned_values(jobs, map(str, params)))
-
-
-def heading(name: str) -> tuple[str, str, str]:
-    """(stage, command, question) that the file of an experiment opens with.
-
-    Raises:
-        Refused: there is no experiment of this name, or its file opens otherwise.
-    """
-    if name not in names():
-        raise Refused(f"experiment={name}: there is no such experiment. {did_you_mean(name, names())}")
-    content = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-    command = re.search(r"^# (nba (\w+) .+)$", content, re.MULTILINE)
-    question = re.search(r"^# Question: (.+(?:\n#  .+)*)$", content, re.MULTILINE)
-    if command is None or question is None:
-        raise Refused(f"experiment={name}: its file has to open with its command and its question.")
-    return command[2], command[1], re.sub(r"\s*\n#\s*", " ", question[1])
 
 
 def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str, ...]], DictConfig]) -> AttackRun:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nba_cli import options
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import curves, delivery, sweeps
@@ -27,6 +28,18 @@ OPTIONS = {
     "file": "where to write, without ending: FILE.png and FILE.svg; without it, a new name in plots/",
     "overwrite": OVERWRITE,
 }
+KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
+    "training": curves.training,
+    "defense": curves.defense,
+    "sweep": sweeps.sweep,
+}
+VALUES = {
+    "kind": tuple(KINDS),
+    "output": (options.FOLDER,),
+    "file": (options.FILE,),
+    "overwrite": delivery.WORDS,
+}
+"""What completion offers of the options."""
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,
     "font.size": 9,
@@ -39,11 +52,6 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "nba",  # the same picture twice is the same file
     "text.parse_math": False,  # what records say is text
-}
-KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
-    "training": curves.training,
-    "defense": curves.defense,
-    "sweep": sweeps.sweep,
 }
 METADATA = {"png": {"Software": PICTURE}, "svg": {"Date": None, "Creator": PICTURE}}
 

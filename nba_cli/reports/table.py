@@ -8,14 +8,25 @@ from pathlib import Path
 
 import rich
 
+from nba_cli import options
 from nba_cli.console import LOG
 from nba_cli.reports import delivery
-from nba_cli.reports.composition import compose
+from nba_cli.reports.composition import FIGURES, compose
 from nba_cli.reports.filters import parse_words
 from nba_cli.reports.formats import FORMATS, terminal
 from nba_cli.reports.formats.grid import grid
 from nba_cli.reports.formats.layout import remarks
 from nba_cli.reports.request import OPTIONS, Request, format_of
+
+VALUES = {
+    "output": (options.FOLDER,),
+    "stage": tuple(FIGURES),
+    "compare": ("published", options.FILE),
+    "format": (*FORMATS, "terminal"),
+    "file": (options.FILE,),
+    "overwrite": delivery.WORDS,
+}
+"""What completion offers of the options."""
 
 
 def main(arguments: Sequence[str]) -> int:

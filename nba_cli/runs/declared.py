@@ -13,13 +13,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nba_cli import files
 
 PACKAGES = ("attacks", "nba_cli")  # what they are declared in
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -44,34 +46,41 @@ def declared() -> Declared:
     """The declarations of this installation."""
     if any(group.startswith("nba.") for group in importlib.metadata.entry_points().groups):
         return of_classes()  # the files of other packages are not watched here
-    now, file = digest_of_sources(), kept_in()
+    return kept("declared", Declared, of_classes, digest_of_sources())
+
+
+def kept(name: str, cls: type[Kept], make: Callable[[], Kept], now: str) -> Kept:
+    """What `make` reads off sources whose digest is `now`: as it was kept, or made and kept."""
+    file = kept_in(name)
     with contextlib.suppress(
         OSError, ValueError, TypeError, KeyError, AttributeError
     ):  # there is none, or it is damaged
         found = json.loads(file.read_bytes())
         if files.unbroken(found) and found.pop("sources") == now:
             found.pop(files.SEAL)
-            return Declared(**found)
-    made = of_classes()
+            return cls(**found)
+    made = make()
     with contextlib.suppress(OSError):  # a cache that cannot be written: the classes are asked each time
         file.parent.mkdir(parents=True, exist_ok=True)
-        files.write(file, json.dumps(files.sealed({"sources": now} | dataclasses.asdict(made))))
+        files.write(file, json.dumps(files.sealed({"sources": now} | dataclasses.asdict(made))))  # type: ignore[call-overload]
     return made
 
 
-def kept_in() -> Path:
-    """The file that holds what was declared when the sources last changed; each installation has its own."""
+def kept_in(name: str = "declared") -> Path:
+    """The file that holds what was read off the sources when they last changed; each installation has its own."""
     place = hashlib.sha256(__file__.encode()).hexdigest()[:10]
-    return files.cache_folder() / f"declared-{place}.json"
+    return files.cache_folder() / f"{name}-{place}.json"
 
 
-def digest_of_sources() -> str:
-    """Changes when a source file does, by its name, size and time of change."""
+def digest_of_sources(*further: str) -> str:
+    """Changes when a source file does, by its name, size and time of change; also one of `further` packages."""
     found = []
-    for package in PACKAGES:
+    for package in (*PACKAGES, *further):
         spec = importlib.util.find_spec(package)
-        for root in (spec and spec.submodule_search_locations) or ():
-            for file in sorted(Path(root).rglob("*.py")):
+        single = [Path(spec.origin)] if spec and spec.origin and not spec.submodule_search_locations else []
+        roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
+        for sources in (single, *(sorted(root.rglob("*.py")) for root in roots)):
+            for file in sources:
                 state = file.stat()
                 found.append(f"{file} {state.st_size} {state.st_mtime_ns}")
     return hashlib.sha256("\n".join(found).encode()).hexdigest()

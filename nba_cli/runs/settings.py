@@ -28,9 +28,9 @@ class Machine:
     output: folder that holds all run folders
     """
 
-    device: str = options.idle("auto")
+    device: str = options.among(options.idle("auto"), *devices.NAMES)
     precision: Precision = options.unnamed(Precision.auto)
-    output: str = options.idle("runs")
+    output: str = options.folder(options.idle("runs"))
 
     def resolved_precision(self) -> Precision:
         return devices.resolve_precision(self.precision, devices.resolve(self.device))
@@ -59,7 +59,8 @@ class AttackRun(Machine):
     train: Plan = field(default_factory=lambda: Plan(epochs=20))
     seed: int = options.seed()
     reference: bool = options.idle(True)
-    compile: str = options.idle("auto")  # changes rounding alone; no Enum, for Hydra reads a bool
+    # changes rounding alone; no Enum, for Hydra reads a bool
+    compile: str = options.among(options.idle("auto"), *(each.value for each in Compiling))
     logger: Logger = options.aside(Logger)
 
     def __post_init__(self) -> None:
@@ -105,9 +106,9 @@ class DefendRun(AttackRun):
     defense: Defense = MISSING
     budget: Budget = Budget.published
     defense_seed: int = options.seed()
-    victims: str | None = options.idle(None)
-    weights: str | None = options.unnamed(None)
-    trigger: str | None = options.unnamed(None)
+    victims: str | None = options.folder(options.idle(None))
+    weights: str | None = options.file(options.unnamed(None))
+    trigger: str | None = options.file(options.unnamed(None))
     snapshots: bool = options.idle(False)
     tune: bool = False
 
@@ -136,9 +137,9 @@ class EvaluateRun(Machine):
     """
 
     overwrite: bool = options.idle(False)
-    run: str | None = None
-    weights: str | None = None
-    trigger: str | None = None
+    run: str | None = options.folder(field(default=None))
+    weights: str | None = options.file(field(default=None))
+    trigger: str | None = options.file(field(default=None))
     attack: Attack | None = None
     victim: Victim | None = None
     dataset: Dataset | None = None

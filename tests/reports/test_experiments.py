@@ -9,7 +9,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from nba_cli.files import conf_dir
-from nba_cli.reports import experiments, pivot
+from nba_cli.reports import experiments, headings, pivot
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.request import Request
 from nba_cli.runs import compose, naming
@@ -31,7 +31,7 @@ def test_every_victim_has_a_clean_set_and_a_stream_of_its_own(name: str, tmp_pat
     assert all(len(set(found)) == 1 for found in seeds)
 
 
-@pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.parametrize("name", headings.names())
 def test_every_experiment_lists_its_jobs(name: str, tmp_path: Path) -> None:
     found = experiments.load(name, str(tmp_path))
     assert found.command.split() == ["nba", "defend", f"+experiment={name}"] and len(found.question) > 20
