@@ -87,10 +87,11 @@ def names(command: str, given: Sequence[str], typed: str) -> list[str]:
 
 def values(command: str, given: Sequence[str], name: str) -> Values:
     """What an option can be completed to: what is declared of it, or the choices of a group."""
-    bare = name.lstrip("+~")
-    if declared := options(command, given).get(bare):
-        return declared
-    if bare not in (*groups(command), *SWEEPS, "experiment"):
+    bare, own = name.lstrip("+~"), options(command, given)
+    if own.get(bare):
+        return own[bare]
+    added = (*SWEEPS, "experiment") if COMMANDS[command].composed else ()
+    if bare not in (*own, *groups(command), *added):
         return []
     found = choices(bare, *own_folders(given))
     if COMMANDS[command].filters and bare in groups(command):

@@ -6,6 +6,7 @@ The classes import PyTorch, which takes seconds, and TAB has to answer at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import typing
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ class Vocabulary:
     parts: dict[str, dict[str, dict[str, Values]]]
 
 
+@functools.cache
 def vocabulary() -> Vocabulary:
     """What may be typed in this installation, with the parts of other packages."""
     groups = [group for group in importlib.metadata.entry_points().groups if group.startswith("nba.")]

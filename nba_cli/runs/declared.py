@@ -76,14 +76,20 @@ def digest_of_sources(*further: str) -> str:
     """Changes when a source file does, by its name, size and time of change; also one of `further` packages."""
     found = []
     for package in (*PACKAGES, *further):
-        spec = importlib.util.find_spec(package)
-        single = [Path(spec.origin)] if spec and spec.origin and not spec.submodule_search_locations else []
-        roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
-        for sources in (single, *(sorted(root.rglob("*.py")) for root in roots)):
-            for file in sources:
-                state = file.stat()
-                found.append(f"{file} {state.st_size} {state.st_mtime_ns}")
+        for file in sources(package):
+            state = file.stat()
+            found.append(f"{file} {state.st_size} {state.st_mtime_ns}")
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def sources(package: str) -> list[Path]:
+    """The source files of a package, or of a module that is one file."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is None:
+        return [Path(spec.origin)] if spec.origin else []
+    return [file for root in spec.submodule_search_locations for file in sorted(Path(root).rglob("*.py"))]
 
 
 def of_classes() -> Declared:

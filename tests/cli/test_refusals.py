@@ -49,7 +49,7 @@ def test_a_yaml_file_with_an_option_that_does_not_exist(nba: Run, tmp_path: Path
 
 
 def test_a_config_dir_that_is_not_there(nba: Run) -> None:
-    refused(nba("attack", "--config-dir", "/nowhere"), "/nowhere", "not found")
+    refused(nba("attack", "--config-dir", "/nowhere"), "--config-dir /nowhere: no such folder.")
 
 
 @pytest.mark.parametrize(
