@@ -14,7 +14,7 @@ from nba_cli.reports import delivery
 from nba_cli.reports.composition import FIGURES, compose
 from nba_cli.reports.filters import parse_words
 from nba_cli.reports.formats import FORMATS, terminal
-from nba_cli.reports.formats.grid import grid
+from nba_cli.reports.formats.grid import ARRANGEMENTS, grid
 from nba_cli.reports.formats.layout import remarks
 from nba_cli.reports.request import OPTIONS, Request, format_of
 
@@ -23,6 +23,7 @@ VALUES = {
     "stage": tuple(FIGURES),
     "compare": ("published", options.FILE),
     "format": (*FORMATS, "terminal"),
+    "layout": tuple(ARRANGEMENTS),
     "file": (options.FILE,),
     "overwrite": delivery.WORDS,
 }

@@ -83,6 +83,7 @@ def test_completion_words(line: str, wanted: set[str]) -> None:
 def test_options_come_from_where_they_are_declared() -> None:
     assert {f"{name}=" for name in request.OPTIONS} <= set(completion.words("nba table "))
     assert set(completion.words("nba table format=")) == {f"format={name}" for name in (*FORMATS, "terminal")}
+    assert completion.words("nba table layout=m") == ["layout=matrix"]
     shown = set(completion.words("nba defend "))
     assert all(f"{name}=" in shown or f"{name}." in shown for name in option_names(DefendRun))
 
