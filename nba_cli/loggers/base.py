@@ -70,8 +70,8 @@ class Logger:
             return
         found = importlib.util.find_spec(self.package)
         if found is None or found.origin is None:  # without origin: a mere folder of that name
-            extra = f"nba-cli[{self.package}]"
-            raise Refused(f"logger={self.package}: the package {self.package} is missing. pip install '{extra}'.")
+            extra = f"pip install -e '.[{self.package}]' in nba's checkout."
+            raise Refused(f"logger={self.package}: the package {self.package} is missing. {extra}")
 
     def open(self, subject: Subject) -> Session | None:
         """Begin to show a run, or go on if one of its number is there; None: it is shown nowhere.

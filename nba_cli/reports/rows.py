@@ -72,7 +72,7 @@ def frame(root: Path) -> DataFrame:
     try:
         from pandas import DataFrame  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise Refused("frame(…) makes a DataFrame of pandas: pip install 'nba-cli[frame]'") from error
+        raise Refused("frame(…) makes a DataFrame of pandas: pip install -e '.[frame]' in nba's checkout.") from error
     if not root.is_dir():
         raise Refused(f"frame({str(root)!r}): no such folder. Give the folder that holds the runs.")
     return DataFrame(rows(reading.read_all(root)))

@@ -75,7 +75,7 @@ def side_by_side(folders: Iterable[Path]) -> Table:
     ]
     for i in shown:
         if HEADINGS[i] in FIGURES:  # they stay whole; in a narrow terminal the words beside them go on below
-            whole = max(len(HEADINGS[i]), *(len(line[i]) for line in lines))
+            whole = max([len(HEADINGS[i]), *(len(line[i]) for line in lines)])
             table.add_column(HEADINGS[i], justify="right", no_wrap=True, min_width=whole)
         else:
             table.add_column(HEADINGS[i], overflow="fold")

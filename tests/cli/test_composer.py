@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from conftest import Run
 from hydra import compose as hydra_compose
@@ -35,9 +37,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     found: list[list[str]] = []
     usual = ConfigLoaderImpl.load_configuration
 
-    def watched(self: ConfigLoaderImpl, *args: object, **more: object) -> DictConfig:
-        found.append(list(more["overrides"]))  # type: ignore[call-overload]
-        return usual(self, *args, **more)  # type: ignore[arg-type]
+    def watched(self: ConfigLoaderImpl, config_name: str, overrides: list[str], *args: Any, **more: Any) -> DictConfig:
+        found.append(list(overrides))
+        return usual(self, config_name, overrides, *args, **more)
 
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", watched)
     return found
@@ -117,8 +119,10 @@ def test_a_sweep_composes_its_choices_and_types_its_jobs_once_for_their_names_an
     monkeypatch.setattr(tasks, "perform", lambda stage, run: None)
     monkeypatch.setattr(sweep, "show_finished", lambda folders: None)
     assert nba("attack", "-m", "attack=none,blend", "seed=range(6)")[0] == 0
-    jobs = [words for words in composed if "seed=range(6)" not in words]
+    plain = [words for words in composed if "seed=range(6)" not in words]
+    ahead, jobs = plain[:-2], plain[-2:]
     assert [[word for word in words if "attack" in word] for words in jobs] == [["attack=none"], ["attack=blend"]]
+    assert ahead == [[], ["dataset=npz"], ["attack=none"], ["attack=blend"]], "the estimate composes a choice once, too"
     assert len(typed) == 2 * 12
 
 

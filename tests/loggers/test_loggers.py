@@ -31,7 +31,11 @@ def test_a_missing_package_is_refused_in_a_line_that_names_the_extra(
         "importlib.util.find_spec", lambda wanted, *more: None if wanted == name else usual(wanted, *more)
     )
     code, text = nba("attack", *SHORT, f"logger={name}")
-    assert code == 2 and text == f"nba: logger={name}: the package {name} is missing. pip install 'nba-cli[{name}]'.\n"
+    assert (
+        code == 2
+        and text
+        == f"nba: logger={name}: the package {name} is missing. pip install -e '.[{name}]' in nba's checkout.\n"
+    )
     assert not list((tmp_path / "runs/attack").iterdir())
 
 

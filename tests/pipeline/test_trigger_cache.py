@@ -45,7 +45,7 @@ def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path:
     assert mine["reference"]["acc"] == found["none", 0]["figures"]["acc"] and mine["reference"]["asr"] is not None
     by_class = mine["figures"]["asr_by_class"]
     assert by_class[0] is None and sum(by_class[1:]) / 2 == pytest.approx(mine["figures"]["asr"])
-    assert set(mine["seconds"]) == {"craft", "train"}
+    assert set(mine["seconds"]) == {"craft", "train", "rest"}
     assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "refool", "inputaware"))
     assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "refool", "wanet", "inputaware"))
     assert "clean victim" in text and ("of every batch" in text) == (attack == "inputaware")

@@ -112,7 +112,7 @@ def test_a_frame_has_a_row_a_run(root: Path) -> None:
 
 def test_without_pandas_a_frame_says_how_to_get_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(Refused, match=r"pip install 'nba-cli\[frame\]'"):
+    with pytest.raises(Refused, match=r"pip install -e '\.\[frame\]'"):
         reports.frame(root)
 
 
