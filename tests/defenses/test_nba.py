@@ -15,6 +15,7 @@ from nba_cli.defenses import NBA
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
+from nba_cli.defenses.nba.nba import Answers
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
@@ -33,7 +34,18 @@ def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Netwo
     after = {}
     for pseudo in (Pseudo.mixed, Pseudo.none):
         student = Plan(steps=40, lr=0.01, clip=1.0)
-        nba = NBA(student=student, pseudo=pseudo, eps=0.1, eps_low=0.1, kd=1.0, beta=2.0, gamma=2.0, mixup=0.0)
+        nba = NBA(
+            source=Source.suspect,
+            student=student,
+            pseudo=pseudo,
+            pseudo_share=1.0,
+            eps=0.1,
+            eps_low=0.1,
+            kd=1.0,
+            beta=2.0,
+            gamma=2.0,
+            mixup=0.0,
+        )
         after[pseudo] = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
     cured, control = after[Pseudo.mixed], after[Pseudo.none]
     assert cured["asr"] < before["asr"] - 0.5 and cured["ra"] > before["ra"] + 0.5  # type: ignore[operator]
@@ -42,7 +54,9 @@ def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Netwo
 
 def test_nba_repairs_with_its_own_weights(victim: Network, tiny: Data) -> None:
     before = measure(victim, tiny, ATTACK, 3)
-    nba = NBA(teacher=Plan(steps=20, lr=0.01), student=Plan(steps=60, lr=0.1, clip=1.0, average=0.9))
+    nba = NBA(
+        teacher=Plan(steps=60, lr=0.2, clip=1.0, average=0.9), student=Plan(steps=40, lr=0.05, clip=1.0, average=0.9)
+    )
     after = measure(nba(evidence(victim, tiny), generator(0, "defense")), tiny, ATTACK, 3)
     assert after["asr"] < before["asr"] - 0.5 and after["ra"] > 0.5 and after["acc"] > 0.85, after  # type: ignore[operator]
 
@@ -85,7 +99,7 @@ def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data
 def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
     nba = NBA(alpha=0.5, kd=0.25, tau=3.0, mixup=0.0, pseudo=Pseudo.none)
-    found, logits = nba.objective(teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    found, logits = nba.objective(teacher, teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
     stages, z = student.features(x)
     benign, taught = teacher.features(x)
     forms = [Form.response, Form.learning]
@@ -100,33 +114,48 @@ def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
 def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
     forms, seen = [Form.attention, Form.prediction], []
-    nba = NBA(alpha=0.5, kd=0.25, beta=0.7, gamma=0.3, tau=2.0, mixup=0.5, behavior=forms)
+    nba = NBA(alpha=0.5, kd=0.25, beta=0.7, gamma=0.3, tau=2.0, mixup=0.5, pseudo_share=0.75, behavior=forms)
     crafter = lambda x, craft: seen.append(x) or x * 0.5  # noqa: E731
-    found, _ = nba.objective(teacher, crafter, generator(0, "x"))(student.eval(), x, y)
+    found, _ = nba.objective(teacher, teacher, crafter, generator(0, "x"))(student.eval(), x, y)
     blended, kept = mixed_up(x, 0.5, generator(0, "x"))
-    assert torch.equal(seen[0], blended) and not torch.equal(blended, x)
+    assert torch.equal(seen[0], blended[:9]) and not torch.equal(blended, x)  # three quarters of twelve
     (clean, z), (benign, taught), (pseudo, provoked) = (
         student.features(blended),
         teacher.features(blended),
-        student.features(blended * 0.5),
+        student.features(blended[:9] * 0.5),
     )
     there = behave(benign, [Form.attention])
     wanted = (
         F.cross_entropy(z, soft_labels(y, kept, 3))
         + 0.5 * distance(behave(clean, [Form.attention]), there)
         + 0.25 * divergence(z, taught, 2.0)
-        + 0.7 * distance(behave(pseudo, [Form.attention]), there)
-        + 0.3 * divergence(provoked, taught, 2.0)
+        + 0.7 * distance(behave(pseudo, [Form.attention]), [part[:9] for part in there])
+        + 0.3 * divergence(provoked, taught[:9], 2.0)
     )
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_agreed_answers_are_the_smaller_probabilities(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    suspect = WideResNet(depth=10).build(3, tiny, seed=5).eval().requires_grad_(False)
+    nba = NBA(alpha=0.0, kd=1.0, tau=2.0, mixup=0.0, pseudo=Pseudo.none)
+    found, z = nba.objective(teacher, suspect, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    one, other = ((network(x) / 2).softmax(1) for network in (teacher, suspect))
+    least = torch.minimum(one, other)
+    assert not torch.equal(least, one) and not torch.equal(least, other)
+    wanted = F.kl_div((z / 2).log_softmax(1), least / least.sum(1, keepdim=True), reduction="batchmean")
+    assert found.item() == pytest.approx((F.cross_entropy(z, y) + 4 * wanted).item(), rel=1e-5)
+    alone = dataclasses.replace(nba, answers=Answers.teacher)
+    found, z = alone.objective(teacher, suspect, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    assert found.item() == pytest.approx((F.cross_entropy(z, y) + divergence(z, teacher(x), 2.0)).item(), rel=1e-5)
 
 
 def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
     fixed = (x * 0.5).detach()
     forms = [Form.attention, Form.prediction]
-    nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, mixup=0.0, behavior=forms)
-    found, _ = nba.objective(teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
+    nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, mixup=0.0, pseudo_share=1.0, behavior=forms)
+    found, _ = nba.objective(teacher, teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
     stages, z = student.features(fixed)
     benign, taught = teacher.features(x)  # on the clean x: benign even where the teacher still knows the trigger
     wanted = (
@@ -148,7 +177,7 @@ def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
         [Form.response, Form.learning, Form.prediction],
     ):
         objective = NBA(behavior=forms, alpha=1.0, mixup=0.0, pseudo=Pseudo.none).objective(
-            teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
+            teacher, teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
         )
         losses[tuple(forms)] = round(objective(student.eval(), x, y)[0].item(), 6)
     assert len(set(losses.values())) == 5
@@ -186,6 +215,7 @@ def test_nba_settings_are_checked() -> None:
         {"area": 0.0},
         {"tau": 0.0},
         {"patch_share": 1.0},
+        {"pseudo_share": 0.0},
     ):
         with pytest.raises(Refused):
             NBA(**wrong)
@@ -197,7 +227,7 @@ def test_a_step_of_nba_runs_on_the_meta_device(pseudo: Pseudo, tiny: Data) -> No
     student, teacher = (WideResNet(depth=10).build(3, tiny).to("meta").train() for _ in range(2))
     teacher.requires_grad_(False)
     nba = NBA(pseudo=pseudo, behavior=list(Form), mu=1.0, resist=1.0, eps_low=0.0)
-    objective = nba.objective(teacher, CRAFTERS[pseudo](3), torch.Generator())
+    objective = nba.objective(teacher, teacher, CRAFTERS[pseudo](3), torch.Generator())
     loss, logits = objective(
         student, torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     )

@@ -101,3 +101,13 @@ def divergence(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
     log_student = F.log_softmax(student.float() / tau, dim=1)
     log_teacher = F.log_softmax(teacher.float() / tau, dim=1)
     return tau**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+
+
+def agreed(one: Tensor, other: Tensor, tau: float) -> Tensor:
+    """Logits [N,K] of the probabilities that two networks with these logits agree on.
+
+    softmax(agreed / tau) is the smaller of softmax(one / tau) and softmax(other / tau), class by class, scaled to sum
+    1.
+    """
+    logs = [F.log_softmax(logits.float() / tau, dim=1) for logits in (one, other)]
+    return tau * torch.minimum(*logs)
