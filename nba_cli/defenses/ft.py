@@ -64,12 +64,12 @@ class FTNAD(FT):
 
 @dataclass(kw_only=True)
 class FTNBA(FT):
-    """Fine-tuning with the schedule of NBA's student, for as many backward passes as all of NBA makes: its control.
+    """Fine-tuning at the rate of NBA's teacher, for as many backward passes as all of NBA makes: its control.
 
     Fields:
         train: how long and how hard to fine-tune
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
-    train: Plan = field(default_factory=lambda: Plan(steps=1512, lr=0.02, clip=1.0, average=0.98))
+    train: Plan = field(default_factory=lambda: Plan(steps=800, lr=0.2, clip=1.0, average=0.98))

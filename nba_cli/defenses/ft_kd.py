@@ -1,4 +1,4 @@
-"""Fine-tuning at a large rate that also distils the suspect's own answers: a control of NBA's pseudo samples."""
+"""Fine-tuning at a large rate that also distils the suspect's own answers: what NBA does in one phase, unguarded."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from nba_cli.victims import Network
 class FTKD(FT):
     """min_w CE(f_w(x), y) + kd tau^2 KL(f(x) || f_w(x)) over the clean set, f the suspect network in eval mode.
 
-    Ours: all of it. A clipped gradient at a large rate forgets triggers, the suspect's own answers and mixup keep ACC:
-    the form of NBA that its docstring names, without pseudo samples. Cost a step: two forward passes and one backward
-    pass.
+    Ours: all of it. A clipped gradient at a large rate forgets triggers, the suspect's own answers and mixup keep ACC.
+    It is a control of NBA, which forgets first, distils only what teacher and suspect agree on, and has pseudo samples:
+    where the suspect's answers on clean images give the trigger away, as in the bundled demo, the backdoor stays. Cost
+    a step: two forward passes and one backward pass.
 
     Fields:
         kd: weight of the suspect's answers

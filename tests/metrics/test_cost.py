@@ -50,8 +50,8 @@ def test_peak_memory_is_that_of_the_process_and_starts_anew() -> None:
         ("none", 0, 0),
         ("ft", 5 * 20, 5 * 20),
         ("clp", 1, 0),
-        # teacher: 3 steps; student: teacher forward, clean, 2 crafting steps and the pseudo samples
-        ("nba", (3 + 3 * 5) * 20, (3 + 3 * 4) * 20),
+        # teacher: 3 steps; student: teacher and suspect forward, clean, and half of it 2 crafting steps and the samples
+        ("nba", (3 + 3 * 2) * 20 + 3 * (20 + 3 * 10), 3 * 20 + 3 * (20 + 3 * 10)),
     ],
 )
 def test_what_a_defense_costs_is_in_its_record(

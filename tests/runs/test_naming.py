@@ -166,7 +166,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/none": (1, "4413"),
     "defense/ft": (2, "a080"),
     "defense/ft_nad": (1, "3c24"),
-    "defense/ft_nba": (1, "812f"),
+    "defense/ft_nba": (2, "33f8"),
     "defense/ft_kd": (1, "3ea0"),
     "defense/fp": (2, "ddc8"),
     "defense/mcr": (5, "56f8"),
@@ -177,7 +177,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/ftsam": (3, "e484"),
     "defense/sau": (2, "27c1"),
     "defense/clp": (2, "e3ec"),
-    "defense/nba": (2, "93bc"),
+    "defense/nba": (3, "c024"),
 }
 
 
