@@ -1,0 +1,48 @@
+"""What the demo comes to over seeds, as README shows it: the mean and the range of victims, from their run folders.
+
+nba defend --multirun +experiment=demo seed=0,1,2,3,4,5,6,7,8,9 output=FOLDER
+python -m scripts.demo FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+
+from nba_cli.reports.rows import row
+from nba_cli.runs import reading
+from nba_cli.runs.record import Record
+
+FIGURES = ("acc", "asr", "ra")
+
+
+def spread(values: Iterable[float]) -> str:
+    """The mean and, in brackets, the smallest and the largest."""
+    found = list(values)
+    return f"{statistics.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+
+
+def page(records: Iterable[Record]) -> str:
+    """A Markdown table: a row for each defense, one for the clean victims under the trigger, in percent."""
+    runs = [row(record) for record in records]
+    cleaned = [run for run in runs if run["stage"] == "defend"]
+    lines = ["| defense | victims | ACC | ASR | RA |", "| --- | ---: | ---: | ---: | ---: |"]
+    for defense in dict.fromkeys(run["defense"] for run in cleaned):
+        own = [run for run in cleaned if run["defense"] == defense]
+        lines.append(line(defense, len(own), [[run[name] for run in own] for name in FIGURES]))
+    clean = [run for run in runs if run["stage"] == "attack" and run["attack"] == "none"]
+    under = [run for run in runs if run["stage"] == "attack" and run["attack"] != "none"]
+    references = [[run["acc"] for run in clean], *([run[name] for run in under] for name in ("floor", "reference"))]
+    return "\n".join([*lines, line("a clean victim, same trigger", len(under), references)])
+
+
+def line(name: str, count: int, figures: list[list[float]]) -> str:
+    return "| " + " | ".join([name, str(count), *map(spread, figures)]) + " |"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    print(page(reading.read_all(parser.parse_args().folder)))
