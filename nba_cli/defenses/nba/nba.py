@@ -84,7 +84,7 @@ class NBA(Defense):
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
     pseudo: Pseudo = Pseudo.universal
