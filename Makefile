@@ -4,13 +4,26 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
 
-.PHONY: demo test check docs
+RUNS ?= runs
+TABLES ?= $(RUNS)/tables
+EXPERIMENTS ?= six_attacks clean_model clean_ratio poison_rate pseudo_samples knowledge_form teacher
+
+.PHONY: demo test check docs reproduce
 
 demo: $(VENV)/installed
 	$(BIN)/nba defend --multirun +experiment=demo
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# Finished runs are skipped: the same command goes on where it was stopped, and makes the tables anew.
+reproduce: $(VENV)/installed
+	set -e; for each in $(EXPERIMENTS); do \
+	  $(BIN)/nba defend --multirun +experiment=$$each output="$(RUNS)"; \
+	  for form in md csv tex html; do \
+	    $(BIN)/nba table output="$(RUNS)" experiment=$$each file="$(TABLES)/$$each.$$form" overwrite=true; \
+	  done; \
+	done
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -1,0 +1,49 @@
+"""`make reproduce`: which commands it gives, in which order, and what stops it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+STUB = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$*" in *"$FAILS"*) exit 1;; esac
+"""
+
+
+def reproduced(tmp_path: Path, fails: str, *words: str) -> tuple[int, list[str]]:
+    """Its exit status and the commands that it gave to nba, of which those that hold `fails` fail."""
+    (tmp_path / "nba").write_text(STUB)
+    (tmp_path / "nba").chmod(0o755)
+    (tmp_path / "installed").touch()
+    environment = os.environ | {"LOG": str(tmp_path / "log"), "FAILS": fails}
+    command = ["make", "reproduce", f"BIN={tmp_path}", f"VENV={tmp_path}", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return done.returncode, (tmp_path / "log").read_text().splitlines()
+
+
+def test_each_experiment_is_run_and_then_tabulated(tmp_path: Path) -> None:
+    code, given = reproduced(tmp_path, "nothing fails", "EXPERIMENTS=demo/teacher six_attacks", "RUNS=here")
+    assert code == 0
+    assert given[0] == "defend --multirun +experiment=demo/teacher output=here"
+    assert given[1] == "table output=here experiment=demo/teacher file=here/tables/demo/teacher.md overwrite=true"
+    assert [line.split(" file=")[1].split()[0].rpartition(".")[2] for line in given[1:5]] == [
+        "md",
+        "csv",
+        "tex",
+        "html",
+    ]
+    assert given[5] == "defend --multirun +experiment=six_attacks output=here" and len(given) == 10
+
+
+def test_what_fails_stops_it(tmp_path: Path) -> None:
+    code, given = reproduced(tmp_path, "defend", "EXPERIMENTS=demo/teacher six_attacks")
+    assert code != 0 and len(given) == 1
+
+
+def test_its_experiments_are_there() -> None:
+    (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("EXPERIMENTS ?= ")]
+    for name in line.removeprefix("EXPERIMENTS ?= ").split():
+        assert (ROOT / "conf" / "experiment" / f"{name}.yaml").is_file(), name
