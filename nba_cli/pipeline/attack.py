@@ -50,9 +50,9 @@ def attack(run: AttackRun, out: Path) -> None:
             "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
         )
     index = poisoned_index(run.attack, train, num_classes, run.seed)
-    ready, crafting = trigger_cache.prepare(bench, partial(helper, bench))
-    poisoned = poison(ready, train, index, num_classes, run.seed)
-    with tracked(bench) as onward:
+    with tracked(bench) as onward:  # before a trigger is learned, which may train a helper model
+        ready, crafting = trigger_cache.prepare(bench, partial(helper, bench))
+        poisoned = poison(ready, train, index, num_classes, run.seed)
         bench.begin()
         bench.header(seed=str(run.seed), poisoned=poison_note(ready, len(index), len(train)))
         network, ready, seconds = train_victim(bench, ready, index, poisoned, onward)

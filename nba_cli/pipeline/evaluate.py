@@ -37,8 +37,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         bench.check_data(Path(run.run), "test")
     network, _ = opened(bench, file)
     bench.header(weights=str(file))
-    attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
-    with tracked(bench):
+    with tracked(bench):  # before a trigger is learned, which may train a helper model
+        attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))
         bench.begin()
         began = time.monotonic()
         figures = bench.measure(network.to(bench.device), attack)

@@ -82,7 +82,7 @@ def _defend_name(run: DefendRun) -> str:
     if run.budget is Budget.equal:  # to NBA's default, which a new version of it changes
         settings["nba"] = NBA.version
     if run.victims is not None and (trained := precision_of(kept_victim(run))) is not run.resolved_precision():
-        settings["victim"] = trained.value
+        settings["victim_precision"] = trained.value
     if run.weights is not None:  # how it was trained is not known
         more = ["weights"]
         settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}

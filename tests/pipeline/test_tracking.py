@@ -165,14 +165,15 @@ def test_training_does_not_wait_for_a_logger(monkeypatch: pytest.MonkeyPatch) ->
     assert session.ended == [({"figures.acc": 1.0}, None)]
 
 
+@pytest.mark.parametrize("attack", ["badnets", "trojan"])  # trojan trains a helper model before its victim
 def test_a_logger_that_cannot_be_opened_refuses_the_run_before_it_trains(
-    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: str
 ) -> None:
     monkeypatch.setattr(Logger, "open", lambda *_: (_ for _ in ()).throw(ConnectionError("no such host\n\nat all")))
-    code, text = nba("attack", *QUICK)
+    code, text = nba("attack", *QUICK, f"attack={attack}")
     assert code == 2 and text.count("\n") == 1
     assert "logger=none: ConnectionError: no such host." in text
-    assert not list((tmp_path / "runs/attack").iterdir())
+    assert not list((tmp_path / "runs/attack").iterdir()) and not (tmp_path / "runs/helper").exists()
 
 
 def test_a_resumed_run_goes_on_under_its_number_and_an_overwritten_one_gets_another(

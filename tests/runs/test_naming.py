@@ -252,3 +252,11 @@ def test_images_of_a_known_set_come_in_the_size_that_a_file_says() -> None:
     assert foreign.with_size(Cifar10(), Origin(side=32), ()) == Cifar10()
     assert foreign.with_size(Cifar10(size=64), origin, ["dataset.size"]) == Cifar10(size=64)
     assert foreign.with_size(Npz(path="x"), origin, ()) == Npz(path="x")
+
+
+def test_a_kept_victim_of_another_precision_leaves_the_rest_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming, "kept_victim", lambda run: Path("kept"))
+    monkeypatch.setattr(naming, "precision_of", lambda folder: Precision.bf16)
+    others = [WideResNet(), WideResNet(mean=[0.5] * 3, std=[0.5] * 3)]  # what the label does not say
+    names = [naming.name("defend", defend_run(victims="kept", victim=victim)) for victim in others]
+    assert len({*names, naming.name("defend", defend_run())}) == 3
