@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source, fine_tuned, frozen
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.defenses.nba.behavior import Form, agreed, behave, distance, divergence
+from nba_cli.defenses.nba.misbehavior import misbehavior
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, passes
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Plan, Progress, fit, silent
@@ -190,21 +192,8 @@ class NBA(Defense):
         draw = torch.rand((), generator=generator, device=x.device)
         size = self.eps_low + (self.eps - self.eps_low) * draw
 
-        def score(pseudo: Tensor, target: Tensor | None, rows: slice = slice(None)) -> Tensor:
-            stages, logits = student.features(pseudo)
-            # sums, not means: in fp16 the slope of a mean over the batch would underflow before its sign is taken
-            if target is None:
-                climb = F.cross_entropy(logits.float(), y[rows], reduction="sum")
-            else:
-                climb = -F.cross_entropy(logits.float(), target, reduction="sum")
-            if self.mu and (wanted := behave([stage[rows] for stage in taught], self.behavior)):
-                climb = climb + self.mu * len(pseudo) * distance(behave(stages, self.behavior), wanted)
-            if self.resist:
-                climb = climb - self.resist * F.cross_entropy(teacher(pseudo).float(), y[rows], reduction="sum")
-            return climb
-
         craft = Craft(
-            score=score,
+            score=partial(misbehavior, student, teacher, y, taught, self.behavior, self.mu, self.resist),
             eps=size,
             steps=self.craft_steps,
             area=self.area,
