@@ -1,5 +1,4 @@
-"""Neural Behavioral Alignment: behavior.py is the form of knowledge, pseudo.py and misbehavior.py are the samples, nba.py
-is the method."""
+"""Neural Behavioral Alignment: form of knowledge (behavior), samples (pseudo, misbehavior), the method itself (nba)."""
 
 from nba_cli.defenses.nba.nba import NBA
 
