@@ -11,8 +11,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from nba_cli import devices
-from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, state_of
+from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
 from nba_cli.cli.forecast import Outlook
+from nba_cli.cli.launchers import workers
+from nba_cli.console import LOG
 from nba_cli.pipeline.needs import crafts, missing
 from nba_cli.reports.experiments import job_run
 from nba_cli.runs.durations import Workload, workload
@@ -39,6 +41,26 @@ def outlook(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | N
     if stage not in STAGES or len(jobs) > MOST:
         return None
     return Outlook(agenda_of(stage, jobs, loader, config), Path(config.output))
+
+
+def announced(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | None:
+    """The outlook of a sweep that begins now, behind the line that heads it.
+
+    Whatever an estimate stumbles over stops no sweep: Hydra would make a warning of it, and start no job at all.
+    """
+    count = plural(len(jobs), "job")
+    try:
+        found = outlook(loader, config, jobs)
+        said = found.heading(workers(config.hydra)) if found else count
+    except Exception as error:
+        LOG.warning(f"sweep: {count}; {untold(error)}")
+        return None
+    LOG.info(f"sweep: {said}")
+    return found
+
+
+def untold(error: Exception) -> str:
+    return f"how long it takes cannot be told ({type(error).__name__}: {error})"
 
 
 def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) -> Agenda:

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from rich.console import Console
 
 from nba_cli.cli.completion import words
+from nba_cli.cli.forecast import Outlook
+from nba_cli.cli.journal import Journal
+from nba_cli.cli.sweep import SweepView
+from nba_cli.cli.tasks import TASKS
+from nba_cli.runs.durations import Experience
 
 TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
 SWEEP = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "defense.train.steps=2", "seed=0,1")
@@ -92,6 +98,30 @@ def test_the_same_line_heads_the_sweep_and_stays_for_others_to_see(nba: Run) -> 
     assert code == 0 and text.startswith("sweep: 1 job, 1 victim to train first, time unknown: no run like these")
     code, text = nba(*SWEEP[:-1], "defense=ft", "seed=0")
     assert code == 0 and text.startswith("sweep: 1 job, 1 finished\n")
+
+
+def test_an_estimate_that_fails_stops_no_sweep(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Console
+) -> None:
+    began: list[int] = []
+    monkeypatch.setitem(TASKS, "attack", lambda cfg: began.append(cfg.seed))
+
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("of an estimate")
+
+    monkeypatch.setattr(Experience, "look", stumble)
+    code, _ = nba("attack", "-m", *TINY, "seed=0,1")
+    told = " ".join(terminal.export_text().split())
+    assert code == 0 and began == [0, 1]
+    assert "sweep: 2 jobs; how long it takes cannot be told (ZeroDivisionError: of an estimate)" in told
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    view = SweepView(journal, 2, parallel=False, outlook=Outlook([], tmp_path))
+    view.look()
+    view.look()
+    journal.close()
+    told = " ".join(terminal.export_text().split())
+    assert told.count("sweep: how long it takes cannot be told (ZeroDivisionError: of an estimate)") == 1
 
 
 def test_completion_and_help_know_it(nba: Run) -> None:
