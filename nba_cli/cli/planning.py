@@ -97,6 +97,8 @@ def planned(label: str, stage: str, run: AttackRun) -> Planned:
     if why := why_skipped(run):
         return Planned(label=label, state=SKIPPED, why=why)
     own, state = work_of(stage, run), state_of(folder_of(stage, run), run.overwrite)
+    if state != FINISHED:
+        run.logger.check()
     before = [] if state == FINISHED else missing(run)
     needs = tuple(Need(what=what, work=work_of("attack", each)) for what, each in before)
     return Planned(label=label, state=state, own=own, needs=needs, again=run.overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_what_has_no_list_is_refused(nba: Run, tmp_path: Path, given: tuple[str,
     code, text = nba(*given, dataset=False)
     assert code == 2 and text.splitlines()[-1].startswith(f"nba: {said}"), text
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("given", [("attack.rate=2",), ("-m", "attack.rate=2", "seed=0,1")])
+def test_what_is_refused_altogether_is_refused(nba: Run, given: tuple[str, ...]) -> None:
+    assert nba("attack", *given)[0] == 2
+    code, text = nba("attack", *given, "dry_run=true")
+    lines = text.splitlines()
+    assert code == 2 and lines[0].startswith("refused ") and lines[-1].startswith("nba: attack.rate=2"), text
+    assert nba("attack", "-m", "attack.rate=2,0.1", "dry_run=true")[0] == 0, "one of them would be done"
+
+
+def test_a_logger_that_cannot_log_is_refused(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else usual(name))
+    code, text = nba("attack", "logger=wandb", "dry_run=true")
+    assert code == 2 and text.splitlines()[-1].startswith("nba: logger=wandb: the package wandb is missing"), text
 
 
 def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
