@@ -16,14 +16,13 @@ from nba_cli.cli.agenda import FINISHED, REFUSED, first
 from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook, expected, in_words
 from nba_cli.cli.launchers import check_launcher, workers
+from nba_cli.cli.planning import OPTION
 from nba_cli.cli.words import asks_for_a_sweep, composable, flags
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.runs.durations import Workload
 from nba_cli.runs.jobs import Jobs
-
-OPTION = "dry_run"
 
 
 def is_asked(words: Sequence[str]) -> bool:

@@ -26,6 +26,7 @@ from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import named
 from nba_cli.runs.settings import AttackRun
 
+OPTION = "dry_run"  # which makes no job another
 MOST = 1000  # jobs whose agenda is made: some ten seconds
 STAGES = ("attack", "defend")  # whose runs take long, and train others first
 
@@ -66,10 +67,10 @@ def untold(error: Exception) -> str:
 def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) -> Agenda:
     """The agenda of the sweep that Hydra has composed as `config`, in the order of its jobs."""
     parser = OverridesParser.create(config_loader=loader)
-    own = [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
+    hydras = [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
 
     def composed(choices: tuple[str, ...]) -> DictConfig:
-        found = loader.load_configuration(config.hydra.job.config_name, [*own, *choices], run_mode=RunMode.RUN)
+        found = loader.load_configuration(config.hydra.job.config_name, [*hydras, *choices], run_mode=RunMode.RUN)
         with open_dict(found):
             del found["hydra"]  # nobody reads it, and it is slow to copy
         return found
@@ -77,7 +78,8 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     once, differ = functools.cache(composed), set(jobs.swept)
 
     def of(words: list[str]) -> Planned:
-        label = " ".join(word for word in words if word.partition("=")[0] in differ) or " ".join(words) or "the run"
+        own = [word for word in words if word.lstrip("+").partition("=")[0] != OPTION]
+        label = " ".join(word for word in own if word.partition("=")[0] in differ) or " ".join(own) or "the run"
         try:
             return planned(label, stage, job_run(stage, parser.parse_overrides(words), once))
         except Exception as error:

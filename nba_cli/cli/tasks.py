@@ -22,6 +22,7 @@ from nba_cli import devices, ranks
 from nba_cli.cli import dry_run, orphans
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.planning import OPTION
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
 from nba_cli.cli.vocabulary import vocabulary
@@ -112,8 +113,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
-    if cfg.get(dry_run.OPTION):  # `main` looks for it among the words
-        raise Refused(f"{dry_run.OPTION}=true: give it on the command line, not in a file.")
+    if cfg.get(OPTION):  # `main` looks for it among the words
+        raise Refused(f"{OPTION}=true: give it on the command line, not in a file.")
     if config.job.chdir:  # it would make every relative path one below the run's folder
         os.chdir(config.runtime.cwd)
     try:

@@ -55,6 +55,7 @@ def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_tak
 def test_a_single_run_is_one_job_and_false_runs_it(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
     assert code == 0 and "dry run: 1 job, time unknown" in text and not (tmp_path / "runs").exists()
+    assert text.splitlines()[0].endswith(" attack=none"), "the option is no part of the job"
     assert nba("attack", *TINY, "attack=none", "dry_run=false")[0] == 0
     code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
     assert code == 0 and text.splitlines()[-1] == "dry run: 1 job, 1 finished", "the option changes no run's name"
