@@ -38,8 +38,6 @@ from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import AttackRun, EvaluateRun, Machine
 
-MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
-
 
 def main(stage: str, arguments: list[str]) -> int:
     """Hydra composes the settings and calls the task; returns the exit code."""
@@ -47,18 +45,19 @@ def main(stage: str, arguments: list[str]) -> int:
     arguments = quoted(arguments)
     declared()  # kept for the tables of the runs to come
     vocabulary()  # kept for completion
-    if MULTIRUN & set(arguments) and SHOW & set(arguments):
-        raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     asked = flags(arguments)
+    if asked.multirun and asked.cfg:
+        raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     check_choices(arguments)
     if ranks.launched() > 1 and asks_for_a_sweep(stage, asked):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
             "hydra/launcher=parallel, processes or slurm."
         )
-    if MULTIRUN & set(arguments):
+    if asked.multirun:
         arguments = leave_to_jobs(arguments)
-    if dry_run.is_asked(arguments) and not SHOW & set(arguments) and dry_run.main(stage, arguments):
+    shown = asked.cfg or asked.info
+    if dry_run.is_asked(arguments) and not shown and dry_run.main(stage, arguments):
         return 0
     sys.argv = [f"nba {stage}", *flags_first(arguments)]
     code = 0

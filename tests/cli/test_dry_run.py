@@ -103,6 +103,12 @@ def test_a_logger_that_cannot_log_is_refused(nba: Run, monkeypatch: pytest.Monke
     assert code == 2 and text.splitlines()[-1].startswith("nba: logger=wandb: the package wandb is missing"), text
 
 
+@pytest.mark.parametrize("flag", [("--cfg", "job"), ("--cfg=job",), ("-cjob",), ("--info=config",)])
+def test_settings_that_are_asked_for_are_shown(nba: Run, flag: tuple[str, ...]) -> None:
+    code, text = nba("attack", "attack.rate=0.25", "dry_run=true", *flag)
+    assert code == 0 and "rate: 0.25" in text and "dry run:" not in text, text
+
+
 def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
     own = tmp_path / "conf" / "experiment"
     own.mkdir(parents=True)
