@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
@@ -53,8 +52,10 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
 
 def composable(asked: argparse.Namespace) -> list[str]:
     """The settings, with where to look for configs of the user's own, as Hydra's `compose` takes them."""
-    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
-    return [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
+    if not asked.config_dir:
+        return asked.overrides
+    own = QuotedString(text=f"file://{Path(asked.config_dir).resolve()}", quote=Quote.double)
+    return [*asked.overrides, f"hydra.searchpath=[{own.with_quotes()}]"]
 
 
 def asks_for_a_sweep(stage: str, asked: argparse.Namespace) -> bool:

@@ -109,6 +109,18 @@ def test_settings_that_are_asked_for_are_shown(nba: Run, flag: tuple[str, ...]) 
     assert code == 0 and "rate: 0.25" in text and "dry run:" not in text, text
 
 
+@pytest.mark.parametrize("name", ["Ä", 'a "b', "a'b,c", "a\\b"])
+def test_configs_of_the_users_own_lie_in_any_folder(nba: Run, tmp_path: Path, name: str) -> None:
+    own = tmp_path / name / "attack"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults:\n  - badnets\n  - _self_\nrate: 0.25\n")
+    given = ("attack", "--config-dir", str(own.parent), "attack=mine")
+    code, text = nba(*given, "dry_run=true")
+    assert code == 0 and text.startswith("to do "), text
+    code, text = nba(*given, "--help")
+    assert code == 0 and "0.25" in text, text
+
+
 def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
     own = tmp_path / "conf" / "experiment"
     own.mkdir(parents=True)
