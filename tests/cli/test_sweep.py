@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import rich
 from conftest import Run
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
@@ -196,10 +197,31 @@ def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
     target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
-    from omegaconf import OmegaConf
-
     assert not launchers.is_parallel(OmegaConf.create(target))
     assert launchers.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "batch", "many"),
+    [
+        ({"_target_": "x.BasicLauncher"}, None, 1),
+        ({"_target_": "x.BasicLauncher"}, 4, 1),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, None, 3),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, 2, 2),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -1}, None, 8),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -2}, None, 7),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -100}, None, 1),
+        ({"_target_": "x.LocalLauncher"}, None, launchers.MOST_JOBS),
+        ({"_target_": "x.LocalLauncher"}, 4, 4),
+        ({"_target_": "x.SlurmLauncher"}, None, None),
+        ({"_target_": "x.SlurmLauncher"}, 4, None),
+    ],
+)
+def test_how_many_jobs_run_at_once(
+    launcher: dict, batch: int | None, many: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert launchers.workers(OmegaConf.create({"launcher": launcher, "sweeper": {"max_batch_size": batch}})) == many
 
 
 def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
