@@ -14,6 +14,7 @@ from nba_cli import devices
 from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
 from nba_cli.cli.forecast import Outlook
 from nba_cli.cli.launchers import workers
+from nba_cli.cli.words import part_of, recorded
 from nba_cli.console import LOG
 from nba_cli.pipeline.needs import crafts, missing
 from nba_cli.reports.experiments import job_run
@@ -78,7 +79,7 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     once, differ = functools.cache(composed), set(jobs.swept)
 
     def of(words: list[str]) -> Planned:
-        own = [word for word in words if word.lstrip("+").partition("=")[0] != OPTION]
+        own = [word for word in recorded(words) if part_of(word) != OPTION]
         label = " ".join(word for word in own if word.partition("=")[0] in differ) or " ".join(own) or "the run"
         try:
             return planned(label, stage, job_run(stage, parser.parse_overrides(words), once))

@@ -20,6 +20,7 @@ from nba_cli.cli import agenda, orphans, planning
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
 from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.words import recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import command_line, folder, summary
@@ -49,7 +50,9 @@ class Sweep(Callback):
                 total, swept = len(jobs), jobs.swept
                 outlook = planning.announced(loader, config, jobs)
         self.journal = Journal(Path(hydra.sweep.dir))
-        self.journal.open(hydra.job.name, overrides + self.options, swept, total)
+        kept = recorded(overrides)
+        self.journal.open(hydra.job.name, kept + self.options, swept, total)
+        self.options += [word for word in overrides if word not in kept]  # the commands that it ends with need them
         if has_workers(hydra):
             orphans.hold(self.journal.folder)
         if outlook:

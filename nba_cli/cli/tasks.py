@@ -26,7 +26,7 @@ from nba_cli.cli.planning import OPTION
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
 from nba_cli.cli.vocabulary import vocabulary
-from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags, flags_first, leave_to_jobs
+from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags, flags_first, leave_to_jobs, part_of, recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -37,6 +37,8 @@ from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import AttackRun, EvaluateRun, Machine
+
+PLACES = ("output", "device")  # options of this machine, which say nothing of a sweep
 
 
 def main(stage: str, arguments: list[str]) -> int:
@@ -130,7 +132,7 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     journal = Journal(Path(config.sweep.dir))
     if has_workers(config) and Sweep.current is None:
         orphans.end_with_parent(journal.folder)
-    job = journal.job(config.job.num, list(config.overrides.task))
+    job = journal.job(config.job.num, recorded(config.overrides.task))
     parallel = is_parallel(config) and Sweep.current is None  # a launcher of one process runs jobs in the parent
     rich.get_console().quiet = parallel  # the parent reports; several processes would garble each other's lines
     if not parallel:
@@ -158,7 +160,8 @@ def in_sweep(run: Machine, config: Any, journal: Journal) -> Machine:
     """The run with a logger that shows which sweep it belongs to, by its experiment or else by its command."""
     if not isinstance(run, (AttackRun, EvaluateRun)):
         return run
-    label = config.runtime.choices.get("experiment") or " ".join(journal.about.get("command", ()))
+    command = [word for word in journal.about.get("command", ()) if part_of(word) not in PLACES]
+    label = config.runtime.choices.get("experiment") or " ".join(command) or journal.about.get("stage", "")
     return replace(run, logger=run.logger.of_sweep(label))
 
 

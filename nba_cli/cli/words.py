@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,22 @@ from hydra.types import RunMode
 from nba_cli.cli.commands import FLAGS
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import choices, conf_dir
-from nba_cli.runs.registry import CHOICES
+from nba_cli.runs.registry import CHOICES, GROUPS
 
 
 def is_setting(word: str) -> bool:
     """Whether it is an override, and no flag or the value of one."""
     return word[:1] != "-" and ("=" in word or word[:1] in ("+", "~"))
+
+
+def recorded(words: Sequence[str]) -> list[str]:
+    """The settings that may be written down: not where a run is shown, whose address may hold a password."""
+    return [word for word in words if part_of(word) not in CHOICES or part_of(word) in GROUPS]
+
+
+def part_of(word: str) -> str:
+    """What a setting belongs to: "logger" of logger.uri=x, of logger=mlflow and of ~logger."""
+    return re.split("[.@=]", word.lstrip("+~"))[0]
 
 
 def flags_first(words: Sequence[str]) -> list[str]:

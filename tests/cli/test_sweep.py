@@ -20,13 +20,15 @@ from running import SHORT, metrics, results
 
 from nba_cli import console
 from nba_cli.cli import composer, launchers, sweep, tasks
-from nba_cli.cli.journal import Job, Journal, journals
+from nba_cli.cli.journal import AGENDA, FILE, Job, Journal, journals
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
 from nba_cli.defenses import FT
+from nba_cli.loggers import Logger, MLflow
 from nba_cli.runs import jobs
+from nba_cli.runs.settings import AttackRun
 from nba_cli.victims import Network, weights
 
 
@@ -222,6 +224,32 @@ def test_how_many_jobs_run_at_once(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert launchers.workers(OmegaConf.create({"launcher": launcher, "sweeper": {"max_batch_size": batch}})) == many
+
+
+def test_the_address_of_a_logger_reaches_neither_journal_nor_group(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`nba status` prints the journal, and others see the group; the screen of whoever typed it has it."""
+    monkeypatch.setattr(Logger, "check", lambda self: None)
+    groups = list[str | None]()
+
+    def fail(stage: str, run: AttackRun) -> None:
+        assert isinstance(run.logger, MLflow)
+        groups.append(run.logger.group)
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(tasks, "perform", fail)
+    logger = ("logger=mlflow", "logger.uri=http://me:secret@host")
+    code, text = nba("attack", "-m", "seed=0", "device=cpu", *logger)
+    again = text.split("To run just these again:")[1]
+    assert code == 1 and groups[0] is not None and groups[0].endswith("seed=0")
+    assert not any(word in groups[0] for word in ("secret", "logger", "output", "device"))
+    assert all(word in again for word in logger), "the command that was typed"
+    (left,) = journals(tmp_path / "runs" / ".sweeps")
+    said = [left.folder / FILE, left.folder / AGENDA]
+    assert all("secret" not in file.read_text() for file in said)
+    _, shown = nba("status", dataset=False)
+    assert "Resume with: nba attack --multirun " in shown and "device=cpu" in shown and "secret" not in shown
 
 
 def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
