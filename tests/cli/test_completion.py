@@ -62,6 +62,7 @@ from nba_cli.runs.settings import DefendRun, option_names
         ("nba table fi", {"file=", "figures="}),
         ("nba table experiment=six", {"experiment=six_attacks"}),
         ("nba table compare=pub", {"compare=published"}),
+        ("nba plot compare=pub", {"compare=published"}),
         ("nba table defense=d", set()),
         ("nba table defense.pseudo=m", {"defense.pseudo=mixed"}),
         ("nba plot k", {"kind="}),
