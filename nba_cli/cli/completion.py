@@ -102,7 +102,8 @@ def values(command: str, given: Sequence[str], name: str) -> Values:
 def groups(command: str) -> list[str]:
     """The groups that a command chooses from, or filters by."""
     known = vocabulary()
-    return list(known.parts) if COMMANDS[command].filters else known.groups.get(command, [])
+    recorded = [group for group in known.parts if group not in known.aside]
+    return recorded if COMMANDS[command].filters else known.groups.get(command, [])
 
 
 def options(command: str, given: Sequence[str]) -> dict[str, Values]:
