@@ -63,7 +63,8 @@ def split(line: str) -> list[str]:
             found = shlex.split(line + closing)
         except ValueError:
             continue
-        return found if line.rstrip() == line or line.endswith("\\ ") else [*found, ""]
+        begun = closing or line.rstrip() == line or line.endswith("\\ ")  # in an open quote a blank ends no word
+        return found if begun else [*found, ""]
     return [""]
 
 

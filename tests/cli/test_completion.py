@@ -111,6 +111,10 @@ def test_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert completion.words("nba defend --config-dir m") == ["models/"]
     assert completion.words("nba defend weights=models/old\\ o") == ["weights=models/old one/"]
     assert completion.words("nba defend weights='models/old o") == ["weights=models/old one/"]
+    for quote in ("'", '"'):
+        assert completion.words(f"nba defend {quote}weights=models/old ") == ["weights=models/old one/"]
+        assert completion.words(f"nba defend {quote}weights=models/old one{quote} sna") == ["snapshots="]
+        assert "attack=" in completion.words(f"nba defend {quote}weights=models/old one{quote} ")
     assert completion.words("nba defend weights=nowhere/m") == []
 
 
