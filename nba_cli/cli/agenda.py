@@ -90,7 +90,7 @@ def read(place: Path) -> Agenda | None:
     try:
         found = json.loads((place / AGENDA).read_bytes())
         return [planned_of(each) for each in found["jobs"]] if files.unbroken(found) else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -63,7 +63,8 @@ def split(line: str) -> list[str]:
             found = shlex.split(line + closing)
         except ValueError:
             continue
-        return found if line.rstrip() == line or line.endswith("\\ ") else [*found, ""]
+        begun = closing or line.rstrip() == line or line.endswith("\\ ")  # in an open quote a blank ends no word
+        return found if begun else [*found, ""]
     return [""]
 
 
@@ -102,7 +103,8 @@ def values(command: str, given: Sequence[str], name: str) -> Values:
 def groups(command: str) -> list[str]:
     """The groups that a command chooses from, or filters by."""
     known = vocabulary()
-    return list(known.parts) if COMMANDS[command].filters else known.groups.get(command, [])
+    recorded = [group for group in known.parts if group not in known.aside]
+    return recorded if COMMANDS[command].filters else known.groups.get(command, [])
 
 
 def options(command: str, given: Sequence[str]) -> dict[str, Values]:

@@ -16,14 +16,13 @@ from nba_cli.cli.agenda import FINISHED, REFUSED, first
 from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook, expected, in_words
 from nba_cli.cli.launchers import check_launcher, workers
+from nba_cli.cli.planning import OPTION
 from nba_cli.cli.words import asks_for_a_sweep, composable, flags
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.runs.durations import Workload
 from nba_cli.runs.jobs import Jobs
-
-OPTION = "dry_run"
 
 
 def is_asked(words: Sequence[str]) -> bool:
@@ -72,12 +71,13 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
     """Print a line for each job, one for each run that is trained first, and how many they are.
 
     Raises:
-        Refused: a value fits no job, and refuses the sweep.
+        Refused: a value fits no job, and refuses the sweep; or every job would be refused.
     """
     outlook = planning.outlook(loader, config, jobs)
     assert outlook is not None
     heading = outlook.heading(workers(config.hydra))
-    if len(jobs) > 1 and any(planned.state == REFUSED for planned in outlook.agenda):
+    refused = [planned.why for planned in outlook.agenda if planned.state == REFUSED]
+    if len(jobs) > 1 and refused:
         Composer(loader.get_search_path()).try_values(config, jobs.columns)
     wide = max(len(planned.label) for planned in outlook.agenda)
     for planned in outlook.agenda:
@@ -87,6 +87,8 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
     for need in first(outlook.agenda):
         LOG.info(f"first     {need.what}: {need.work.folder}  {time_of(need.work, outlook)}".rstrip())
     LOG.info(f"dry run: {heading}")
+    if len(refused) == len(jobs):
+        raise Refused(refused[0])
 
 
 def time_of(work: Workload, outlook: Outlook) -> str:

@@ -59,7 +59,7 @@ def lacks_rest(took: Took) -> bool:
 
 
 def training_left(work: Workload, running: bool) -> float | None:
-    """Seconds left of a victim's training that has a checkpoint, at its own speed so far; None if there is none."""
+    """Seconds left of a victim's training that has a checkpoint, at its own speed so far; None if nobody knows."""
     out = Path(work.folder)
     if not work.epochs or not (out / folder.CHECKPOINT).is_file():
         return None
@@ -67,6 +67,8 @@ def training_left(work: Workload, running: bool) -> float | None:
     if not lines:
         return None
     done, spent = lines[-1]["epoch"], lines[-1]["seconds"]
+    if done <= 0:
+        return None  # a damaged line
     since = time.time() - (out / folder.HISTORY).stat().st_mtime if running else 0.0
     return max(0.0, spent * (work.epochs / done - 1) - since)
 

@@ -25,11 +25,15 @@ def has_workers(hydra: Any) -> bool:
 
 
 def workers(hydra: Any) -> int | None:
-    """How many jobs run at once; None where a queue decides it."""
+    """How many jobs run at once, MOST_JOBS if all of them do; None where a queue decides it."""
     if not is_parallel(hydra):
         return 1
     jobs = hydra.launcher.get("n_jobs")
-    return (os.cpu_count() or 1) if jobs is not None and jobs < 0 else jobs
+    if jobs is not None and jobs < 0:  # -1: one a processor, -2: one less
+        jobs = max(1, (os.cpu_count() or 1) + 1 + jobs)
+    if jobs is None and has_workers(hydra):
+        jobs = MOST_JOBS
+    return jobs and min(jobs, hydra.sweeper.get("max_batch_size") or MOST_JOBS)
 
 
 def check_launcher(hydra: Any) -> None:

@@ -49,7 +49,11 @@ def main() -> None:
         code = 0
     else:
         code = launch(command, arguments)
-    runs = command in COMMANDS and COMMANDS[command].composed and not (HELP | SHOWN) & set(arguments)
+    runs = (
+        command in COMMANDS
+        and COMMANDS[command].composed
+        and not (HELP | SHOWN) & {word.partition("=")[0] for word in arguments}
+    )
     if code := streams.settled(code, elsewhere=runs):
         sys.exit(code)
 

@@ -11,8 +11,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from nba_cli import devices
-from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, state_of
+from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
 from nba_cli.cli.forecast import Outlook
+from nba_cli.cli.launchers import workers
+from nba_cli.cli.words import part_of, recorded
+from nba_cli.console import LOG
 from nba_cli.pipeline.needs import crafts, missing
 from nba_cli.reports.experiments import job_run
 from nba_cli.runs.durations import Workload, workload
@@ -24,6 +27,7 @@ from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import named
 from nba_cli.runs.settings import AttackRun
 
+OPTION = "dry_run"  # which makes no job another
 MOST = 1000  # jobs whose agenda is made: some ten seconds
 STAGES = ("attack", "defend")  # whose runs take long, and train others first
 
@@ -41,13 +45,33 @@ def outlook(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | N
     return Outlook(agenda_of(stage, jobs, loader, config), Path(config.output))
 
 
+def announced(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | None:
+    """The outlook of a sweep that begins now, behind the line that heads it.
+
+    Whatever an estimate stumbles over stops no sweep: Hydra would make a warning of it, and start no job at all.
+    """
+    count = plural(len(jobs), "job")
+    try:
+        found = outlook(loader, config, jobs)
+        said = found.heading(workers(config.hydra)) if found else count
+    except Exception as error:
+        LOG.warning(f"sweep: {count}; {untold(error)}")
+        return None
+    LOG.info(f"sweep: {said}")
+    return found
+
+
+def untold(error: Exception) -> str:
+    return f"how long it takes cannot be told ({type(error).__name__}: {error})"
+
+
 def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) -> Agenda:
     """The agenda of the sweep that Hydra has composed as `config`, in the order of its jobs."""
     parser = OverridesParser.create(config_loader=loader)
-    own = [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
+    hydras = [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
 
     def composed(choices: tuple[str, ...]) -> DictConfig:
-        found = loader.load_configuration(config.hydra.job.config_name, [*own, *choices], run_mode=RunMode.RUN)
+        found = loader.load_configuration(config.hydra.job.config_name, [*hydras, *choices], run_mode=RunMode.RUN)
         with open_dict(found):
             del found["hydra"]  # nobody reads it, and it is slow to copy
         return found
@@ -55,7 +79,8 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     once, differ = functools.cache(composed), set(jobs.swept)
 
     def of(words: list[str]) -> Planned:
-        label = " ".join(word for word in words if word.partition("=")[0] in differ) or " ".join(words) or "the run"
+        own = [word for word in recorded(words) if part_of(word) != OPTION]
+        label = " ".join(word for word in own if word.partition("=")[0] in differ) or " ".join(own) or "the run"
         try:
             return planned(label, stage, job_run(stage, parser.parse_overrides(words), once))
         except Exception as error:
@@ -75,6 +100,8 @@ def planned(label: str, stage: str, run: AttackRun) -> Planned:
     if why := why_skipped(run):
         return Planned(label=label, state=SKIPPED, why=why)
     own, state = work_of(stage, run), state_of(folder_of(stage, run), run.overwrite)
+    if state != FINISHED:
+        run.logger.check()
     before = [] if state == FINISHED else missing(run)
     needs = tuple(Need(what=what, work=work_of("attack", each)) for what, each in before)
     return Planned(label=label, state=state, own=own, needs=needs, again=run.overwrite)

@@ -17,10 +17,10 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nba_cli.cli import agenda, orphans, planning
-from nba_cli.cli.agenda import plural
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
-from nba_cli.cli.launchers import has_workers, is_parallel, workers
+from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.words import recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import command_line, folder, summary
@@ -48,10 +48,11 @@ class Sweep(Callback):
                 loader = GlobalHydra.instance().config_loader()
                 jobs = planning.jobs_of(loader, config)
                 total, swept = len(jobs), jobs.swept
-                outlook = planning.outlook(loader, config, jobs)
-                LOG.info(f"sweep: {outlook.heading(workers(hydra)) if outlook else plural(total, 'job')}")
+                outlook = planning.announced(loader, config, jobs)
         self.journal = Journal(Path(hydra.sweep.dir))
-        self.journal.open(hydra.job.name, overrides + self.options, swept, total)
+        kept = recorded(overrides)
+        self.journal.open(hydra.job.name, kept + self.options, swept, total)
+        self.options += [word for word in overrides if word not in kept]  # the commands that it ends with need them
         if has_workers(hydra):
             orphans.hold(self.journal.folder)
         if outlook:
@@ -123,9 +124,18 @@ class SweepView:
                     LOG.info(self.line(job))
         if self.live:
             if self.outlook and (entries or time.monotonic() - self.asked >= FORECAST_EVERY):
-                self.left, self.asked = self.outlook.left(self.running | self.ended), time.monotonic()
+                self.left, self.asked = self.forecast(self.outlook), time.monotonic()
             note = progress_words(list(self.ended.values()), len(self.running), self.left)
             self.live.update(self.task, completed=len(self.ended), note=note)
+
+    def forecast(self, outlook: Outlook) -> str:
+        """What is left. One that fails is the last: the bar is drawn without it, whatever it stumbled over."""
+        try:
+            return outlook.left(self.running | self.ended)
+        except Exception as error:
+            LOG.warning(f"sweep: {planning.untold(error)}")
+            self.outlook = None
+            return ""
 
     def line(self, job: Job) -> str:
         count = f"{len(self.ended)}/{self.total}" if self.total else str(len(self.ended))

@@ -22,10 +22,11 @@ from nba_cli import devices, ranks
 from nba_cli.cli import dry_run, orphans
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.planning import OPTION
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
 from nba_cli.cli.vocabulary import vocabulary
-from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags, flags_first, leave_to_jobs
+from nba_cli.cli.words import asks_for_a_sweep, check_choices, flags, flags_first, leave_to_jobs, part_of, recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
@@ -37,7 +38,7 @@ from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import AttackRun, EvaluateRun, Machine
 
-MULTIRUN, SHOW = {"--multirun", "-m"}, {"--cfg", "-c"}
+PLACES = ("output", "device")  # options of this machine, which say nothing of a sweep
 
 
 def main(stage: str, arguments: list[str]) -> int:
@@ -46,18 +47,19 @@ def main(stage: str, arguments: list[str]) -> int:
     arguments = quoted(arguments)
     declared()  # kept for the tables of the runs to come
     vocabulary()  # kept for completion
-    if MULTIRUN & set(arguments) and SHOW & set(arguments):
-        raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     asked = flags(arguments)
+    if asked.multirun and asked.cfg:
+        raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")
     check_choices(arguments)
     if ranks.launched() > 1 and asks_for_a_sweep(stage, asked):
         raise Refused(
             "torchrun is for one run on several processes. A sweep is many runs: leave torchrun out and add "
             "hydra/launcher=parallel, processes or slurm."
         )
-    if MULTIRUN & set(arguments):
+    if asked.multirun:
         arguments = leave_to_jobs(arguments)
-    if dry_run.is_asked(arguments) and not SHOW & set(arguments) and dry_run.main(stage, arguments):
+    shown = asked.cfg or asked.info
+    if dry_run.is_asked(arguments) and not shown and dry_run.main(stage, arguments):
         return 0
     sys.argv = [f"nba {stage}", *flags_first(arguments)]
     code = 0
@@ -112,8 +114,8 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
     """The task that Hydra calls, for a run or for a job of a sweep."""
     install()  # a parallel launcher starts this in a fresh process
     config = HydraConfig.get()
-    if cfg.get(dry_run.OPTION):  # `main` looks for it among the words
-        raise Refused(f"{dry_run.OPTION}=true: give it on the command line, not in a file.")
+    if cfg.get(OPTION):  # `main` looks for it among the words
+        raise Refused(f"{OPTION}=true: give it on the command line, not in a file.")
     if config.job.chdir:  # it would make every relative path one below the run's folder
         os.chdir(config.runtime.cwd)
     try:
@@ -130,7 +132,7 @@ def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:
     journal = Journal(Path(config.sweep.dir))
     if has_workers(config) and Sweep.current is None:
         orphans.end_with_parent(journal.folder)
-    job = journal.job(config.job.num, list(config.overrides.task))
+    job = journal.job(config.job.num, recorded(config.overrides.task))
     parallel = is_parallel(config) and Sweep.current is None  # a launcher of one process runs jobs in the parent
     rich.get_console().quiet = parallel  # the parent reports; several processes would garble each other's lines
     if not parallel:
@@ -158,7 +160,8 @@ def in_sweep(run: Machine, config: Any, journal: Journal) -> Machine:
     """The run with a logger that shows which sweep it belongs to, by its experiment or else by its command."""
     if not isinstance(run, (AttackRun, EvaluateRun)):
         return run
-    label = config.runtime.choices.get("experiment") or " ".join(journal.about.get("command", ()))
+    command = [word for word in journal.about.get("command", ()) if part_of(word) not in PLACES]
+    label = config.runtime.choices.get("experiment") or " ".join(command) or journal.about.get("stage", "")
     return replace(run, logger=run.logger.of_sweep(label))
 
 

@@ -29,11 +29,13 @@ class Vocabulary:
     options: command -> option, by dotted path -> its values; of a run without those of its parts
     groups: command -> the groups that it chooses from
     parts: group -> registry name -> option -> its values
+    aside: groups that no record names
     """
 
     options: dict[str, dict[str, Values]]
     groups: dict[str, list[str]]
     parts: dict[str, dict[str, dict[str, Values]]]
+    aside: list[str]
 
 
 @functools.cache
@@ -71,6 +73,9 @@ def of_classes() -> Vocabulary:
             for stage, cls in stages.items()
         },
         parts={group: {name: dict(options_of(cls)) for name, cls in known.items()} for group, known in parts.items()},
+        aside=sorted(
+            {each.name for cls in stages.values() for each in dataclasses.fields(cls) if "aside" in each.metadata}
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,19 +12,29 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from nba_cli.cli.commands import FLAGS
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import choices, conf_dir
-from nba_cli.runs.registry import CHOICES
+from nba_cli.runs.registry import CHOICES, GROUPS
 
 
 def is_setting(word: str) -> bool:
     """Whether it is an override, and no flag or the value of one."""
     return word[:1] != "-" and ("=" in word or word[:1] in ("+", "~"))
+
+
+def recorded(words: Sequence[str]) -> list[str]:
+    """The settings that may be written down: not where a run is shown, whose address may hold a password."""
+    return [word for word in words if part_of(word) not in CHOICES or part_of(word) in GROUPS]
+
+
+def part_of(word: str) -> str:
+    """What a setting belongs to: "logger" of logger.uri=x, of logger=mlflow and of ~logger."""
+    return re.split("[.@=]", word.lstrip("+~"))[0]
 
 
 def flags_first(words: Sequence[str]) -> list[str]:
@@ -53,8 +63,10 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
 
 def composable(asked: argparse.Namespace) -> list[str]:
     """The settings, with where to look for configs of the user's own, as Hydra's `compose` takes them."""
-    own = json.dumps(f"file://{Path(asked.config_dir).resolve()}") if asked.config_dir else ""
-    return [*asked.overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]
+    if not asked.config_dir:
+        return asked.overrides
+    own = QuotedString(text=f"file://{Path(asked.config_dir).resolve()}", quote=Quote.double)
+    return [*asked.overrides, f"hydra.searchpath=[{own.with_quotes()}]"]
 
 
 def asks_for_a_sweep(stage: str, asked: argparse.Namespace) -> bool:

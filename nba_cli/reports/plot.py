@@ -35,6 +35,7 @@ KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
 }
 VALUES = {
     "kind": tuple(KINDS),
+    "compare": ("published", options.FILE),
     "output": (options.FOLDER,),
     "file": (options.FILE,),
     "overwrite": delivery.WORDS,

@@ -11,6 +11,7 @@ from typing import Any
 from nba_cli.errors import Refused
 from nba_cli.runs import folder, reading
 from nba_cli.runs.record import Record, to_text
+from nba_cli.runs.sound import is_number
 
 KIND = ("stage", "defense", "budget", "victim", "dataset")
 REST = "rest"  # of a record's seconds: loading and measuring, which do not depend on the length of a training
@@ -99,11 +100,13 @@ class Experience:
         found = {file.parent for head in heads for file in self.root.glob(f"{head}*/{folder.METRICS}")}
         for out in sorted(found - self.seen):
             self.seen.add(out)
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(Refused, TypeError, OverflowError):  # numbers that are text, or no machine's
                 self.learn(reading.read_one(out))
 
     def learn(self, record: Record) -> None:
         work = workload(record.folder, record.settings, (), record.origin["processor"])
+        if not (is_number(work.epochs) and is_number(work.images)):
+            return  # such as text, which can be multiplied as well
         if record.get("stage") == "attack" and not record.figure("seconds"):
             return  # nobody timed its training
         seconds = {name.removeprefix("seconds."): value for name, value in record.numbers.items() if "seconds." in name}

@@ -62,6 +62,11 @@ from nba_cli.runs.settings import DefendRun, option_names
         ("nba table fi", {"file=", "figures="}),
         ("nba table experiment=six", {"experiment=six_attacks"}),
         ("nba table compare=pub", {"compare=published"}),
+        ("nba plot compare=pub", {"compare=published"}),
+        ("nba table log", set()),
+        ("nba table logger=", set()),
+        ("nba table logger=wandb logger.", set()),
+        ("nba defend log", {"logger="}),
         ("nba table defense=d", set()),
         ("nba table defense.pseudo=m", {"defense.pseudo=mixed"}),
         ("nba plot k", {"kind="}),
@@ -106,6 +111,10 @@ def test_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert completion.words("nba defend --config-dir m") == ["models/"]
     assert completion.words("nba defend weights=models/old\\ o") == ["weights=models/old one/"]
     assert completion.words("nba defend weights='models/old o") == ["weights=models/old one/"]
+    for quote in ("'", '"'):
+        assert completion.words(f"nba defend {quote}weights=models/old ") == ["weights=models/old one/"]
+        assert completion.words(f"nba defend {quote}weights=models/old one{quote} sna") == ["snapshots="]
+        assert "attack=" in completion.words(f"nba defend {quote}weights=models/old one{quote} ")
     assert completion.words("nba defend weights=nowhere/m") == []
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 from conftest import Run
+from rich.console import Console
 
 from nba_cli.cli.completion import words
+from nba_cli.cli.forecast import Outlook
+from nba_cli.cli.journal import Journal
+from nba_cli.cli.sweep import SweepView
+from nba_cli.cli.tasks import TASKS
+from nba_cli.runs.durations import Experience
 
 TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
 SWEEP = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "defense.train.steps=2", "seed=0,1")
@@ -48,6 +55,7 @@ def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_tak
 def test_a_single_run_is_one_job_and_false_runs_it(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
     assert code == 0 and "dry run: 1 job, time unknown" in text and not (tmp_path / "runs").exists()
+    assert text.splitlines()[0].endswith(" attack=none"), "the option is no part of the job"
     assert nba("attack", *TINY, "attack=none", "dry_run=false")[0] == 0
     code, text = nba("attack", *TINY, "attack=none", "dry_run=true")
     assert code == 0 and text.splitlines()[-1] == "dry run: 1 job, 1 finished", "the option changes no run's name"
@@ -79,6 +87,40 @@ def test_what_has_no_list_is_refused(nba: Run, tmp_path: Path, given: tuple[str,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("given", [("attack.rate=2",), ("-m", "attack.rate=2", "seed=0,1")])
+def test_what_is_refused_altogether_is_refused(nba: Run, given: tuple[str, ...]) -> None:
+    assert nba("attack", *given)[0] == 2
+    code, text = nba("attack", *given, "dry_run=true")
+    lines = text.splitlines()
+    assert code == 2 and lines[0].startswith("refused ") and lines[-1].startswith("nba: attack.rate=2"), text
+    assert nba("attack", "-m", "attack.rate=2,0.1", "dry_run=true")[0] == 0, "one of them would be done"
+
+
+def test_a_logger_that_cannot_log_is_refused(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else usual(name))
+    code, text = nba("attack", "logger=wandb", "dry_run=true")
+    assert code == 2 and text.splitlines()[-1].startswith("nba: logger=wandb: the package wandb is missing"), text
+
+
+@pytest.mark.parametrize("flag", [("--cfg", "job"), ("--cfg=job",), ("-cjob",), ("--info=config",)])
+def test_settings_that_are_asked_for_are_shown(nba: Run, flag: tuple[str, ...]) -> None:
+    code, text = nba("attack", "attack.rate=0.25", "dry_run=true", *flag)
+    assert code == 0 and "rate: 0.25" in text and "dry run:" not in text, text
+
+
+@pytest.mark.parametrize("name", ["Ä", 'a "b', "a'b,c", "a\\b"])
+def test_configs_of_the_users_own_lie_in_any_folder(nba: Run, tmp_path: Path, name: str) -> None:
+    own = tmp_path / name / "attack"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults:\n  - badnets\n  - _self_\nrate: 0.25\n")
+    given = ("attack", "--config-dir", str(own.parent), "attack=mine")
+    code, text = nba(*given, "dry_run=true")
+    assert code == 0 and text.startswith("to do "), text
+    code, text = nba(*given, "--help")
+    assert code == 0 and "0.25" in text, text
+
+
 def test_in_a_file_it_would_be_overlooked(nba: Run, tmp_path: Path) -> None:
     own = tmp_path / "conf" / "experiment"
     own.mkdir(parents=True)
@@ -92,6 +134,30 @@ def test_the_same_line_heads_the_sweep_and_stays_for_others_to_see(nba: Run) -> 
     assert code == 0 and text.startswith("sweep: 1 job, 1 victim to train first, time unknown: no run like these")
     code, text = nba(*SWEEP[:-1], "defense=ft", "seed=0")
     assert code == 0 and text.startswith("sweep: 1 job, 1 finished\n")
+
+
+def test_an_estimate_that_fails_stops_no_sweep(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Console
+) -> None:
+    began: list[int] = []
+    monkeypatch.setitem(TASKS, "attack", lambda cfg: began.append(cfg.seed))
+
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("of an estimate")
+
+    monkeypatch.setattr(Experience, "look", stumble)
+    code, _ = nba("attack", "-m", *TINY, "seed=0,1")
+    told = " ".join(terminal.export_text().split())
+    assert code == 0 and began == [0, 1]
+    assert "sweep: 2 jobs; how long it takes cannot be told (ZeroDivisionError: of an estimate)" in told
+    journal = Journal(tmp_path / "sweep")
+    journal.open("attack", ["seed=0,1"], [], 2)
+    view = SweepView(journal, 2, parallel=False, outlook=Outlook([], tmp_path))
+    view.look()
+    view.look()
+    journal.close()
+    told = " ".join(terminal.export_text().split())
+    assert told.count("sweep: how long it takes cannot be told (ZeroDivisionError: of an estimate)") == 1
 
 
 def test_completion_and_help_know_it(nba: Run) -> None:

@@ -126,6 +126,9 @@ def test_a_victim_in_training_tells_its_own_speed(tmp_path: Path) -> None:
     assert (span.low, span.unknown) == (300.0, 0), "interrupted: it continues there"
     os.utime(out / "history.jsonl", (time.time() - 40, time.time() - 40))
     assert expected(victim(tmp_path, "busy"), known(tmp_path), 140.0).low == pytest.approx(260.0, abs=5)
+    for damaged in ("0", "-1", "false"):
+        (out / "history.jsonl").write_text(f'{{"phase": "victim", "step": 1, "epoch": {damaged}, "seconds": 100.0}}\n')
+        assert expected(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1
     (out / "checkpoint").unlink()
     assert expected(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1, "a history of an earlier run"
 
@@ -165,8 +168,37 @@ def test_an_agenda_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = outlook(tmp_path).agenda
     agenda.write(found, tmp_path)
     assert agenda.read(tmp_path) == found
-    (tmp_path / "agenda.json").write_text("{}")
-    assert agenda.read(tmp_path) is None and agenda.read(tmp_path / "none") is None
+    for damaged in (
+        "{}",
+        "null",
+        "[]",
+        '"x"',
+        "1",
+        '{"jobs": [null]}',
+        '{"jobs": [{"needs": [], "own": "x"}]}',
+        "[" * 9999,
+    ):
+        (tmp_path / "agenda.json").write_text(damaged)
+        assert agenda.read(tmp_path) is None, damaged
+    assert agenda.read(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("epochs", ["20", [20], 10**400])
+@pytest.mark.parametrize("ratio", [0.05, "0.05"])
+def test_a_record_whose_settings_are_of_other_types_tells_nothing(
+    tmp_path: Path, epochs: object, ratio: object
+) -> None:
+    out = took(tmp_path, "a", defense=30.0, rest=20.0)
+    found = json.loads((out / "metrics.json").read_text())
+    found["settings"]["defense"]["train"] = {"epochs": epochs, "steps": None}
+    found["settings"]["dataset"]["clean_ratio"] = ratio
+    (out / "metrics.json").write_text(json.dumps(found))
+    other = trained(tmp_path, "b", "blend", 20.0, 600.0)
+    text = (other / "metrics.json").read_text()
+    (other / "metrics.json").write_text(text.replace('"epochs": 20.0', f'"epochs": {json.dumps(epochs)}'))
+    experience = known(tmp_path)
+    for work in (replace(due(tmp_path, "new"), epochs=1.0, images=0.0), victim(tmp_path, "new")):
+        assert expected(work, experience) == Span(unknown=1)
 
 
 def test_a_range_in_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from dataclasses import replace
@@ -12,20 +13,22 @@ import pytest
 import rich
 from conftest import Run
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
 
 from nba_cli import console
 from nba_cli.cli import composer, launchers, sweep, tasks
-from nba_cli.cli.journal import Job, Journal, journals
+from nba_cli.cli.journal import AGENDA, FILE, Job, Journal, journals
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
 from nba_cli.defenses import FT
+from nba_cli.loggers import Logger, MLflow
 from nba_cli.runs import jobs
+from nba_cli.runs.settings import AttackRun
 from nba_cli.victims import Network, weights
 
 
@@ -196,10 +199,57 @@ def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
     target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
-    from omegaconf import OmegaConf
-
     assert not launchers.is_parallel(OmegaConf.create(target))
     assert launchers.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "batch", "many"),
+    [
+        ({"_target_": "x.BasicLauncher"}, None, 1),
+        ({"_target_": "x.BasicLauncher"}, 4, 1),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, None, 3),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, 2, 2),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -1}, None, 8),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -2}, None, 7),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -100}, None, 1),
+        ({"_target_": "x.LocalLauncher"}, None, launchers.MOST_JOBS),
+        ({"_target_": "x.LocalLauncher"}, 4, 4),
+        ({"_target_": "x.SlurmLauncher"}, None, None),
+        ({"_target_": "x.SlurmLauncher"}, 4, None),
+    ],
+)
+def test_how_many_jobs_run_at_once(
+    launcher: dict, batch: int | None, many: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert launchers.workers(OmegaConf.create({"launcher": launcher, "sweeper": {"max_batch_size": batch}})) == many
+
+
+def test_the_address_of_a_logger_reaches_neither_journal_nor_group(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`nba status` prints the journal, and others see the group; the screen of whoever typed it has it."""
+    monkeypatch.setattr(Logger, "check", lambda self: None)
+    groups = list[str | None]()
+
+    def fail(stage: str, run: AttackRun) -> None:
+        assert isinstance(run.logger, MLflow)
+        groups.append(run.logger.group)
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(tasks, "perform", fail)
+    logger = ("logger=mlflow", "logger.uri=http://me:secret@host")
+    code, text = nba("attack", "-m", "seed=0", "device=cpu", *logger)
+    again = text.split("To run just these again:")[1]
+    assert code == 1 and groups[0] is not None and groups[0].endswith("seed=0")
+    assert not any(word in groups[0] for word in ("secret", "logger", "output", "device"))
+    assert all(word in again for word in logger), "the command that was typed"
+    (left,) = journals(tmp_path / "runs" / ".sweeps")
+    said = [left.folder / FILE, left.folder / AGENDA]
+    assert all("secret" not in file.read_text() for file in said)
+    _, shown = nba("status", dataset=False)
+    assert "Resume with: nba attack --multirun " in shown and "device=cpu" in shown and "secret" not in shown
 
 
 def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(
