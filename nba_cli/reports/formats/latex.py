@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import ceil
 from textwrap import wrap
@@ -57,8 +56,7 @@ def latex(report: Report, layout: Layout) -> str:
     legend = layout.legend.replace("* is", "Bold is") if starred else UNITS
     title = layout.title if layout.title.endswith((".", "?", "!")) else f"{layout.title}."
     caption = " ".join([title, legend, *found.notes])
-    name = re.sub(r"[^a-z0-9]+", "-", layout.title.lower()).strip("-")
-    titled = rf"\caption{{{escape(caption)}}}\label{{tab:{name}}}"
+    titled = rf"\caption{{{escape(caption)}}}\label{{tab:{layout.label}}}"
     label, panels = fitted(found)
     form = on_one_page if length(found, label, panels) <= PAGE_LINES else over_pages
     lines = [f"% {' '.join(text.split())}" for text in comments if text]

@@ -43,6 +43,7 @@ class Layout:
 
     Fields:
         title: heading of the page or caption
+        label: what a text refers to it by, in letters, digits and hyphens
         command: line that makes the table again
         origin: when, where and with which code the runs were made
         legend: what the figures are
@@ -54,6 +55,7 @@ class Layout:
     """
 
     title: str = "Results"
+    label: str = "results"
     command: str = ""
     origin: str = ""
     legend: str = LEGEND
