@@ -11,7 +11,7 @@ from nba_cli.errors import Refused
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import FORMATS
-from nba_cli.reports.formats.grid import Grid, grid
+from nba_cli.reports.formats.grid import Grid, grid, parts_of
 from nba_cli.reports.request import Request
 
 
@@ -58,6 +58,11 @@ def test_every_format_draws_it(root: Path) -> None:
     page = FORMATS["html"](*made)
     assert "<td>blend</td><td>90.00 ± 0.00 / 100.00 ± 0.00</td>" in page
     assert "<td>87.50 ± 0.50 / <b>2.00 ± 0.00 *</b></td>" in page and "<tr class=average>" in page
+
+
+def test_a_cell_comes_apart_into_its_figures() -> None:
+    assert parts_of("87.50 / 2.00 * / n=1") == [("87.50", False), ("2.00 *", True), ("n=1", False)]
+    assert parts_of("") == [("", False)]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nba_cli.reports.formats.layout import MISSING, Layout, cell, gap, number, title
+from nba_cli.reports.formats.layout import BEST, MISSING, Layout, cell, gap, number, title
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section, is_share
 
@@ -135,6 +135,11 @@ def matrix_cell(report: Report, line: Line, most: int) -> str:
         return "—" if line.records else MISSING
     words = [cell(figure, line.cells.get(figure)) for figure in report.figures]
     return APART.join(words if line.n == most else [*words, f"n={line.n}"])
+
+
+def parts_of(word: str) -> list[tuple[str, bool]]:
+    """The figures of a cell, and whether each is starred as the best."""
+    return [(part, part.endswith(BEST)) for part in word.split(APART)]
 
 
 ARRANGEMENTS: dict[str, Callable[[Report, Layout], Grid]] = {"list": listed, "matrix": matrix}
