@@ -124,9 +124,17 @@ def matrix(report: Report, layout: Layout) -> Grid:
     rows = [Row([label, *words], kind) for label, words, kind in zip(down, cells, kinds, strict=True)]
     shown = APART.join(title(figure) for figure in report.figures)
     notes = [f"Each cell: {shown}." + (f" n = {most}, unless a cell says another." if most else "")]
-    averaged = over(report.averages, report.figures) if report.averages else ""
-    notes += [f"The average is of {averaged}."] if averaged else []
+    number, *but = over(report.averages, report.figures).split(" ", 1) if report.averages else [""]
+    notes += [f"The average is taken over {' '.join([number, values(report.cols, number), *but])}."] if number else []
     return Grid(None, [" ".join(corner), *across], [Block("", rows)], notes)
+
+
+def values(names: list[str], number: str) -> str:
+    """What sections are that stand for these settings: attacks, values of attack.rate, combinations of …"""
+    some = "" if number == "1" else "s"
+    if len(names) > 1:
+        return f"combination{some} of {' and '.join(names)}"
+    return f"{names[0]}{some}" if names[0].isalpha() else f"value{some} of {names[0]}"
 
 
 def matrix_cell(report: Report, line: Line, most: int) -> str:
