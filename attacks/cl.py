@@ -25,9 +25,9 @@ class CleanLabel(Helped):
     h is a helper model. The perturbation makes the image's own content hard to use, so that the victim learns the
     corners instead; no label is changed. corners() puts their 3x3 grid into all four corners. Turner et al. use PGD
     with 100 steps of 1.5/255 and eps 8, 16 or 32 of 255, on adversarially trained helpers; robust_epochs asks for one
-    (Madry et al. 2018: PGD of 7 steps of 2/255 within 8/255). Ours: that training starts from the clean
-    helper, and each victim's attacker repeats it. The
-    patches do not grow with the images: 3 of 32 covers as much as 6 of 64 or 21 of 224.
+    (Madry et al. 2018: PGD of 7 steps of 2/255 within 8/255). Ours: that training starts from the clean helper, and
+    each victim's attacker repeats it. The patches do not grow with the images: 3 of 32 covers as much as 6 of 64 or 21
+    of 224.
 
     Fields:
         mode: clean_label

@@ -18,7 +18,7 @@ def annotated(folder: Path) -> Tree:
     """The image files: train/<class>/images/*, and those of val/images by the class that `ANNOTATIONS` gives each.
 
     Raises:
-        Refused: a folder or the annotations are missing, or these do not say what each of the images is.
+        Refused: a folder or the annotations are missing, or these do not give each image a class of train/.
     """
     classes, images = tree.classes_of(folder / "train"), folder / "val" / "images"
     if lacking := next((where for where in (images, *places(folder, classes)) if not where.is_dir()), None):
@@ -28,7 +28,12 @@ def annotated(folder: Path) -> Tree:
     for file in tree.image_files(images):
         if file.name not in said:
             raise Refused(f"{file}: {ANNOTATIONS} does not say of which class it is.")
-        held.setdefault(said.pop(file.name), []).append(file)
+        if (name := said.pop(file.name)) not in classes:
+            known = ", ".join(classes[:5])
+            raise Refused(
+                f"{folder / ANNOTATIONS}: {file.name} is of class {name}, which is not in train/; it has {known} …"
+            )
+        held.setdefault(name, []).append(file)
     if said:
         raise Refused(f"{folder / ANNOTATIONS}: it names {next(iter(said))}, which is not in {images}.")
     train = {name: tree.image_files(place) for name, place in zip(classes, places(folder, classes), strict=True)}

@@ -12,7 +12,7 @@ from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.missing import missing_jobs
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Report
-from nba_cli.reports.request import OPTIONS, Request
+from nba_cli.reports.request import OPTIONS, Request, label_of
 from nba_cli.runs import folder, reading, record
 from nba_cli.runs.declared import declared
 from nba_cli.runs.record import SHORT, Record
@@ -53,6 +53,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         published=published_beside(request.compare, report),
         pictures=trigger_pictures(records) if "attack" in shape.axes else {},
         title=request.title or (f"{experiment.name}: {experiment.question}" if experiment else "Results"),
+        label=label_of(request, stage_of(records, experiment), filters),
         command=request.command or (experiment.command if experiment else typed),
         missing=missing_jobs(experiment, request.root) if experiment else [],
         arrangement=request.layout,

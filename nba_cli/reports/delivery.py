@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nba_cli import files
 from nba_cli.errors import Refused
-from nba_cli.reports.formats.data import CSV_MARK, JSON_MARK
+from nba_cli.reports.formats.data import CSV_MARK, JSON_MARK, NO_RUNS
 from nba_cli.reports.formats.html import GENERATOR
 from nba_cli.reports.formats.latex import MARK as LATEX_MARK
 from nba_cli.reports.formats.markdown import MARK as MARKDOWN_MARK
@@ -61,7 +61,7 @@ def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> list[str]:
 
 def is_own(content: bytes) -> bool:
     """Whether nba wrote it, or nothing is lost with it."""
-    return not content or any(mark in content for mark in MARKS)
+    return content in (b"", NO_RUNS.encode()) or any(mark in content for mark in MARKS)
 
 
 def unused(base: Path, contents: Mapping[str, bytes]) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nba_cli.errors import Refused, did_you_mean
@@ -28,6 +30,7 @@ OPTIONS = {
 }
 
 DATA = ("csv", "json")  # formats for programs
+AROUND = ("stage", "format", "file", "overwrite", "title", "command")  # told otherwise, or no part of the table
 
 
 @dataclass(kw_only=True)
@@ -76,3 +79,16 @@ def format_of(request: Request) -> str:
             if getattr(request, name):
                 raise Refused(f"{name}=…: a matrix has no room for it. Leave it out, or choose layout=list.")
     return form
+
+
+def label_of(request: Request, stage: str, filters: Mapping[str, Sequence[str]]) -> str:
+    """What a text refers to the table by: its title, else its stage and the words that tell it from other tables."""
+    asked = [(each.name, getattr(request, each.name), each.default) for each in fields(request)]
+    words = [f"{name} {value}" for name, value, usual in asked if value != usual and name not in AROUND]
+    words += [f"{name} {','.join(values)}" for name, values in sorted(filters.items())]
+    return slug(request.title or "") or slug(" ".join(["results", stage, *words]))
+
+
+def slug(text: str) -> str:
+    """Letters, digits and hyphens alone, which every LaTeX takes in a label."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

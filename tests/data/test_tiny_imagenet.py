@@ -74,7 +74,7 @@ def test_another_annotation_is_another_set(unpacked: Path) -> None:
         (lambda root: (root / "val/val_annotations.txt").write_text("val_0.JPEG\n"), r"line 1: it must name an image"),
         (
             lambda root: (root / f"train/{CLASSES[0]}").rename(root / "train/n09"),
-            f"val/{CLASSES[0]}: there is no such class in train/",
+            rf"val_annotations.txt: val_1.JPEG is of class {CLASSES[0]}, which is not in train/; it has n0",
         ),
         (lambda root: (root / "val/images").rename(root / "val/other"), r"val/images: no such folder. dataset=tiny_im"),
         (

@@ -11,6 +11,7 @@ import pytest
 from conftest import Run
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from packaging.requirements import Requirement
 from running import SHORT
 
 from nba_cli.cli.help import field_texts
@@ -60,6 +61,12 @@ def test_every_logger_has_a_file_and_explains_its_options(name: str) -> None:
 def test_every_package_has_an_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(PACKAGED) == {"tensorboard", "wandb", "mlflow"} <= project["optional-dependencies"].keys()
+
+
+def test_tensorboard_is_tested_wherever_the_rest_is() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (own, *_) = [Requirement(text) for text in project["optional-dependencies"]["dev"]]
+    assert own.name == project["name"] and "tensorboard" in own.extras
 
 
 def test_an_unknown_option_of_a_logger_is_refused(nba: Run) -> None:

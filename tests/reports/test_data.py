@@ -99,6 +99,18 @@ def test_files_of_our_own_are_replaced_and_those_of_others_are_not(root: Path, t
         table.main(words)
 
 
+def test_a_json_table_without_runs_is_replaced_too(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    for _ in range(2):
+        table.main([f"output={tmp_path / 'none'}", "experiment=six_attacks", f"file={file}"])
+        assert file.read_text() == "[]\n"
+    table.main([f"output={root}", f"file={file}"])
+    assert len(json.loads(file.read_text())) == 12
+    file.write_text("[]")
+    with pytest.raises(Refused, match="nba did not write it"):
+        table.main([f"output={root}", f"file={file}"])
+
+
 def test_a_frame_has_a_row_a_run(root: Path) -> None:
     pytest.importorskip("pandas")
     frame = reports.frame(root)

@@ -13,7 +13,7 @@ from records import put
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.latex import escape, figures
-from nba_cli.reports.request import Request
+from nba_cli.reports.request import Request, label_of
 
 OWN = Path(__file__).parents[2] / "results"
 
@@ -37,6 +37,27 @@ def test_a_short_table_floats_with_caption_and_label(root: Path) -> None:
     assert "Bold is better than every other defense" in text, "something is"
     assert "Bold" not in latex(root, {"attack": ["badnets"]}), "nothing is"
     assert r"\emph{average of 2}" in text
+
+
+def test_tables_without_a_title_have_labels_of_their_own(root: Path) -> None:
+    every = [
+        latex(root),
+        latex(root, {"attack": ["blend"]}),
+        latex(root, {"attack": ["badnets"]}),
+        latex(root, layout="matrix"),
+        latex(root, layout="matrix", figures="asr"),
+        latex(root, layout="matrix", rows="defense", cols="attack"),
+        latex(root, against="ft"),
+        latex(OWN / "runs"),
+        latex(OWN / "runs", stage="attack"),
+        latex(root, title="结果"),
+    ]
+    found = [label for text in every for label in re.findall(r"\\label{(.*?)}", text)]
+    assert len(set(found)) == len(every) - 1, "a title without a letter that a label takes is none"
+    assert all(re.fullmatch(r"tab:results-(defend|attack)-output-[a-z0-9-]*[a-z0-9]", label) for label in found), found
+    filters, turned = {"seed": ["0", "1"], "attack": ["blend"]}, {"attack": ["blend"], "seed": ["0", "1"]}
+    assert label_of(Request(), "defend", filters) == label_of(Request(), "defend", turned)
+    assert label_of(Request(layout="matrix"), "defend", filters) == "results-defend-layout-matrix-attack-blend-seed-0-1"
 
 
 def test_a_long_table_goes_on_over_pages_and_says_what_it_needs(tmp_path: Path) -> None:

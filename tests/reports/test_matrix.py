@@ -11,7 +11,7 @@ from nba_cli.errors import Refused
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import FORMATS
-from nba_cli.reports.formats.grid import Grid, grid
+from nba_cli.reports.formats.grid import Grid, grid, parts_of, values
 from nba_cli.reports.request import Request
 
 
@@ -31,7 +31,8 @@ def test_attacks_go_down_and_defenses_across(root: Path) -> None:
     assert cells(found)["badnets"] == ["missing", "85.00 ± 0.00 / 90.00 ± 0.00 / 10.00 ± 0.00", "missing"]
     assert cells(found)["blend"][2] == "87.50 ± 0.50 / 2.00 ± 0.00 * / 80.00 ± 0.00 *", "better than ft beyond doubt"
     assert cells(found)["average"] == ["—", "86.00 ± 0.50 / 60.50 ± 0.50 / 25.00 ± 0.00", "—"]
-    assert found.notes == ["Each cell: ACC / ASR / RA. n = 3, unless a cell says another.", "The average is of 2."]
+    shown = "Each cell: ACC / ASR / RA. n = 3, unless a cell says another."
+    assert found.notes == [shown, "The average is taken over 2 attacks."]
 
 
 def test_rows_and_cols_turn_it_with_the_same_figures(root: Path) -> None:
@@ -58,6 +59,21 @@ def test_every_format_draws_it(root: Path) -> None:
     page = FORMATS["html"](*made)
     assert "<td>blend</td><td>90.00 ± 0.00 / 100.00 ± 0.00</td>" in page
     assert "<td>87.50 ± 0.50 / <b>2.00 ± 0.00 *</b></td>" in page and "<tr class=average>" in page
+
+
+def test_an_average_says_what_it_is_taken_over(root: Path) -> None:
+    assert values(["attack"], "1") == "attack" and values(["dataset"], "2") == "datasets"
+    assert values(["attack.rate"], "2") == "values of attack.rate" and values(["seed"], "3") == "seeds"
+    assert values(["dataset", "attack"], "2") == "combinations of dataset and attack"
+    for seed in range(2):
+        put(root, f"half{seed}", "sig", "ft", seed, (0.9, None, None))
+    note = "The average is taken over 3 attacks (ASR, RA: 2)."
+    assert note in matrix(root).notes and note in matrix(root, rows="defense", cols="attack").notes
+
+
+def test_a_cell_comes_apart_into_its_figures() -> None:
+    assert parts_of("87.50 / 2.00 * / n=1") == [("87.50", False), ("2.00 *", True), ("n=1", False)]
+    assert parts_of("") == [("", False)]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from nba_cli.reports.rows import SOURCE, identity, in_units, rows
 ABOUT = ("n", "options", "best", "runs")
 CSV_MARK = ",".join([*COLUMNS, *ABOUT])  # a file that has one of these may be replaced
 JSON_MARK = encoder.dumps({"source": SOURCE})[:-1] + ', "dataset": '
+NO_RUNS = "[]\n"  # the whole of a JSON table without runs, which holds no mark
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 
 

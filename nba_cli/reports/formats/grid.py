@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nba_cli.reports.formats.layout import MISSING, Layout, cell, gap, number, title
+from nba_cli.reports.formats.layout import BEST, MISSING, Layout, cell, gap, number, title
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section, is_share
 
@@ -124,9 +124,17 @@ def matrix(report: Report, layout: Layout) -> Grid:
     rows = [Row([label, *words], kind) for label, words, kind in zip(down, cells, kinds, strict=True)]
     shown = APART.join(title(figure) for figure in report.figures)
     notes = [f"Each cell: {shown}." + (f" n = {most}, unless a cell says another." if most else "")]
-    averaged = over(report.averages, report.figures) if report.averages else ""
-    notes += [f"The average is of {averaged}."] if averaged else []
+    number, *but = over(report.averages, report.figures).split(" ", 1) if report.averages else [""]
+    notes += [f"The average is taken over {' '.join([number, values(report.cols, number), *but])}."] if number else []
     return Grid(None, [" ".join(corner), *across], [Block("", rows)], notes)
+
+
+def values(names: list[str], number: str) -> str:
+    """What sections are that stand for these settings: attacks, values of attack.rate, combinations of …"""
+    some = "" if number == "1" else "s"
+    if len(names) > 1:
+        return f"combination{some} of {' and '.join(names)}"
+    return f"{names[0]}{some}" if names[0].isalpha() else f"value{some} of {names[0]}"
 
 
 def matrix_cell(report: Report, line: Line, most: int) -> str:
@@ -135,6 +143,11 @@ def matrix_cell(report: Report, line: Line, most: int) -> str:
         return "—" if line.records else MISSING
     words = [cell(figure, line.cells.get(figure)) for figure in report.figures]
     return APART.join(words if line.n == most else [*words, f"n={line.n}"])
+
+
+def parts_of(word: str) -> list[tuple[str, bool]]:
+    """The figures of a cell, and whether each is starred as the best."""
+    return [(part, part.endswith(BEST)) for part in word.split(APART)]
 
 
 ARRANGEMENTS: dict[str, Callable[[Report, Layout], Grid]] = {"list": listed, "matrix": matrix}

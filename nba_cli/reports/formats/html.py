@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from nba_cli.reports.formats.grid import APART, Grid, flat, grid
+from nba_cli.reports.formats.grid import APART, Grid, flat, grid, parts_of
 from nba_cli.reports.formats.layout import MISSING, Layout, remarks, title
 from nba_cli.reports.formats.marks import mark
 from nba_cli.reports.formats.scatter import Point, scatter, ticks
@@ -156,5 +156,5 @@ def table(found: Grid) -> list[str]:
 
 def styled(word: str) -> str:
     """A cell; what is the best of it stands out."""
-    figures = [f"<b>{escape(figure)}</b>" if figure.endswith(" *") else escape(figure) for figure in word.split(APART)]
+    figures = [f"<b>{escape(figure)}</b>" if best else escape(figure) for figure, best in parts_of(word)]
     return f"<td{' class=missing' if word == MISSING else ''}>{APART.join(figures)}</td>"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import ceil
 from textwrap import wrap
 
 from nba_cli.reports.formats.columns import stacked
-from nba_cli.reports.formats.grid import APART, Grid, grid
-from nba_cli.reports.formats.layout import UNITS, Layout, remarks
+from nba_cli.reports.formats.grid import APART, Grid, grid, parts_of
+from nba_cli.reports.formats.layout import BEST, UNITS, Layout, remarks
 from nba_cli.reports.report import Report
 
 MARK = "% made by nba table"  # a file that has it may be replaced
@@ -34,14 +33,16 @@ def escape(text: str) -> str:
 
 def figures(word: str) -> str:
     """A cell; what is starred elsewhere is bold."""
-    parts = word.split(APART)
-    return APART.join(rf"\textbf{{{escape(part[:-2])}}}" if part.endswith(" *") else escape(part) for part in parts)
+    return APART.join(
+        rf"\textbf{{{escape(figure.removesuffix(BEST))}}}" if best else escape(figure)
+        for figure, best in parts_of(word)
+    )
 
 
 def em(text: str) -> float:
     """About how wide a text is in Computer Modern, rather more than less."""
     widths = (0.39 if each in NARROW else 0.84 if each in BROAD else 0.76 if each.isupper() else 0.53 for each in text)
-    return sum(widths) * (BOLD if " *" in text else 1)
+    return sum(widths) * (BOLD if BEST in text else 1)
 
 
 def longest_word(text: str) -> float:
@@ -53,12 +54,11 @@ def latex(report: Report, layout: Layout) -> str:
     found = grid(report, layout)
     said = remarks(report, layout, found.notes)
     comments = [layout.command, *(text for text in said if text != layout.legend), *layout.missing]
-    starred = any(" *" in word for block in found.blocks for row in block.rows for word in row.words[1:])
+    starred = any(BEST in word for block in found.blocks for row in block.rows for word in row.words[1:])
     legend = layout.legend.replace("* is", "Bold is") if starred else UNITS
     title = layout.title if layout.title.endswith((".", "?", "!")) else f"{layout.title}."
     caption = " ".join([title, legend, *found.notes])
-    name = re.sub(r"[^a-z0-9]+", "-", layout.title.lower()).strip("-")
-    titled = rf"\caption{{{escape(caption)}}}\label{{tab:{name}}}"
+    titled = rf"\caption{{{escape(caption)}}}\label{{tab:{layout.label}}}"
     label, panels = fitted(found)
     form = on_one_page if length(found, label, panels) <= PAGE_LINES else over_pages
     lines = [f"% {' '.join(text.split())}" for text in comments if text]

@@ -27,6 +27,7 @@ TITLES = {
     "backward": "backward passes",
 }
 MISSING = "missing"
+BEST = " *"  # ends a figure that is better than all others in its place
 UNITS = (
     "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
     "and clean sets."
@@ -43,6 +44,7 @@ class Layout:
 
     Fields:
         title: heading of the page or caption
+        label: what a text refers to it by, in letters, digits and hyphens
         command: line that makes the table again
         origin: when, where and with which code the runs were made
         legend: what the figures are
@@ -54,6 +56,7 @@ class Layout:
     """
 
     title: str = "Results"
+    label: str = "results"
     command: str = ""
     origin: str = ""
     legend: str = LEGEND
@@ -79,7 +82,7 @@ def cell(figure: str, found: Cell | None) -> str:
         return "—"
     spread = found.summary.std
     text = number(figure, found.summary.mean) + (f" ± {number(figure, spread)}" if spread is not None else "")
-    return text + (" *" if found.best else "")
+    return text + (BEST if found.best else "")
 
 
 def gap(figure: str, found: Difference | None, n: int) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nba_cli.reports.formats.columns import stacked
-from nba_cli.reports.formats.grid import APART, Grid, Row
+from nba_cli.reports.formats.grid import APART, Grid, Row, parts_of
 from nba_cli.reports.formats.layout import MISSING
 
 INDENT, BETWEEN = 2, 2
@@ -80,5 +80,5 @@ def styled(word: str) -> Text:
     """A cell; what is the best of it stands out."""
     if word == MISSING:
         return Text(word, style="yellow")
-    figures = [Text(figure, style="bold green" if figure.endswith(" *") else "") for figure in word.split(APART)]
+    figures = [Text(figure, style="bold green" if best else "") for figure, best in parts_of(word)]
     return Text(APART).join(figures)
