@@ -76,6 +76,12 @@ def test_the_suspect_or_a_tuned_copy_teaches(
     same = [torch.equal(one, two) for one, two in zip(teacher.parameters(), victim.parameters(), strict=True)]
     assert all(same) == (source is Source.suspect) and teacher is not victim
     assert not teacher.training and not any(weight.requires_grad for weight in teacher.parameters())
+    still = dataclasses.replace(
+        nba, student=dataclasses.replace(nba.student, steps=1, epochs=None, lr=1e-12, average=None)
+    )
+    student = still(given, generator(0, "x"))
+    for one, two in zip(student.parameters(), taught[1].parameters(), strict=True):
+        torch.testing.assert_close(one, two, msg="the student starts as the teacher")
     other = dataclasses.replace(nba, source=Source.tuned).backward_images(72)
     assert other - nba.backward_images(72) == (0 if source is Source.tuned else nba.teacher.images(72))
 

@@ -64,8 +64,7 @@ class NBA(Defense):
     are worth 6 points of RA on blend and none on sig. On sig, with the teacher's answers instead of agreed ones: 83.3,
     0.8, 65.8 for 84.8, 0.5, 68.0. In one phase, taught by the suspect (source=suspect, student.lr=0.2): 85.6, 1.0,
     75.0, but then blend keeps an ASR of 99.7 on the bundled data, where the suspect's answers give its trigger away.
-    Agreed ones do so less: at 16x16 pixels they left 43 and 56 of it, the teacher's 8 and 9, ft 4 and 20 (seeds 100 and
-    101).
+    Agreed ones do so less: at 16x16 pixels they left 43 and 56 of it, the teacher's 8 and 9, ft 4 and 20.
 
     Fields:
         behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
@@ -85,8 +84,7 @@ class NBA(Defense):
         resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
         pseudo_share: share of a batch from which pseudo samples are crafted, in (0,1]
         source: who teaches, and what the student starts as: suspect, or tuned
-        answers: the class probabilities that the student distils: teacher or agreed; one and the same if the suspect
-            teaches
+        answers: the class probabilities that the student distils: teacher or agreed, the same if the suspect teaches
         teacher: how long and how hard to fine-tune a tuned teacher; without effect if the suspect teaches
         student: how long and how hard to distil the student
     """
@@ -170,7 +168,7 @@ class NBA(Defense):
     def align(
         self, stages: list[Tensor], logits: Tensor, benign: list[Tensor], answers: Tensor, near: float, predict: float
     ) -> Tensor:
-        """near d(B_S, B_T) + predict tau^2 KL(T || S), over the chosen forms."""
+        """near d(B_S, B_T) + predict tau^2 KL(A || S), over the chosen forms."""
         total = logits.new_zeros((), dtype=torch.float32)
         if near and benign:
             total = total + near * distance(behave(stages, self.behavior), benign)
@@ -190,11 +188,9 @@ class NBA(Defense):
     ) -> Tensor | None:
         """Pseudo samples for one batch, without gradient; `taught` are the teacher's stages on x."""
         draw = torch.rand((), generator=generator, device=x.device)
-        size = self.eps_low + (self.eps - self.eps_low) * draw
-
         craft = Craft(
             score=partial(misbehavior, student, teacher, y, taught, self.behavior, self.mu, self.resist),
-            eps=size,
+            eps=self.eps_low + (self.eps - self.eps_low) * draw,
             steps=self.craft_steps,
             area=self.area,
             patch_share=self.patch_share,
