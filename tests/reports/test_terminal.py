@@ -9,6 +9,7 @@ import pytest
 from records import put
 from rich.console import Console
 
+from nba_cli.defenses import NBA
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import terminal
@@ -60,7 +61,8 @@ def test_what_does_not_fit_follows_below_with_its_labels(root: Path) -> None:
 
 def test_long_labels_wrap_between_words(tmp_path: Path) -> None:
     for eps in (0.03, 0.12):
-        put(tmp_path, f"r{eps}", "blend", "nba", 0, (0.9, 0.1, 0.5), defense__eps=eps, defense__pseudo=f"bank{eps}")
+        changed = {"defense__version": NBA.version, "defense__eps": eps, "defense__pseudo": f"bank{eps}"}
+        put(tmp_path, f"r{eps}", "blend", "nba", 0, (0.9, 0.1, 0.5), **changed)
     text, _ = drawn(tmp_path, 60)
     assert "\n   nba defense.pseudo=bank0.03  " in text
     assert "\n   defense.eps=0.03  " in text, "further lines are indented as the first"
