@@ -183,7 +183,7 @@ def test_an_agenda_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert agenda.read(tmp_path / "none") is None
 
 
-@pytest.mark.parametrize("epochs", ["20", [20], 10**400])
+@pytest.mark.parametrize("epochs", ["20", [20], 10**400], ids=["text", "list", "huge"])
 @pytest.mark.parametrize("ratio", [0.05, "0.05"])
 def test_a_record_whose_settings_are_of_other_types_tells_nothing(
     tmp_path: Path, epochs: object, ratio: object
