@@ -36,7 +36,7 @@ from nba_cli.runs.settings import DefendRun, option_names
         ("nba defend defense=demo/n", {"defense=demo/nad", "defense=demo/nba"}),
         ("nba defend defense=d", {"defense=demo/"}),
         ("nba defend defense=nba,no", {"defense=nba,none"}),
-        ("nba defend defense=nba defense.ps", {"defense.pseudo="}),
+        ("nba defend defense=nba defense.ps", {"defense.pseudo=", "defense.pseudo_share="}),
         ("nba defend defense.pseudo=m", {"defense.pseudo=mixed"}),
         ("nba defend defense=ft defense.", {"defense.train."}),
         ("nba defend defense=demo/ft defense.", {"defense.train."}),
