@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
+from nba_cli.defenses import DEFENSES
 from nba_cli.reports.rows import row
 from nba_cli.runs import reading
 from nba_cli.runs.record import Record
@@ -29,9 +30,9 @@ def page(records: Iterable[Record]) -> str:
     runs = [row(record) for record in records]
     cleaned = [run for run in runs if run["stage"] == "defend"]
     lines = ["| defense | victims | ACC | ASR | RA |", "| --- | ---: | ---: | ---: | ---: |"]
-    for defense in dict.fromkeys(run["defense"] for run in cleaned):
-        own = [run for run in cleaned if run["defense"] == defense]
-        lines.append(line(defense, len(own), [[run[name] for run in own] for name in FIGURES]))
+    for defense in DEFENSES:
+        if own := [run for run in cleaned if run["defense"] == defense]:
+            lines.append(line(f"`{defense}`", len(own), [[run[name] for run in own] for name in FIGURES]))
     clean = [run for run in runs if run["stage"] == "attack" and run["attack"] == "none"]
     under = [run for run in runs if run["stage"] == "attack" and run["attack"] != "none"]
     references = [[run["acc"] for run in clean], *([run[name] for run in under] for name in ("floor", "reference"))]

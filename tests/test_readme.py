@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from nba_cli.defenses import DEFENSES
+from nba_cli.runs import reading
 from nba_cli.training import Plan
+from scripts import demo
 from scripts.bench.page import page
 
 SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
@@ -53,6 +55,13 @@ def test_the_readmes_snippet_cleans_a_model_as_it_stands(tmp_path: Path) -> None
 def test_the_readme_shows_what_the_benchmark_measured() -> None:
     root = Path(__file__).parents[1]
     assert page(root / "results" / "speed") in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_what_the_demo_came_to() -> None:
+    root = Path(__file__).parents[1]
+    records = reading.read_all(root / "results" / "demo")
+    assert demo.page(records) in (root / "README.md").read_text(encoding="utf-8")
+    assert len({record.get("seed") for record in records}) == 10
 
 
 def written(value: Any) -> str:
