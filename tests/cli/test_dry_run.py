@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,12 @@ def test_a_logger_that_cannot_log_is_refused(nba: Run, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("flag", [("--cfg", "job"), ("--cfg=job",), ("-cjob",), ("--info=config",)])
-def test_settings_that_are_asked_for_are_shown(nba: Run, flag: tuple[str, ...]) -> None:
+def test_settings_that_are_asked_for_are_shown(
+    nba: Run, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+) -> None:
+    # --info has Hydra log to this test's output, which later tests do not have
+    monkeypatch.setattr(logging.getLogger(), "handlers", list(logging.getLogger().handlers))
+    monkeypatch.setattr(logging.getLogger(), "level", logging.getLogger().level)
     code, text = nba("attack", "attack.rate=0.25", "dry_run=true", *flag)
     assert code == 0 and "rate: 0.25" in text and "dry run:" not in text, text
 
