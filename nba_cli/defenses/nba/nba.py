@@ -147,30 +147,28 @@ class NBA(Defense):
                 taught, answers = teacher.features(x)
                 if self.answers is Answers.agreed and suspect is not teacher:
                     answers = agreed(answers, suspect(x), self.tau)
-                benign = behave(taught, self.behavior)
             stages, logits = student.features(x)
             y = soft_labels(y, kept, logits.shape[1])
             total = F.cross_entropy(logits.float(), y)
-            total = total + self.align(stages, logits, benign, answers, self.alpha, self.kd)
+            total = total + self.align(stages, logits, taught, answers, self.alpha, self.kd)
             part = max(2, round(self.pseudo_share * len(x)))  # batch norm needs two
             x, y, answers = x[:part], y[:part], answers[:part]
             taught = [stage[:part] for stage in taught]
-            benign = behave(taught, self.behavior)  # anew, because similarity relates the images of a batch
             with frozen_statistics(student):
                 pseudo = self.craft(student, teacher, crafter, x, y, taught, generator)
                 if pseudo is not None:
                     stages, provoked = student.features(pseudo)
-                    total = total + self.align(stages, provoked, benign, answers, self.beta, self.gamma)
+                    total = total + self.align(stages, provoked, taught, answers, self.beta, self.gamma)
             return total, logits
 
         return loss
 
     def align(
-        self, stages: list[Tensor], logits: Tensor, benign: list[Tensor], answers: Tensor, near: float, predict: float
+        self, stages: list[Tensor], logits: Tensor, taught: list[Tensor], answers: Tensor, near: float, predict: float
     ) -> Tensor:
-        """near d(B_S, B_T) + predict tau^2 KL(A || S), over the chosen forms."""
+        """near d(B_S, B_T) + predict tau^2 KL(A || S), over the chosen forms; `taught` are the teacher's stages."""
         total = logits.new_zeros((), dtype=torch.float32)
-        if near and benign:
+        if near and (benign := behave(taught, self.behavior)):
             total = total + near * distance(behave(stages, self.behavior), benign)
         if predict and Form.prediction in self.behavior:
             total = total + predict * divergence(logits, answers, self.tau)
