@@ -77,7 +77,9 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
     assert outlook is not None
     heading = outlook.heading(workers(config.hydra))
     refused = [planned.why for planned in outlook.agenda if planned.state == REFUSED]
-    if len(jobs) > 1 and refused:
+    if refused and len(jobs) == 1:
+        raise Refused(refused[0])
+    if refused:
         Composer(loader.get_search_path()).try_values(config, jobs.columns)
     wide = max(len(planned.label) for planned in outlook.agenda)
     for planned in outlook.agenda:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import torch
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -77,12 +78,13 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
         return found
 
     once, differ = functools.cache(composed), set(jobs.swept)
+    threads = share(workers(config.hydra))
 
     def of(words: list[str]) -> Planned:
         own = [word for word in recorded(words) if part_of(word) != OPTION]
         label = " ".join(word for word in own if word.partition("=")[0] in differ) or " ".join(own) or "the run"
         try:
-            return planned(label, stage, job_run(stage, parser.parse_overrides(words), once))
+            return planned(label, stage, job_run(stage, parser.parse_overrides(words), once), threads)
         except Exception as error:
             if (line := one_line(error)) is None:
                 raise
@@ -91,23 +93,28 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     return [of(words) for words in jobs]
 
 
-def planned(label: str, stage: str, run: AttackRun) -> Planned:
-    """A job that is `run`, as it stands now.
+def share(workers: int | None) -> int | None:
+    """Threads of each job where `workers` of them share the processor; None if nobody knows how many do."""
+    return max(1, torch.get_num_threads() // workers) if workers else None
+
+
+def planned(label: str, stage: str, run: AttackRun, threads: int | None) -> Planned:
+    """A job that is `run`, on so many threads, as it stands now.
 
     Raises:
         Refused: it would be refused when its turn has come, as far as that can be told without its data.
     """
     if why := why_skipped(run):
         return Planned(label=label, state=SKIPPED, why=why)
-    own, state = work_of(stage, run), state_of(folder_of(stage, run), run.overwrite)
+    own, state = work_of(stage, run, threads), state_of(folder_of(stage, run), run.overwrite)
     if state != FINISHED:
         run.logger.check()
     before = [] if state == FINISHED else missing(run)
-    needs = tuple(Need(what=what, work=work_of("attack", each)) for what, each in before)
+    needs = tuple(Need(what=what, work=work_of("attack", each, threads)) for what, each in before)
     return Planned(label=label, state=state, own=own, needs=needs, again=run.overwrite)
 
 
-def work_of(stage: str, run: AttackRun) -> Workload:
+def work_of(stage: str, run: AttackRun, threads: int | None) -> Workload:
     settings = named(to_plain(run), run.victim.label) | {"stage": stage}
     parts = ("defense",) if stage == "defend" else ("craft", "train") if crafts(run) else ("train",)
-    return workload(folder_of(stage, run), settings, parts, devices.processor(devices.resolve(run.device)))
+    return workload(folder_of(stage, run), settings, parts, devices.processor(devices.resolve(run.device)), threads)

@@ -12,7 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
@@ -117,12 +119,22 @@ def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str
             OmegaConf.update(cfg, key, composed((*added, line))[key], merge=False)
     for override in overrides:
         if not override.is_add() and override.key_or_group not in CHOICES:
-            OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
+            override_value(cfg, override)
     with open_dict(cfg):
         cfg.hydra = {"overrides": {"task": [str(each.input_line) for each in overrides]}}  # what the job itself gives
     run = typed_run(cfg, stage)
     assert isinstance(run, AttackRun)
     return run
+
+
+def override_value(cfg: DictConfig, override: Override) -> None:
+    """Set one option. Raises what Hydra would raise, which says more than OmegaConf does."""
+    try:
+        OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
+    except (ConfigAttributeError, ConfigKeyError) as error:
+        raise ConfigCompositionException(f"Could not override '{override.key_or_group}'") from error
+    except OmegaConfBaseException as error:
+        raise ConfigCompositionException(f"Error merging override {override.input_line}") from error
 
 
 def planned_job(words: Sequence[str], stage: str, run: AttackRun) -> Planned:

@@ -13,7 +13,7 @@ from nba_cli.runs import folder, reading
 from nba_cli.runs.record import Record, to_text
 from nba_cli.runs.sound import is_number
 
-KIND = ("stage", "defense", "budget", "victim", "dataset")
+KIND = ("stage", "defense", "budget", "victim", "dataset.size", "dataset")
 REST = "rest"  # of a record's seconds: loading and measuring, which do not depend on the length of a training
 
 
@@ -23,12 +23,13 @@ class Workload:
 
     Fields:
         folder: where its result lies
-        kind: stage, defense, budget, victim and data set: runs of another kind tell nothing of it
+        kind: stage, defense, budget, victim, size of the images and data set: runs of another kind tell nothing of it
         attack: the attack, which the time of a victim depends on as well
         epochs: length of its plans that are given in epochs
         images: length of its plans that are given in steps
         parts: the seconds that it will take, as its record will name them, besides REST
         processor: what computes it
+        threads: on so many threads
     """
 
     folder: str
@@ -38,6 +39,7 @@ class Workload:
     images: float
     parts: tuple[str, ...] = ()
     processor: str | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,13 @@ class Took:
         return self.own + (self.rest or 0.0)
 
 
-def workload(out: Path, settings: Mapping[str, Any], parts: tuple[str, ...], processor: str | None) -> Workload:
+def workload(
+    out: Path,
+    settings: Mapping[str, Any],
+    parts: tuple[str, ...] = (),
+    processor: str | None = None,
+    threads: int | None = None,
+) -> Workload:
     """The workload of a run with these settings, by dotted path as in records."""
     stage = settings["stage"]
     share = settings.get("dataset.clean_ratio") or 1.0 if stage == "defend" else 1.0  # of the images in an epoch
@@ -70,6 +78,7 @@ def workload(out: Path, settings: Mapping[str, Any], parts: tuple[str, ...], pro
         images=sum(settings[f"{plan}.steps"] * (settings.get(f"{plan}.batch") or 1) for plan in steps),
         parts=parts,
         processor=processor,
+        threads=threads,
     )
 
 
@@ -104,7 +113,12 @@ class Experience:
                 self.learn(reading.read_one(out))
 
     def learn(self, record: Record) -> None:
-        work = workload(record.folder, record.settings, (), record.origin["processor"])
+        work = workload(
+            record.folder,
+            record.settings,
+            processor=record.origin["processor"],
+            threads=record.origin["threads"],
+        )
         if not (is_number(work.epochs) and is_number(work.images)):
             return  # such as text, which can be multiplied as well
         if record.get("stage") == "attack" and not record.figure("seconds"):
@@ -123,6 +137,7 @@ class Experience:
             lambda known, took: took.rest is not None,
             lambda known, took: known.attack == work.attack or not work.kind.startswith("attack "),
             lambda known, took: known.processor == work.processor,
+            lambda known, took: known.threads == work.threads,
             lambda known, took: scale(work, known) == 1.0,
         )
         for is_closer in closer:

@@ -45,7 +45,8 @@ def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_tak
     assert code == 0 and everything(tmp_path) == before
     rows = text.splitlines()
     assert [row[:10].strip() for row in rows[:4]] == ["finished", "to do", "refused", "refused"]
-    assert rows[1].split("seed=1")[1].strip().startswith("about ") and "Key 'train' not in" in rows[2]
+    assert rows[1].split("seed=1")[1].strip().startswith("about ")
+    assert "defense.train.steps: there is no option 'train' in defense (none)." in rows[2], "as the job itself says it"
     assert rows[4].startswith("first     victim: ") and "-badnets-s1-" in rows[4] and "about" in rows[4]
     assert "4 jobs, 1 finished, 2 refused, 1 victim to train first, about " in rows[5]
     assert "not counted" not in text, "its record says what loading and measuring took"
@@ -93,7 +94,8 @@ def test_what_is_refused_altogether_is_refused(nba: Run, given: tuple[str, ...])
     assert nba("attack", *given)[0] == 2
     code, text = nba("attack", *given, "dry_run=true")
     lines = text.splitlines()
-    assert code == 2 and lines[0].startswith("refused ") and lines[-1].startswith("nba: attack.rate=2"), text
+    assert code == 2 and lines[-1].startswith("nba: attack.rate=2"), text
+    assert [line[:8] for line in lines[:-1]] == (["refused "] * 2 + ["dry run:"] if "-m" in given else []), text
     assert nba("attack", "-m", "attack.rate=2,0.1", "dry_run=true")[0] == 0, "one of them would be done"
 
 

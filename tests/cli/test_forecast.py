@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from records import put
 
-from nba_cli.cli import agenda
+from nba_cli.cli import agenda, planning
 from nba_cli.cli.agenda import FINISHED, TO_DO, Need, Planned
 from nba_cli.cli.forecast import Outlook, Span, between, expected, in_words, together
 from nba_cli.cli.journal import Job
@@ -53,7 +53,7 @@ def known(root: Path) -> Experience:
 def due(root: Path, name: str, defense: str = "ft", images: float = 200 * 128) -> Workload:
     return Workload(
         folder=str(root / "defend" / name),
-        kind=f"defend {defense} published wrn_16_1 cifar10",
+        kind=f"defend {defense} published wrn_16_1 32 cifar10",
         attack="blend",
         epochs=0.0,
         images=images,
@@ -63,7 +63,7 @@ def due(root: Path, name: str, defense: str = "ft", images: float = 200 * 128) -
 
 
 def victim(root: Path, name: str, attack: str = "blend", epochs: float = 20.0) -> Workload:
-    kind = "attack null null wrn_16_1 cifar10"
+    kind = "attack null null wrn_16_1 32 cifar10"
     return replace(due(root, name), folder=str(root / "attack" / name), kind=kind, attack=attack, epochs=epochs,
                    images=0.0, parts=("craft", "train"))  # fmt: skip
 
@@ -89,6 +89,36 @@ def test_another_length_scales_the_training_and_not_the_rest(tmp_path: Path) -> 
     assert expected(due(tmp_path, "new", images=400 * 128), known(tmp_path)) == Span(80.0, 80.0)
     unlike = replace(due(tmp_path, "new"), epochs=1.0, images=0.0)
     assert expected(unlike, known(tmp_path)).unknown == 1, "epochs and steps cannot be compared"
+
+
+def changed(out: Path, *path: str, value: object) -> None:
+    """Set one value of a record."""
+    found = json.loads((out / "metrics.json").read_text())
+    inner = found
+    for name in path[:-1]:
+        inner = inner.setdefault(name, {})
+    inner[path[-1]] = value
+    (out / "metrics.json").write_text(json.dumps(found))
+
+
+def test_images_of_another_size_tell_nothing(tmp_path: Path) -> None:
+    changed(took(tmp_path, "small", defense=3.0, rest=2.0), "settings", "dataset", "size", value=16)
+    assert expected(due(tmp_path, "new"), known(tmp_path)) == Span(unknown=1)
+    kind = "defend ft published wrn_16_1 16 cifar10"
+    assert expected(replace(due(tmp_path, "new"), kind=kind), known(tmp_path)) == Span(5.0, 5.0)
+
+
+def test_runs_on_as_many_threads_are_closer(tmp_path: Path) -> None:
+    changed(took(tmp_path, "one", defense=60.0, rest=20.0), "made", "threads", value=1)
+    changed(took(tmp_path, "two", defense=30.0, rest=20.0), "made", "threads", value=2)
+    experience = known(tmp_path)
+    assert expected(replace(due(tmp_path, "new"), threads=1), experience) == Span(80.0, 80.0)
+    assert expected(replace(due(tmp_path, "new"), threads=4), experience) == Span(50.0, 80.0), "none is closer"
+
+
+def test_jobs_that_run_at_once_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    assert [planning.share(workers) for workers in (1, 2, 3, 100, None)] == [4, 2, 1, 1, None]
 
 
 def test_older_records_lack_what_loading_and_measuring_took(tmp_path: Path) -> None:
