@@ -42,6 +42,8 @@ class JobSweeper(BasicSweeper):
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         if self.batch_index == 1:
             assert self.config and isinstance(batch, WhileThere) and isinstance(batch.jobs, Jobs)
+            # Hydra has just written it; nobody reads it, and it holds the address of a logger, maybe with a password
+            (Path(self.config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
             self.composer.try_values(self.config, batch.jobs.columns)
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:

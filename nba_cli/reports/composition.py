@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import pivot, published
-from nba_cli.reports.filters import select
+from nba_cli.reports.filters import select, why_none
 from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.missing import missing_jobs
 from nba_cli.reports.published import Published
@@ -38,10 +38,10 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         from nba_cli.reports import experiments
 
         whole = experiments.load(request.experiment, request.output)
-    records = select("table", candidates(request, whole), filters, OPTIONS)
+    found = candidates(request, whole)
+    records = select("table", found, filters, OPTIONS)
     if not records and whole is None:
-        where = request.output
-        raise Refused(f"output={where}: no finished run that fits. nba status output={where} lists what is there.")
+        raise Refused(why_none(request.root, found, filters))
     experiment = whole.only(filters) if whole else None
     shape = shape_of(request, records, experiment)
     down, _ = axes_of(request, records, experiment)

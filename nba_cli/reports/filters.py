@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nba_cli import domains
@@ -47,6 +48,16 @@ def is_among(value: str, wanted: Sequence[str]) -> bool:
 def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
     """Whether each setting that is filtered by has one of the values asked for."""
     return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
+
+
+def why_none(output: Path, found: Sequence[Record], filters: Mapping[str, Sequence[str]]) -> str:
+    """What to say where no run in `output` matches the filters: the first of them that none of the runs meets."""
+    for name, wanted in filters.items():
+        known = {to_text(each.get(name)) for each in found}
+        if known and not any(is_among(value, wanted) for value in known):
+            near = did_you_mean(wanted[0], known)
+            return f"{name}={','.join(wanted)}: none of the finished runs in output={output} has it. {near}"
+    return f"output={output}: no finished run that fits. nba status output={output} lists what is there."
 
 
 def select(command: str, found: list[Record], filters: Mapping[str, Sequence[str]], own: Iterable[str]) -> list[Record]:

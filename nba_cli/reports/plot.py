@@ -14,7 +14,7 @@ from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import curves, delivery, sweeps
 from nba_cli.reports.delivery import OVERWRITE, PICTURE
-from nba_cli.reports.filters import parse_words, select
+from nba_cli.reports.filters import parse_words, select, why_none
 from nba_cli.runs import reading
 from nba_cli.runs.record import Record
 
@@ -77,9 +77,10 @@ def main(arguments: Sequence[str]) -> int:
         raise Refused(f"file={wanted}: a device or a pipe lies there. Give the name of a picture, without ending.")
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
-    found = select("plot", reading.read_all(root), filters, OPTIONS)
+    every = reading.read_all(root)
+    found = select("plot", every, filters, OPTIONS)
     if not found:
-        raise Refused(f"output={root}: no finished run that fits. nba status output={root} lists what is there.")
+        raise Refused(why_none(root, every, filters))
     try:
         import matplotlib
     except ImportError as error:
