@@ -22,8 +22,6 @@ def mixed_up(x: Tensor, share: float, generator: torch.Generator) -> tuple[Tenso
 
 
 def soft_labels(y: Tensor, kept: Tensor | None, num_classes: int) -> Tensor:
-    """Labels int64 [N] and how much of each image is still itself -> probabilities [N,K]; labels of whole images."""
-    if kept is None:
-        return y
+    """Labels int64 [N] and how much of each image is still itself (None: all) -> probabilities [N,K]."""
     hot = F.one_hot(y, num_classes).float()
-    return kept[:, None] * hot + (1 - kept[:, None]) * hot.flip(0)
+    return hot if kept is None else kept[:, None] * hot + (1 - kept[:, None]) * hot.flip(0)

@@ -14,8 +14,8 @@ from nba_cli.data import Data
 from nba_cli.defenses import NBA
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source
-from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
-from nba_cli.defenses.nba.nba import Answers
+from nba_cli.defenses.nba.answers import Answers, Decoupled, of_teacher
+from nba_cli.defenses.nba.behavior import Form, behave, decoupled, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
@@ -105,7 +105,9 @@ def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data
 def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
     student, teacher, x, y = networks(victim, tiny)
     nba = NBA(alpha=0.5, kd=0.25, tau=3.0, mixup=0.0, pseudo=Pseudo.none)
-    found, logits = nba.objective(teacher, teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    found, logits = nba.objective(teacher, of_teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(
+        student.eval(), x, y
+    )
     stages, z = student.features(x)
     benign, taught = teacher.features(x)
     forms = [Form.response, Form.learning]
@@ -122,7 +124,7 @@ def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: D
     forms, seen = [Form.attention, Form.prediction], []
     nba = NBA(alpha=0.5, kd=0.25, beta=0.7, gamma=0.3, tau=2.0, mixup=0.5, pseudo_share=0.75, behavior=forms)
     crafter = lambda x, craft: seen.append(x) or x * 0.5  # noqa: E731
-    found, _ = nba.objective(teacher, teacher, crafter, generator(0, "x"))(student.eval(), x, y)
+    found, _ = nba.objective(teacher, of_teacher, crafter, generator(0, "x"))(student.eval(), x, y)
     blended, kept = mixed_up(x, 0.5, generator(0, "x"))
     assert torch.equal(seen[0], blended[:9]) and not torch.equal(blended, x)  # three quarters of twelve
     (clean, z), (benign, taught), (pseudo, provoked) = (
@@ -141,19 +143,62 @@ def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: D
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
-def test_agreed_answers_are_the_smaller_probabilities(victim: Network, tiny: Data) -> None:
+def shifted(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Another view of uint8 images: one of the eight shifts that `random` draws."""
+    return images.roll(int(torch.randint(8, (), generator=random)), 3).float() / 255
+
+
+def test_decoupled_answers_are_the_suspects_for_the_label_and_the_teachers_for_the_others(
+    victim: Network, tiny: Data
+) -> None:
     student, teacher, x, y = networks(victim, tiny)
     suspect = WideResNet(depth=10).build(3, tiny, seed=5).eval().requires_grad_(False)
     nba = NBA(alpha=0.0, kd=1.0, tau=2.0, mixup=0.0, pseudo=Pseudo.none)
-    found, z = nba.objective(teacher, suspect, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
-    one, other = ((network(x) / 2).softmax(1) for network in (teacher, suspect))
-    least = torch.minimum(one, other)
-    assert not torch.equal(least, one) and not torch.equal(least, other)
-    wanted = F.kl_div((z / 2).log_softmax(1), least / least.sum(1, keepdim=True), reduction="batchmean")
-    assert found.item() == pytest.approx((F.cross_entropy(z, y) + 4 * wanted).item(), rel=1e-5)
-    alone = dataclasses.replace(nba, answers=Answers.teacher)
-    found, z = alone.objective(teacher, suspect, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    reader = Decoupled(suspect=suspect, augment=shifted, generator=generator(0, "view"), tau=2.0)
+    found, z = nba.objective(teacher, reader, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student.eval(), x, y)
+    view = shifted(tiny.images[:12], generator(0, "view"))
+    sure, others = ((network(seen) / 2).softmax(1) for network, seen in ((suspect, view), (teacher, x)))
+    wanted = torch.empty(12, 3)
+    for row, label in enumerate(y):
+        rest = 1 - others[row, label]
+        wanted[row] = others[row] / rest * (1 - sure[row, label])
+        wanted[row, label] = sure[row, label]
+    torch.testing.assert_close(wanted.sum(1), torch.ones(12))
+    kl = F.kl_div((z / 2).log_softmax(1), wanted, reduction="batchmean")
+    assert found.item() == pytest.approx((F.cross_entropy(z, y) + 4 * kl).item(), rel=1e-5)
+    found, z = nba.objective(teacher, of_teacher, CRAFTERS[Pseudo.none](3), generator(0, "x"))(student, x, y)
     assert found.item() == pytest.approx((F.cross_entropy(z, y) + divergence(z, teacher(x), 2.0)).item(), rel=1e-5)
+
+
+def test_of_images_that_are_mixed_up_both_labels_are_the_suspects() -> None:
+    own, others = torch.randn(2, 4, 5, generator=generator(0, "x"))
+    labels = soft_labels(torch.tensor([0, 1, 2, 3]), torch.tensor([0.25, 1.0, 0.5, 1.0]), 5) > 0
+    assert labels.sum(1).tolist() == [2, 1, 2, 1]
+    found, one, other = ((logits / 3).softmax(1) for logits in (decoupled(own, others, labels, 3.0), own, others))
+    torch.testing.assert_close(found[labels], one[labels])
+    torch.testing.assert_close(found[1, 2] / found[1, 4], other[1, 2] / other[1, 4])
+    everywhere = torch.ones(4, 5, dtype=torch.bool)
+    torch.testing.assert_close((decoupled(own, others, everywhere, 3.0) / 3).softmax(1), one, msg="nothing is left")
+
+
+@pytest.mark.parametrize("answers", Answers)
+def test_answers_choose_who_is_read(
+    victim: Network, tiny: Data, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers, plain = [], NBA.objective
+    monkeypatch.setattr(
+        NBA,
+        "objective",
+        lambda self, teacher, reader, *more: readers.append(reader) or plain(self, teacher, reader, *more),
+    )
+    given = evidence(victim, tiny)
+    NBA(**SHORT["nba"], answers=answers)(given, generator(0, "x"))
+    (reader,) = readers
+    assert isinstance(reader, Decoupled) == (answers is Answers.decoupled)
+    if isinstance(reader, Decoupled):
+        assert reader.augment is given.augment and not reader.suspect.training
+        for one, two in zip(reader.suspect.parameters(), victim.parameters(), strict=True):
+            assert torch.equal(one, two), "the suspect as it is, not the teacher"
 
 
 def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Network, tiny: Data) -> None:
@@ -161,7 +206,7 @@ def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Netw
     fixed = (x * 0.5).detach()
     forms = [Form.attention, Form.prediction]
     nba = NBA(alpha=0.0, kd=0.0, beta=0.7, gamma=0.3, tau=2.0, mixup=0.0, pseudo_share=1.0, behavior=forms)
-    found, _ = nba.objective(teacher, teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
+    found, _ = nba.objective(teacher, of_teacher, lambda x, craft: fixed, generator(0, "x"))(student.eval(), x, y)
     stages, z = student.features(fixed)
     benign, taught = teacher.features(x)  # on the clean x: benign even where the teacher still knows the trigger
     wanted = (
@@ -183,7 +228,7 @@ def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
         [Form.response, Form.learning, Form.prediction],
     ):
         objective = NBA(behavior=forms, alpha=1.0, mixup=0.0, pseudo=Pseudo.none).objective(
-            teacher, teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
+            teacher, of_teacher, CRAFTERS[Pseudo.none](3), generator(0, "x")
         )
         losses[tuple(forms)] = round(objective(student.eval(), x, y)[0].item(), 6)
     assert len(set(losses.values())) == 5
@@ -233,7 +278,7 @@ def test_a_step_of_nba_runs_on_the_meta_device(pseudo: Pseudo, tiny: Data) -> No
     student, teacher = (WideResNet(depth=10).build(3, tiny).to("meta").train() for _ in range(2))
     teacher.requires_grad_(False)
     nba = NBA(pseudo=pseudo, behavior=list(Form), mu=1.0, resist=1.0, eps_low=0.0)
-    objective = nba.objective(teacher, teacher, CRAFTERS[pseudo](3), torch.Generator())
+    objective = nba.objective(teacher, of_teacher, CRAFTERS[pseudo](3), torch.Generator())
     loss, logits = objective(
         student, torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     )

@@ -103,11 +103,13 @@ def divergence(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
     return tau**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
 
 
-def agreed(one: Tensor, other: Tensor, tau: float) -> Tensor:
-    """Logits [N,K] of the probabilities that two networks with these logits agree on.
+def decoupled(own: Tensor, others: Tensor, labels: Tensor, tau: float) -> Tensor:
+    """Logits [N,K] of probabilities that come from two networks.
 
-    softmax(agreed / tau) is the smaller of softmax(one / tau) and softmax(other / tau), class by class, scaled to sum
-    1.
+    Of the classes in `labels` bool [N,K] softmax(result / tau) is softmax(own / tau); what is left, the other classes
+    share as softmax(others / tau) has them share. The split of an answer is that of Zhao et al., "Decoupled knowledge
+    distillation" (CVPR 2022, eq. 3 to 7); a network for each part is ours.
     """
-    logs = [F.log_softmax(logits.float() / tau, dim=1) for logits in (one, other)]
-    return tau * torch.minimum(*logs)
+    one, other = (F.log_softmax(logits.float() / tau, dim=1) for logits in (own, others))
+    left, shared = (logs.masked_fill(labels, -torch.inf).logsumexp(1, keepdim=True) for logs in (one, other))
+    return tau * torch.where(labels, one, other + left - shared)

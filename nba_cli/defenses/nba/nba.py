@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from typing import ClassVar
 
@@ -22,19 +21,13 @@ from nba_cli.defenses._batch_norm import frozen_statistics
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source, fine_tuned, frozen
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.defenses.nba.behavior import Form, agreed, behave, distance, divergence
+from nba_cli.defenses.nba.answers import Answers, Decoupled, Reader, of_teacher
+from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.misbehavior import misbehavior
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Crafter, Pseudo, passes
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Plan, Progress, fit, silent
 from nba_cli.victims import Network
-
-
-class Answers(Enum):
-    """teacher: its class probabilities. agreed: of each class no more than the suspect network, too, gives it."""
-
-    teacher = "teacher"
-    agreed = "agreed"
 
 
 @dataclass(kw_only=True)
@@ -43,10 +36,11 @@ class NBA(Defense):
 
     Teacher T: the suspect network fine-tuned on the clean set [summary], frozen; at a rate so large, with a clipped
     gradient, that it forgets triggers and part of what it knew [ours]. Student S: starts as the teacher [ours]. Answers
-    A: what T and the suspect network f agree on, softmax(A / tau) ~ min(softmax(T / tau), softmax(f / tau)) [ours]: f
-    alone knows more about clean images, but it rates the attacker's class too high even on those, and a student that
-    distils that learns the backdoor anew. Per step, on a clean batch x with labels y, a share of its images mixed up
-    with others [ours], and on pseudo samples x~ crafted from a part of it [abstract]:
+    A: the suspect network f says how sure it is of the label, T how the other classes share the rest [ours]: f knows
+    more about clean images, but what it says of the other classes gives the trigger away even on those, and a student
+    that distils that learns the backdoor anew. f is read on another view of x, augmented once more [ours]. Per step, on
+    a clean batch x with labels y, a share of its images mixed up with others [ours], and on pseudo samples x~ crafted
+    from a part of it [abstract]:
 
         LDL = CE(S(x), y) + alpha d(B_S(x), B_T(x)) + kd tau^2 KL(A(x) || S(x))               [summary; weights ours]
         x~  = crafted to climb CE(S(x~), y) + mu d(B_S(x~), B_T(x)) - resist CE(T(x~), y)     [ours]
@@ -55,8 +49,8 @@ class NBA(Defense):
     B_T and A are read on the CLEAN image in UDL: benign even where the teacher still knows the trigger. The two KL
     terms are the `prediction` form of behavior; they vanish when it is not in `behavior`.
 
-    Cost a step: one pass forward of the teacher and, for agreed answers, one of the suspect; student passes forward and
-    backward: 1, and for the `pseudo_share` of the images 1 with noise, else 1 + craft_steps, one more for a patch,
+    Cost a step: one pass forward of the teacher and, for decoupled answers, one of the suspect; student passes forward
+    and backward: 1, and for the `pseudo_share` of the images 1 with noise, else 1 + craft_steps, one more for a patch,
     `patch_share` more for mixed.
 
     Chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig of seed 100, images that they were not trained
@@ -84,12 +78,12 @@ class NBA(Defense):
         resist: weight of the teacher's own error in crafting; above 0 looks for what fools the student alone
         pseudo_share: share of a batch from which pseudo samples are crafted, in (0,1]
         source: who teaches, and what the student starts as: suspect, or tuned
-        answers: the class probabilities that the student distils: teacher or agreed, the same if the suspect teaches
+        answers: the class probabilities that the student distils: teacher or decoupled
         teacher: how long and how hard to fine-tune a tuned teacher; without effect if the suspect teaches
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     behavior: list[Form] = field(default_factory=lambda: [Form.response, Form.learning, Form.prediction])
     pseudo: Pseudo = Pseudo.universal
@@ -108,7 +102,7 @@ class NBA(Defense):
     resist: float = domains.within(0.0, "[0,inf)")
     pseudo_share: float = domains.within(0.5, "(0,1]")
     source: Source = Source.tuned
-    answers: Answers = Answers.agreed
+    answers: Answers = Answers.decoupled
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.2, clip=1.0, average=0.98))
     student: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, clip=1.0, average=0.98))
 
@@ -127,7 +121,10 @@ class NBA(Defense):
         tuned = self.source is Source.tuned
         suspect = frozen(evidence.model)
         teacher = fine_tuned(evidence, self.teacher, common) if tuned else suspect
-        objective = self.objective(teacher, suspect, CRAFTERS[self.pseudo](evidence.num_classes), generator)
+        reader = of_teacher
+        if self.answers is Answers.decoupled:
+            reader = Decoupled(suspect=suspect, augment=evidence.augment, generator=generator, tau=self.tau)
+        objective = self.objective(teacher, reader, CRAFTERS[self.pseudo](evidence.num_classes), generator)
         return fit(
             copy.deepcopy(teacher).requires_grad_(True),
             evidence.clean,
@@ -138,17 +135,16 @@ class NBA(Defense):
             **common,
         )
 
-    def objective(self, teacher: Network, suspect: Network, crafter: Crafter, generator: torch.Generator) -> Objective:
+    def objective(self, teacher: Network, reader: Reader, crafter: Crafter, generator: torch.Generator) -> Objective:
         """LDL + UDL of one batch, as `fit` wants it."""
 
         def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             x, kept = mixed_up(x, self.mixup, generator)
             with torch.no_grad():
                 taught, answers = teacher.features(x)
-                if self.answers is Answers.agreed and suspect is not teacher:
-                    answers = agreed(answers, suspect(x), self.tau)
+                y = soft_labels(y, kept, answers.shape[1])
+                answers = reader(x, y, answers)
             stages, logits = student.features(x)
-            y = soft_labels(y, kept, logits.shape[1])
             total = F.cross_entropy(logits.float(), y)
             total = total + self.align(stages, logits, taught, answers, self.alpha, self.kd)
             part = max(2, round(self.pseudo_share * len(x)))  # batch norm needs two
