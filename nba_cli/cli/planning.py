@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 from nba_cli import devices
 from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
 from nba_cli.cli.forecast import Outlook
-from nba_cli.cli.launchers import workers
+from nba_cli.cli.launchers import is_parallel, workers
 from nba_cli.cli.words import part_of, recorded
 from nba_cli.console import LOG
 from nba_cli.pipeline.needs import crafts, missing
@@ -78,7 +78,7 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
         return found
 
     once, differ = functools.cache(composed), set(jobs.swept)
-    threads = share(workers(config.hydra))
+    threads = None if is_parallel(config.hydra) else torch.get_num_threads()  # each launcher divides them its own way
 
     def of(words: list[str]) -> Planned:
         own = [word for word in recorded(words) if part_of(word) != OPTION]
@@ -93,13 +93,8 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     return [of(words) for words in jobs]
 
 
-def share(workers: int | None) -> int | None:
-    """Threads of each job where `workers` of them share the processor; None if nobody knows how many do."""
-    return max(1, torch.get_num_threads() // workers) if workers else None
-
-
 def planned(label: str, stage: str, run: AttackRun, threads: int | None) -> Planned:
-    """A job that is `run`, on so many threads, as it stands now.
+    """A job that is `run`, as it stands now; `threads` of the CPU compute it, None: nobody knows how many.
 
     Raises:
         Refused: it would be refused when its turn has come, as far as that can be told without its data.
@@ -117,4 +112,7 @@ def planned(label: str, stage: str, run: AttackRun, threads: int | None) -> Plan
 def work_of(stage: str, run: AttackRun, threads: int | None) -> Workload:
     settings = named(to_plain(run), run.victim.label) | {"stage": stage}
     parts = ("defense",) if stage == "defend" else ("craft", "train") if crafts(run) else ("train",)
-    return workload(folder_of(stage, run), settings, parts, devices.processor(devices.resolve(run.device)), threads)
+    device = devices.resolve(run.device)
+    return workload(
+        folder_of(stage, run), settings, parts, devices.processor(device), threads if device.type == "cpu" else None
+    )

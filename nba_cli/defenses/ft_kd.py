@@ -24,9 +24,9 @@ class FTKD(FT):
     """min_w CE(f_w(x), y) + kd tau^2 KL(f(x) || f_w(x)) over the clean set, f the suspect network in eval mode.
 
     Ours: all of it. A clipped gradient at a large rate forgets triggers, the suspect's own answers and mixup keep ACC.
-    It is a control of NBA, which forgets first, distils no more of the suspect's answers than how sure they are of the
-    label, and has pseudo samples: where whole answers on clean images give the trigger away, as on the bundled images,
-    the backdoor stays. Cost a step: two forward passes and one backward pass.
+    It is a control of NBA, which forgets first, takes no more from the suspect than the label's probability, and has
+    pseudo samples: where the suspect's answers on clean images give the trigger away, as on the bundled images, the
+    backdoor stays. Cost a step: two forward passes and one backward pass.
 
     Fields:
         kd: weight of the suspect's answers

@@ -45,18 +45,28 @@ def is_among(value: str, wanted: Sequence[str]) -> bool:
         return False
 
 
+def is_numeric(value: str) -> bool:
+    """Whether it is a number, of which no other one is a misspelling."""
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
 def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
     """Whether each setting that is filtered by has one of the values asked for."""
     return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
 
 
 def why_none(output: Path, found: Sequence[Record], filters: Mapping[str, Sequence[str]]) -> str:
-    """What to say where no run in `output` matches the filters: the first of them that none of the runs meets."""
+    """What to say where no run in `output` matches the filters: the first of them that none of those `found` meets."""
+    stages = " and ".join(dict.fromkeys(each.get("stage") for each in found))
     for name, wanted in filters.items():
         known = {to_text(each.get(name)) for each in found}
         if known and not any(is_among(value, wanted) for value in known):
-            near = did_you_mean(wanted[0], known)
-            return f"{name}={','.join(wanted)}: none of the finished runs in output={output} has it. {near}"
+            near = did_you_mean("" if is_numeric(wanted[0]) else wanted[0], known)
+            return f"{name}={','.join(wanted)}: no finished {stages} run in output={output} has it. {near}"
     return f"output={output}: no finished run that fits. nba status output={output} lists what is there."
 
 

@@ -23,13 +23,13 @@ class Workload:
 
     Fields:
         folder: where its result lies
-        kind: stage, defense, budget, victim, size of the images and data set: runs of another kind tell nothing of it
+        kind: stage, defense, budget, victim, `dataset.size` and data set: runs of another kind tell nothing of it
         attack: the attack, which the time of a victim depends on as well
         epochs: length of its plans that are given in epochs
         images: length of its plans that are given in steps
         parts: the seconds that it will take, as its record will name them, besides REST
         processor: what computes it
-        threads: on so many threads
+        threads: how many of its threads do; None: nobody knows, or it is a GPU
     """
 
     folder: str
@@ -137,7 +137,7 @@ class Experience:
             lambda known, took: took.rest is not None,
             lambda known, took: known.attack == work.attack or not work.kind.startswith("attack "),
             lambda known, took: known.processor == work.processor,
-            lambda known, took: known.threads == work.threads,
+            lambda known, took: work.threads in (None, known.threads),
             lambda known, took: scale(work, known) == 1.0,
         )
         for is_closer in closer:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from nba_cli.cli.journal import Journal
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.runs.durations import Experience
+from nba_cli.runs.sound import with_seal
 
 TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
 SWEEP = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "defense.train.steps=2", "seed=0,1")
@@ -52,6 +55,21 @@ def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_tak
     assert "not counted" not in text, "its record says what loading and measuring took"
     code, text = nba("attack", "-m", *TINY, "attack=none,unknown", "dry_run=true")
     assert code == 0 and "skipped   attack=unknown  attack=unknown is for models from elsewhere" in text
+
+
+def test_the_time_is_that_of_runs_on_as_many_threads(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ("defend", *TINY, "attack.rate=0.2", "defense=clp", "reference=false")
+    assert nba(*given)[0] == 0
+    (quick,) = (tmp_path / "runs" / "defend").iterdir()
+    slow = json.loads((quick / "metrics.json").read_text())
+    slow["made"]["threads"], slow["seconds"]["defense"] = 99, 7200.0
+    shutil.copytree(quick, quick.with_name(f"{quick.name}0"))
+    (quick.with_name(f"{quick.name}0") / "metrics.json").write_text(json.dumps(with_seal(slow)))
+    assert "2.0 h" not in nba(*given, "defense_seed=1", "dry_run=true")[1]
+    monkeypatch.setattr("torch.get_num_threads", lambda: 99)
+    assert "2.0 h" in nba(*given, "defense_seed=1", "dry_run=true")[1]
+    parallel = ("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2")
+    assert "to 2.0 h" in nba(*given, "defense_seed=1", "dry_run=true", *parallel)[1], "nobody knows how many each has"
 
 
 def test_a_single_run_is_one_job_and_false_runs_it(nba: Run, tmp_path: Path) -> None:

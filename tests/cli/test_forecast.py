@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from records import put
 
-from nba_cli.cli import agenda, planning
+from nba_cli.cli import agenda
 from nba_cli.cli.agenda import FINISHED, TO_DO, Need, Planned
 from nba_cli.cli.forecast import Outlook, Span, between, expected, in_words, together
 from nba_cli.cli.journal import Job
@@ -114,11 +114,7 @@ def test_runs_on_as_many_threads_are_closer(tmp_path: Path) -> None:
     experience = known(tmp_path)
     assert expected(replace(due(tmp_path, "new"), threads=1), experience) == Span(80.0, 80.0)
     assert expected(replace(due(tmp_path, "new"), threads=4), experience) == Span(50.0, 80.0), "none is closer"
-
-
-def test_jobs_that_run_at_once_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
-    assert [planning.share(workers) for workers in (1, 2, 3, 100, None)] == [4, 2, 1, 1, None]
+    assert expected(replace(due(tmp_path, "new"), threads=None), experience) == Span(50.0, 80.0), "nobody knows"
 
 
 def test_older_records_lack_what_loading_and_measuring_took(tmp_path: Path) -> None:

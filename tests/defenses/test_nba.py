@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from builders import ATTACK, SHORT, evidence
 
-from nba_cli.data import Data
+from nba_cli.data import Augment, Data
 from nba_cli.defenses import NBA
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source
@@ -27,6 +27,11 @@ from nba_cli.victims import Network, WideResNet
 def networks(victim: Network, tiny: Data) -> tuple[Network, Network, torch.Tensor, torch.Tensor]:
     teacher = WideResNet(depth=10).build(3, tiny, seed=4).eval().requires_grad_(False)
     return victim, teacher, tiny.images[:12].float() / 255, tiny.labels[:12]
+
+
+def shifted(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Another view of uint8 images: one of the eight shifts that `random` draws."""
+    return images.roll(int(torch.randint(8, (), generator=random)), 3).float() / 255
 
 
 def test_nba_repairs_more_than_its_ablation_without_pseudo_samples(victim: Network, tiny: Data) -> None:
@@ -119,12 +124,17 @@ def test_ldl_is_the_formula(victim: Network, tiny: Data) -> None:
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5) and torch.equal(logits, z)
 
 
-def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: Data) -> None:
+@pytest.mark.parametrize("answers", Answers)
+def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: Data, answers: Answers) -> None:
     student, teacher, x, y = networks(victim, tiny)
+    suspect = WideResNet(depth=10).build(3, tiny, seed=5).eval().requires_grad_(False)
+    reader = of_teacher
+    if answers is Answers.decoupled:
+        reader = Decoupled(suspect=suspect, augment=shifted, generator=generator(0, "view"), tau=2.0)
     forms, seen = [Form.attention, Form.prediction], []
     nba = NBA(alpha=0.5, kd=0.25, beta=0.7, gamma=0.3, tau=2.0, mixup=0.5, pseudo_share=0.75, behavior=forms)
     crafter = lambda x, craft: seen.append(x) or x * 0.5  # noqa: E731
-    found, _ = nba.objective(teacher, of_teacher, crafter, generator(0, "x"))(student.eval(), x, y)
+    found, _ = nba.objective(teacher, reader, crafter, generator(0, "x"))(student.eval(), x, y)
     blended, kept = mixed_up(x, 0.5, generator(0, "x"))
     assert torch.equal(seen[0], blended[:9]) and not torch.equal(blended, x)  # three quarters of twelve
     (clean, z), (benign, taught), (pseudo, provoked) = (
@@ -132,6 +142,9 @@ def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: D
         teacher.features(blended),
         student.features(blended[:9] * 0.5),
     )
+    if answers is Answers.decoupled:
+        view = shifted((255 * blended).round().to(torch.uint8), generator(0, "view"))
+        taught = decoupled(suspect(view), taught, soft_labels(y, kept, 3) > 0, 2.0)
     there = behave(benign, [Form.attention])
     wanted = (
         F.cross_entropy(z, soft_labels(y, kept, 3))
@@ -141,11 +154,6 @@ def test_all_terms_are_read_on_images_that_are_mixed_up(victim: Network, tiny: D
         + 0.3 * divergence(provoked, taught[:9], 2.0)
     )
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
-
-
-def shifted(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Another view of uint8 images: one of the eight shifts that `random` draws."""
-    return images.roll(int(torch.randint(8, (), generator=random)), 3).float() / 255
 
 
 def test_decoupled_answers_are_the_suspects_for_the_label_and_the_teachers_for_the_others(
@@ -181,24 +189,31 @@ def test_of_images_that_are_mixed_up_both_labels_are_the_suspects() -> None:
     torch.testing.assert_close((decoupled(own, others, everywhere, 3.0) / 3).softmax(1), one, msg="nothing is left")
 
 
-@pytest.mark.parametrize("answers", Answers)
-def test_answers_choose_who_is_read(
-    victim: Network, tiny: Data, answers: Answers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    readers, plain = [], NBA.objective
-    monkeypatch.setattr(
-        NBA,
-        "objective",
-        lambda self, teacher, reader, *more: readers.append(reader) or plain(self, teacher, reader, *more),
+def test_the_suspect_is_read_where_its_answers_are_needed(victim: Network, tiny: Data) -> None:
+    given, random = evidence(victim, tiny), generator(0, "x")
+    reader = NBA(tau=3.0).reader(victim, given, random)
+    assert reader == Decoupled(suspect=victim, augment=given.augment, generator=random, tau=3.0)
+    others: tuple[dict[str, Any], ...] = (
+        {"answers": Answers.teacher},
+        {"behavior": [Form.response]},
+        {"kd": 0.0, "gamma": 0.0},
     )
-    given = evidence(victim, tiny)
-    NBA(**SHORT["nba"], answers=answers)(given, generator(0, "x"))
-    (reader,) = readers
-    assert isinstance(reader, Decoupled) == (answers is Answers.decoupled)
-    if isinstance(reader, Decoupled):
-        assert reader.augment is given.augment and not reader.suspect.training
-        for one, two in zip(reader.suspect.parameters(), victim.parameters(), strict=True):
-            assert torch.equal(one, two), "the suspect as it is, not the teacher"
+    assert all(NBA(**other).reader(victim, given, random) is of_teacher for other in others)
+    pair = WideResNet(depth=10).build(2, tiny, seed=5)
+    two = dataclasses.replace(given, model=pair, num_classes=2, clean=Data(tiny.images[:4], torch.tensor([0, 1, 0, 1])))
+    assert NBA().reader(pair, two, random) is of_teacher, "of two classes it would say all there is"
+
+
+def test_it_is_the_suspect_itself_that_is_read(victim: Network, tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    suspects, plain = [], NBA.reader
+    monkeypatch.setattr(
+        NBA, "reader", lambda self, suspect, *more: suspects.append(suspect) or plain(self, suspect, *more)
+    )
+    NBA(**SHORT["nba"])(evidence(victim, tiny), generator(0, "x"))
+    (suspect,) = suspects
+    assert not suspect.training and suspect is not victim
+    for one, two in zip(suspect.parameters(), victim.parameters(), strict=True):
+        assert torch.equal(one, two) and not one.requires_grad, "as it is, not the tuned teacher"
 
 
 def test_udl_aligns_pseudo_samples_with_the_teacher_on_clean_images(victim: Network, tiny: Data) -> None:
@@ -272,13 +287,17 @@ def test_nba_settings_are_checked() -> None:
             NBA(**wrong)
 
 
+@pytest.mark.parametrize("answers", Answers)
 @pytest.mark.parametrize("pseudo", Pseudo)
-def test_a_step_of_nba_runs_on_the_meta_device(pseudo: Pseudo, tiny: Data) -> None:
+def test_a_step_of_nba_runs_on_the_meta_device(pseudo: Pseudo, answers: Answers, tiny: Data) -> None:
     """A host sync or a hidden CPU tensor in the step would raise here, and be slow on a GPU."""
     student, teacher = (WideResNet(depth=10).build(3, tiny).to("meta").train() for _ in range(2))
     teacher.requires_grad_(False)
+    reader = of_teacher
+    if answers is Answers.decoupled:
+        reader = Decoupled(suspect=teacher, augment=Augment(), generator=torch.Generator(), tau=2.0)
     nba = NBA(pseudo=pseudo, behavior=list(Form), mu=1.0, resist=1.0, eps_low=0.0)
-    objective = nba.objective(teacher, of_teacher, CRAFTERS[pseudo](3), torch.Generator())
+    objective = nba.objective(teacher, reader, CRAFTERS[pseudo](3), torch.Generator())
     loss, logits = objective(
         student, torch.rand(4, 3, 16, 16, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     )

@@ -90,7 +90,7 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["kind=pie"], "there is no such plot"),
         (["x"], "option=value"),
         (["kind=training", "file=/dev/null"], "a device or a pipe lies there"),
-        (["attack=wanet"], "attack=wanet: none of the finished runs in output=.* has it. "),
+        (["attack=wanet"], "attack=wanet: no finished attack and defend run in output=.* has it. "),
         (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
         (["kind=sweep"], "needs x=SETTING"),
         (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),

@@ -1,4 +1,4 @@
-"""Whose class probabilities NBA's student distils on clean images. All of it is ours."""
+"""The soft targets that NBA's student distils on clean images. All of it is ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from nba_cli.victims import Network
 
 
 class Answers(Enum):
-    """teacher: its own. decoupled: of the label the suspect network's, of the other classes the teacher's."""
+    """teacher: the teacher's class probabilities. decoupled: the label's probability comes from the suspect network,
+    the teacher divides the remainder among the other classes.
+    """
 
     teacher = "teacher"
     decoupled = "decoupled"
@@ -26,10 +28,10 @@ Reader = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Decoupled:
-    """The suspect network says how sure it is of the label, and on another view of the image: augmented once more.
+    """Reads the suspect network on another view of each image, augmented once more, and for its label alone.
 
-    What it says of the other classes would tell the student how near an image comes to the trigger, and so would what
-    it says of the very pixels that the student sees.
+    What it says of the other classes tells a student how near an image comes to the trigger. So does, less, what it
+    says of the very pixels that the student sees: the other view is the same one if the data set has no augmentation.
     """
 
     suspect: Network
@@ -37,10 +39,10 @@ class Decoupled:
     generator: torch.Generator
     tau: float
 
-    def __call__(self, x: Tensor, y: Tensor, taught: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, y: Tensor, teacher_logits: Tensor) -> Tensor:
         view = self.augment((255 * x).round().to(torch.uint8), self.generator)
-        return decoupled(self.suspect(view), taught, y > 0, self.tau)
+        return decoupled(self.suspect(view), teacher_logits, y > 0, self.tau)
 
 
-def of_teacher(x: Tensor, y: Tensor, taught: Tensor) -> Tensor:
-    return taught
+def of_teacher(x: Tensor, y: Tensor, teacher_logits: Tensor) -> Tensor:
+    return teacher_logits

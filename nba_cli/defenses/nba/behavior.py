@@ -103,13 +103,14 @@ def divergence(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
     return tau**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
 
 
-def decoupled(own: Tensor, others: Tensor, labels: Tensor, tau: float) -> Tensor:
-    """Logits [N,K] of probabilities that come from two networks.
+def decoupled(suspect: Tensor, teacher: Tensor, is_label: Tensor, tau: float) -> Tensor:
+    """Logits [N,K] of soft targets that come from two networks, given the logits of both.
 
-    Of the classes in `labels` bool [N,K] softmax(result / tau) is softmax(own / tau); what is left, the other classes
-    share as softmax(others / tau) has them share. The split of an answer is that of Zhao et al., "Decoupled knowledge
-    distillation" (CVPR 2022, eq. 3 to 7); a network for each part is ours.
+    The classes in `is_label` bool [N,K] keep the probability that softmax(suspect / tau) gives them. The remainder is
+    divided among the other classes in the proportions of softmax(teacher / tau). To split a soft target into the label
+    and the other classes is due to Zhao et al., "Decoupled knowledge distillation" (CVPR 2022, eq. 3 to 7); a network
+    for each of the two is ours.
     """
-    one, other = (F.log_softmax(logits.float() / tau, dim=1) for logits in (own, others))
-    left, shared = (logs.masked_fill(labels, -torch.inf).logsumexp(1, keepdim=True) for logs in (one, other))
-    return tau * torch.where(labels, one, other + left - shared)
+    log_s, log_t = (F.log_softmax(logits.float() / tau, dim=1) for logits in (suspect, teacher))
+    rest_s, rest_t = (logs.masked_fill(is_label, -torch.inf).logsumexp(1, keepdim=True) for logs in (log_s, log_t))
+    return tau * torch.where(is_label, log_s, log_t + rest_s - rest_t)
