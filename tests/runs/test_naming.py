@@ -177,7 +177,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/ftsam": (3, "e484"),
     "defense/sau": (2, "27c1"),
     "defense/clp": (2, "e3ec"),
-    "defense/nba": (4, "c024"),
+    "defense/nba": (5, "da9f"),
 }
 
 
