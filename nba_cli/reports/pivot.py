@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nba_cli.reports.apart import apart
 from nba_cli.reports.differences import compared
 from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
@@ -66,24 +67,34 @@ def build(records: Sequence[Record], shape: Shape) -> Report:
     )
 
 
-def splitting_settings(records: Sequence[Record], shape: Shape) -> list[str]:
-    """The settings, other than seeds, in which runs of one row and section differ."""
+def splitting_settings(records: Sequence[Record], shape: Shape) -> dict[Key, list[str]]:
+    """Row -> the settings, other than seeds, that tell its lines apart: those in which runs of one section differ.
+
+    Of the parts that the rows name, each row has its own; all other settings hold for all rows.
+    """
     cells: Lines = {}
     for record in records:
         cells.setdefault((key_of(record, shape.cols), key_of(record, shape.rows)), []).append(record)
-    found = dict.fromkeys(name for group in cells.values() for name in differing(group))
-    return [name for name in found if name not in shape.axes]
+    found: dict[Key, dict[str, None]] = {row: {} for _, row in cells}
+    for (_, row), group in cells.items():
+        found[row] |= dict.fromkeys(name for name in differing(group) if name not in shape.axes)
+    names = dict.fromkeys(name for own in found.values() for name in own)
+    return {
+        row: [name for name in names if name in own or name.partition(".")[0] not in shape.rows]
+        for row, own in found.items()
+    }
 
 
-def grouped(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> Lines:
+def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> Lines:
     """The runs of each line; the settings in `split` divide a cell into lines of its own.
 
     Runs of one line with the same seeds are not repetitions of one another: each gets a line, named by its folder.
     """
     lines: Lines = {}
     for record in records:
-        own = tuple(f"{name}={to_text(record.recipe[name])}" for name in split if name in record.recipe)
-        lines.setdefault((key_of(record, shape.cols), key_of(record, shape.rows) + own), []).append(record)
+        row = key_of(record, shape.rows)
+        own = apart(record, split[row], shape.rows)
+        lines.setdefault((key_of(record, shape.cols), row + own), []).append(record)
     found: Lines = {}
     for (col, row), group in lines.items():
         unique = len({record.seeds for record in group}) == len(group)
@@ -155,11 +166,12 @@ def average(sections: Sequence[Section]) -> Section:
     return Section("average", (), lines, over)
 
 
-def notes(records: Sequence[Record], shape: Shape, split: Sequence[str]) -> list[str]:
+def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[str]:
     """What differs among the runs besides rows, columns and seeds: nothing is averaged over silently."""
-    found = {name: values for name, values in mixed(records, shape.rows, shape.cols).items() if name not in split}
-    said = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
-    return said + differing_origins(records)
+    said = {name for own in split.values() for name in own}
+    found = {name: values for name, values in mixed(records, shape.rows, shape.cols).items() if name not in said}
+    differs = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
+    return differs + differing_origins(records)
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:

@@ -14,6 +14,7 @@ from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.report import Line, Report
 from nba_cli.reports.request import Request
+from nba_cli.runs.declared import declared
 
 
 def report(root: Path, **changes: str) -> Report:
@@ -92,6 +93,30 @@ def test_runs_of_different_versions_are_no_repetitions(root: Path) -> None:
     put(root, "new", "blend", "ibau", 1, (0.9, 0.1, 0.5), defense__version=4)
     labels = [each.label for each in report(root).sections[1].lines]
     assert {"ibau defense.version=3", "ibau defense.version=4"} <= set(labels)
+
+
+def test_a_line_says_what_is_not_at_its_default_and_names_the_folder_of_a_preset(tmp_path: Path) -> None:
+    """conf/defense/demo/ft.yaml sets steps to 40."""
+    usual, now = declared().parts["defense"]["ft"], declared().versions["defense"]["ft"]
+    for name, train in (("usual", {}), ("demo", {"steps": 40}), ("more", {"steps": 40, "lr": 0.2})):
+        whole = {"train": usual["train"] | train, "version": now}
+        put(tmp_path, name, "blend", "ft", 7, (0.5, 0.5, 0.5), **{f"defense__{key}": whole[key] for key in whole})
+    labels = [each.label for each in report(tmp_path).sections[0].lines]
+    assert labels == ["ft", "ft defense.train.steps=40 defense.train.lr=0.2", "ft demo"]
+
+
+def test_a_line_of_a_former_version_says_all_because_its_defaults_are_not_known(tmp_path: Path) -> None:
+    usual = declared().parts["defense"]["ft"]["train"]
+    put(tmp_path, "old", "blend", "ft", 7, (0.5, 0.5, 0.5), defense__train=usual, defense__version=0)
+    put(tmp_path, "more", "blend", "ft", 7, (0.5, 0.5, 0.5), defense__train=usual | {"steps": 40}, defense__version=0)
+    labels = [each.label for each in report(tmp_path).sections[0].lines]
+    assert labels == [f"ft defense.train.steps={steps}" for steps in sorted((40, usual["steps"]), key=str)]
+
+
+def test_what_only_other_rows_differ_in_is_not_said(root: Path) -> None:
+    put(root, "other", "blend", "ft", 7, (0.5, 0.5, 0.5), defense__version=0)
+    labels = [each.label for each in report(root).sections[1].lines]
+    assert "nba" in labels and "ft defense.version=0" in labels
 
 
 def test_what_differs_between_cells_is_said(root: Path) -> None:
