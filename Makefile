@@ -8,7 +8,7 @@ RUNS ?= runs
 TABLES ?= $(RUNS)/tables
 EXPERIMENTS ?= six_attacks clean_model clean_ratio poison_rate pseudo_samples knowledge_form teacher
 
-.PHONY: demo test check docs reproduce
+.PHONY: demo test check docs reproduce tables
 
 demo: $(VENV)/installed
 	$(BIN)/nba defend --multirun +experiment=demo
@@ -22,6 +22,14 @@ reproduce: $(VENV)/installed
 	  $(BIN)/nba defend --multirun +experiment=$$each output="$(RUNS)"; \
 	  for form in md csv tex html; do \
 	    $(BIN)/nba table output="$(RUNS)" experiment=$$each file="$(TABLES)/$$each.$$form" overwrite=true; \
+	  done; \
+	done
+
+# The tables of the runs that are kept in results/.
+tables: $(VENV)/installed
+	set -e; grep -v '^#' results/tables.txt | while IFS='|' read -r table words; do \
+	  for form in md csv tex html; do \
+	    eval "$(BIN)/nba table $$words file=results/$$table.$$form overwrite=true"; \
 	  done; \
 	done
 

@@ -96,7 +96,7 @@ class DefendRun(AttackRun):
     defense: the defense
     budget: published (as long as its settings say) or equal (as many backward passes as NBA's default)
     defense_seed: all randomness of the defense
-    victims: a folder of runs in which the victim lies, such as results/runs; null: it is in `output`, or trained
+    victims: a folder of runs in which the victim lies, such as results/seed_0; null: it is in `output`, or trained
     weights: a model from elsewhere to be cleaned instead: .safetensors, or a state dict in a .pt file
     trigger: trigger.safetensors of a run, to measure `weights` under an attack whose trigger is learned
     snapshots: also measure the model after each epoch of the defense, once it has returned (nba plot)

@@ -14,7 +14,7 @@ from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.request import Request
 from nba_cli.runs import reading, record
 
-REAL = Path(__file__).parents[2] / "results" / "runs"
+REAL = Path(__file__).parents[2] / "results" / "seed_0"
 
 
 def test_a_record_of_another_version_gets_no_default_of_today(tmp_path: Path) -> None:
