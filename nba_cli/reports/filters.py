@@ -37,21 +37,16 @@ def parse_words(
 
 def is_among(value: str, wanted: Sequence[str]) -> bool:
     """Whether a setting is one of those asked for: as text, or as a number (20 is 20.0, 1e-5 is 1e-05)."""
-    if value in wanted:
-        return True
-    try:
-        return float(value) in [float(word) for word in wanted]
-    except ValueError:
-        return False
+    number = as_number(value)
+    return value in wanted or (number is not None and number in map(as_number, wanted))
 
 
-def is_numeric(value: str) -> bool:
-    """Whether it is a number, of which no other one is a misspelling."""
+def as_number(value: str) -> float | None:
+    """The number that a word is, if it is one."""
     try:
-        float(value)
+        return float(value)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
@@ -65,7 +60,7 @@ def why_none(output: Path, found: Sequence[Record], filters: Mapping[str, Sequen
     for name, wanted in filters.items():
         known = {to_text(each.get(name)) for each in found}
         if known and not any(is_among(value, wanted) for value in known):
-            near = did_you_mean("" if is_numeric(wanted[0]) else wanted[0], known)
+            near = did_you_mean(wanted[0] if as_number(wanted[0]) is None else "", known)  # no number is a misspelling
             return f"{name}={','.join(wanted)}: no finished {stages} run in output={output} has it. {near}"
     return f"output={output}: no finished run that fits. nba status output={output} lists what is there."
 

@@ -14,8 +14,8 @@ from nba_cli.data import Augment, Data
 from nba_cli.defenses import NBA
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source
-from nba_cli.defenses.nba.answers import Answers, Decoupled, of_teacher
-from nba_cli.defenses.nba.behavior import Form, behave, decoupled, distance, divergence
+from nba_cli.defenses.nba.answers import Answers, Decoupled, decoupled, of_teacher
+from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
 from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure

@@ -11,6 +11,7 @@ from records import put
 from nba_cli.errors import Refused
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
+from nba_cli.reports.filters import is_among
 from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.report import Line, Report
 from nba_cli.reports.request import Request
@@ -237,3 +238,8 @@ def test_rows_and_columns_are_any_settings(root: Path) -> None:
 def test_bad_words_are_refused(root: Path, words: list[str], said: str) -> None:
     with pytest.raises(Refused, match=said.replace("?", r"\?")):
         table.main([f"output={root}", *words])
+
+
+def test_a_number_is_asked_for_in_any_spelling_and_beside_words() -> None:
+    assert is_among("20.0", ["20"]) and is_among("1e-05", ["1e-5"]) and is_among("0.1", ["null", "0.10"])
+    assert not is_among("null", ["0.1", "zero"]) and not is_among("0.1", ["0.2", "null"])

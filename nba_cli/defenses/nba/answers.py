@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli.defenses.nba.behavior import decoupled
 from nba_cli.victims import Network
 
 
@@ -42,6 +42,19 @@ class Decoupled:
     def __call__(self, x: Tensor, y: Tensor, teacher_logits: Tensor) -> Tensor:
         view = self.augment((255 * x).round().to(torch.uint8), self.generator)
         return decoupled(self.suspect(view), teacher_logits, y > 0, self.tau)
+
+
+def decoupled(suspect: Tensor, teacher: Tensor, is_label: Tensor, tau: float) -> Tensor:
+    """Logits [N,K] of soft targets that come from two networks, given the logits of both.
+
+    The classes in `is_label` bool [N,K] keep the probability that softmax(suspect / tau) gives them. The remainder is
+    divided among the other classes in the proportions of softmax(teacher / tau). To split a soft target into the label
+    and the other classes is due to Zhao et al., "Decoupled knowledge distillation" (CVPR 2022, eq. 3 to 7); a network
+    for each of the two is ours.
+    """
+    log_s, log_t = (F.log_softmax(logits.float() / tau, dim=1) for logits in (suspect, teacher))
+    rest_s, rest_t = (logs.masked_fill(is_label, -torch.inf).logsumexp(1, keepdim=True) for logs in (log_s, log_t))
+    return tau * torch.where(is_label, log_s, log_t + rest_s - rest_t)
 
 
 def of_teacher(x: Tensor, y: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -101,16 +101,3 @@ def divergence(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
     log_student = F.log_softmax(student.float() / tau, dim=1)
     log_teacher = F.log_softmax(teacher.float() / tau, dim=1)
     return tau**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
-
-
-def decoupled(suspect: Tensor, teacher: Tensor, is_label: Tensor, tau: float) -> Tensor:
-    """Logits [N,K] of soft targets that come from two networks, given the logits of both.
-
-    The classes in `is_label` bool [N,K] keep the probability that softmax(suspect / tau) gives them. The remainder is
-    divided among the other classes in the proportions of softmax(teacher / tau). To split a soft target into the label
-    and the other classes is due to Zhao et al., "Decoupled knowledge distillation" (CVPR 2022, eq. 3 to 7); a network
-    for each of the two is ours.
-    """
-    log_s, log_t = (F.log_softmax(logits.float() / tau, dim=1) for logits in (suspect, teacher))
-    rest_s, rest_t = (logs.masked_fill(is_label, -torch.inf).logsumexp(1, keepdim=True) for logs in (log_s, log_t))
-    return tau * torch.where(is_label, log_s, log_t + rest_s - rest_t)
