@@ -123,6 +123,21 @@ def processor(device: torch.device) -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def vector_extensions() -> dict[str, bool]:
+    """Vector instructions -> whether this CPU has them, from the oldest on. They decide whether bf16 pays."""
+    return {
+        "AVX2": torch.cpu._is_avx2_supported(),
+        "AVX512": torch.cpu._is_avx512_supported(),
+        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
+        "AMX": torch.cpu._is_amx_tile_supported(),
+    }
+
+
+def instructions() -> str:
+    """The newest vector instructions that PyTorch finds on this CPU; "none" of those above."""
+    return next((name for name, has in reversed(vector_extensions().items()) if has), "none")
+
+
 def describe(device: torch.device, precision: Precision) -> str:
     """What the header shows, such as "cpu (2 threads), bf16"."""
     if device.type == "cuda":

@@ -38,6 +38,15 @@ def test_precision_resolves_to_what_the_processor_has(monkeypatch: pytest.Monkey
     assert devices.resolve_precision(Precision.fp16, cpu) is Precision.fp16
 
 
+def test_a_cpu_is_told_by_its_newest_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors of one name round differently: an "AMD EPYC" may have AVX2 or AVX512-BF16."""
+    names = ("avx2", "avx512", "avx512_bf16", "amx_tile")
+    for count, said in enumerate(("none", "AVX2", "AVX512", "AVX512-BF16", "AMX")):
+        for number, name in enumerate(names):
+            monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda has=number < count: has)
+        assert devices.instructions() == said
+
+
 def test_parallel_jobs_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [devices.spread(number) for number in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]

@@ -34,13 +34,7 @@ def installed(package: str) -> str:
 
 def processor_features() -> str:
     """What decides whether bf16 pays on the CPU."""
-    asked = {
-        "AVX2": torch.cpu._is_avx2_supported(),
-        "AVX512": torch.cpu._is_avx512_supported(),
-        "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
-        "AMX": torch.cpu._is_amx_tile_supported(),
-    }
-    return ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in asked.items())
+    return ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in devices.vector_extensions().items())
 
 
 def graphics(device: torch.device) -> str:

@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
-from omegaconf import OmegaConf
-
-from nba_cli.files import conf_dir
-from nba_cli.runs.declared import declared
+from nba_cli.runs.presets import deviations, in_folder
 from nba_cli.runs.record import Record, to_text
-from nba_cli.runs.sound import flatten
 
 
 def apart(record: Record, split: Sequence[str], rows: Sequence[str]) -> tuple[str, ...]:
-    """The words of a line for the settings in `split`: as one writes them, each `name=value`.
+    """The words of a line beside its `rows`: for the settings in `split`, as one writes them, each `name=value`.
 
-    Of a part that is one of the `rows`, options that have the default of today's version are left out. Where those that
-    have not are what a file conf/PART/FOLDER/KIND.yaml sets, the word FOLDER stands for them: what defense=selected/ft
-    made is the line "ft selected".
+    Of a part that the rows speak of, options that have the default of today's version are left out. Where those that
+    have not are what a file conf/PART/FOLDER/KIND.yaml sets, the word FOLDER stands for them, whatever else there is:
+    what defense=demo/ft made is never the line "ft", but "ft demo".
     """
-    names = [name for name in split if name in record.recipe]
+    folders: list[str] = []
     words: list[str] = []
-    for part in dict.fromkeys(name.partition(".")[0] for name in names):
-        own = [name for name in names if name.partition(".")[0] == part]
-        if part in rows and (changed := deviations(record, part)) is not None:
-            preset = in_folder(part, str(record.get(part)), changed)
-            words += [preset] if preset else []
-            own = [name for name in own if name == f"{part}.version" or (name in changed and not preset)]
-        words += [f"{name}={to_text(record.recipe[name])}" for name in own]
-    return tuple(words)
-
-
-def deviations(record: Record, part: str) -> dict[str, str] | None:
-    """Option -> value as text, of those that are not at their default.
-
-    None where the defaults of the run are not known: it is of another version, or `part` is none.
-    """
-    kind = record.get(part)
-    known = declared().parts.get(part, {}).get(kind)
-    if known is None or record.recipe.get(f"{part}.version") != declared().versions[part][kind]:
-        return None
-    defaults = {name: to_text(value) for name, value in flatten(known, f"{part}.")}
-    given = {name: to_text(value) for name, value in record.recipe.items() if name.startswith(f"{part}.")}
-    given.pop(f"{part}.version")
-    return {name: value for name, value in given.items() if defaults.get(name) != value}
-
-
-def in_folder(part: str, kind: str, changed: dict[str, str]) -> str | None:
-    """The folder of conf/PART in which KIND.yaml sets just these options."""
-    return next((folder for folder, sets in presets(part, kind).items() if changed and sets == changed), None)
-
-
-@functools.cache
-def presets(part: str, kind: str) -> dict[str, dict[str, str]]:
-    """Folder -> what its file of that kind sets and the defaults do not, as text."""
-    defaults = dict(flatten(declared().parts[part][kind]))
-    return {
-        file.parent.name: {
-            f"{part}.{name}": to_text(value)
-            for name, value in flatten(plain(OmegaConf.load(file)))
-            if name != "defaults" and to_text(defaults.get(name)) != to_text(value)
-        }
-        for file in sorted((conf_dir() / part).glob(f"*/{kind}.yaml"))
-    }
-
-
-def plain(config: Any) -> dict[str, Any]:
-    found = OmegaConf.to_container(config)
-    assert isinstance(found, dict)
-    return {str(name): value for name, value in found.items()}
+    names = [name for name in split if name in record.recipe]
+    changed = {part: deviations(record, part) for part in dict.fromkeys(name.partition(".")[0] for name in rows)}
+    for part, options in changed.items():
+        if options and part in rows and (preset := in_folder(part, str(record.get(part)), options)):
+            folders.append(preset)
+            names = [name for name in names if name not in options]
+    for name in names:
+        options = changed.get(name.partition(".")[0])
+        if options is None or name in options or name.endswith(".version"):
+            words.append(f"{name}={to_text(record.recipe[name])}")
+    return (*folders, *words)

@@ -26,7 +26,7 @@ FIGURES = {
                "trigger.ssim", "seconds.craft", "seconds.train"],
     "evaluate": ["acc", "asr", "ra"],
 }  # fmt: skip
-AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"]), "evaluate": (["attack"], ["dataset"])}
+AXES = {"defend": (["defense"], ["attack"]), "attack": (["attack"], ["dataset"]), "evaluate": (["model"], ["attack"])}
 """Stage -> (rows, cols) where nothing else is asked for; in a matrix the other way round."""
 MATRIX_FIGURES = ["acc", "asr", "ra"]
 
@@ -159,7 +159,8 @@ def origin(records: Sequence[Record]) -> str:
         return ", ".join(sorted({str(each[name]) for each in where for name in names if each[name]}))
 
     return (
-        f"Date: {say(origins, 'day')}. Machine: {say(origins, 'processor')}, {say(origins, 'threads')} threads, "
+        f"Date: {say(origins, 'day')}. Machine: {say(origins, 'processor', 'instructions')}, "
+        f"{say(origins, 'threads')} threads, "
         f"{say(recipes, 'precision')}. torch {say(origins, 'torch')}. "
         f"Commit: {say(origins, 'commit', 'victim_commit')}."
     )

@@ -79,8 +79,9 @@ def splitting_settings(records: Sequence[Record], shape: Shape) -> dict[Key, lis
     for (_, row), group in cells.items():
         found[row] |= dict.fromkeys(name for name in differing(group) if name not in shape.axes)
     names = dict.fromkeys(name for own in found.values() for name in own)
+    parts = {name.partition(".")[0] for name in shape.rows}
     return {
-        row: [name for name in names if name in own or name.partition(".")[0] not in shape.rows]
+        row: [name for name in names if name in own or name.partition(".")[0] not in parts]
         for row, own in found.items()
     }
 
@@ -175,11 +176,15 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:
-    """Commits, torch versions, processors and numbers of threads, where the runs have several of them."""
+    """Commits, torch versions, processors, their instructions and threads, where the runs have several of them."""
     made: dict[str, dict[Any, None]] = {}
     for origin in distinct(record.origin for record in records):
         commits = [origin["commit"], origin["victim_commit"]]
         made.setdefault("commits", {}).update(dict.fromkeys(each for each in commits if each))
-        for name in ("torch", "processor", "threads"):
+        for name in ("torch", "processor", "instructions", "threads"):
             made.setdefault(name, {})[origin[name]] = None
-    return [f"{name} differ: {', '.join(map(str, values))}" for name, values in made.items() if len(values) > 1]
+    return [
+        f"{name} differ among these runs: {', '.join(str(value or 'not recorded') for value in values)}"
+        for name, values in made.items()
+        if len(values) > 1
+    ]

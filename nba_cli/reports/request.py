@@ -15,7 +15,7 @@ from nba_cli.reports.formats.grid import ARRANGEMENTS
 OPTIONS = {
     "output": "folder that holds all run folders",
     "experiment": "the runs of this experiment, with what is missing of it",
-    "stage": "defend or attack: which runs; without it, defend where there are any",
+    "stage": "defend, attack or evaluate: which runs; without it, the first of them that there are",
     "layout": "list (sections of lines) or matrix (attacks x defenses: a cell holds the figures)",
     "rows": "setting, or several with commas, that the lines stand for",
     "cols": "setting, or several with commas, that the sections stand for, or the columns of a matrix",
@@ -84,7 +84,11 @@ def format_of(request: Request) -> str:
 def label_of(request: Request, stage: str, filters: Mapping[str, Sequence[str]]) -> str:
     """What a text refers to the table by: its title, else its stage and the words that tell it from other tables."""
     asked = [(each.name, getattr(request, each.name), each.default) for each in fields(request)]
-    words = [f"{name} {value}" for name, value, usual in asked if value != usual and name not in AROUND]
+    words = [
+        f"{name} {Path(value).name if name == 'output' else value}"  # where it lies is no paper's concern
+        for name, value, usual in asked
+        if value != usual and name not in AROUND
+    ]
     words += [f"{name} {','.join(values)}" for name, values in sorted(filters.items())]
     return slug(request.title or "") or slug(" ".join(["results", stage, *words]))
 

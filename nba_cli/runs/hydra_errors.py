@@ -90,9 +90,10 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
-        one = QuotedString(text=found[2], quote=Quote.single).with_quotes()
+        typed = re.sub(r"'((?:[^'\\]|\\.)*)'", r"\1", found[2])  # without the quotes that cli/quoting.py put
+        one = QuotedString(text=typed, quote=Quote.single).with_quotes()
         return (
-            f"{found[1]}={found[2]}: several values are a sweep: add --multirun. If it is one value: "
+            f"{found[1]}={typed}: several values are a sweep: add --multirun. If it is one value: "
             f"{shlex.quote(f'{found[1]}={one}')}"
         )
     if found := re.search(r"Error merging override (\S+)", text):

@@ -16,7 +16,8 @@ from nba_cli import devices
 def provenance(device: torch.device) -> dict[str, str | int]:
     """What a result's reader asks first: when, on what, with which code.
 
-    Of a GPU also whether it computes in TF32.
+    Of a CPU also its instructions, which round differently where its model's name is the same; of a GPU whether it
+    computes in TF32.
     """
     found: dict[str, str | int] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -27,6 +28,8 @@ def provenance(device: torch.device) -> dict[str, str | int]:
         "processor": devices.processor(device),
         "threads": torch.get_num_threads(),
     }
+    if device.type == "cpu":
+        found["instructions"] = devices.instructions()
     if device.type == "cuda":
         found["tf32"] = torch.backends.cuda.matmul.allow_tf32
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,8 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
     settings, origin = found.pop("settings"), origin_of(found)
     seeds = {name: value for name in declared().seeds for value in taken(settings, name)}
     about = {"stage": found["stage"], "precision": found.get("precision")}
+    if found["stage"] == "evaluate":
+        about["model"] = model_of(Path(str(found.get("model"))))
     key = repr((settings, found.get("victim_label"), about))  # tells 1 from 1.0 and from true, as tables do
     if key not in known:
         known[key] = recipe(settings, found.get("victim_label"), about)
@@ -62,10 +65,17 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
     )
 
 
+def model_of(file: Path) -> str:
+    """What was measured: the name of its run without seeds and digest, equal for repetitions; else that of the file."""
+    if file.name != folder.WEIGHTS:
+        return file.name
+    return re.sub(r"-[0-9a-f]{10}$|-[sd]-?\d+(?=-)", "", file.parent.name)
+
+
 def origin_of(found: dict[str, Any]) -> dict[str, Any]:
     """When and with which code a run was made."""
     made = found.get("made", {})
-    own = {name: made.get(name) for name in ("commit", "torch", "processor", "threads")}
+    own = {name: made.get(name) for name in ("commit", "torch", "processor", "instructions", "threads")}
     return own | {"day": (made.get("date") or "")[:10], "victim_commit": found.get("victim_commit")}
 
 

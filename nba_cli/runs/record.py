@@ -32,7 +32,8 @@ class Record:
         recipe: its settings by dotted path, see `named`, but for its own seeds; what an older record does not know yet
             was at its default
         repetition: its own seeds by dotted path
-        origin: day, commit, victim_commit, torch, processor and threads; None for what the record does not say
+        origin: day, commit, victim_commit, torch, processor, instructions and threads; None for what the record
+            does not say
         numbers: every number of its `metrics.json` outside the settings, by dotted path
     """
 

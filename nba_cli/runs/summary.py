@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from nba_cli.runs import reading, record
+from nba_cli.runs.presets import called
 from nba_cli.runs.record import Record
 
 Row = tuple[str, dict, float | None]
@@ -48,7 +49,7 @@ def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
         lines.append(
             (
                 *(record.to_text(settings.get(part, "—")) for part in ("dataset", "victim", "attack", "seed")),
-                record.to_text(settings.get("defense", f"({settings['stage']})")),
+                called(found, "defense") if "defense" in settings else f"({settings['stage']})",
                 *(percent(found.figure(key)) for key in ("acc", "asr", "ra", "der")),
                 "—" if (seconds := found.figure("seconds")) is None else f"{seconds:.1f}",
             )

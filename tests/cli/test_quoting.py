@@ -51,11 +51,13 @@ def test_what_can_be_parsed_is_left_alone() -> None:
     assert quoted(words) == words
 
 
-def test_a_comma_gets_the_line_that_would_work(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
-    shutil.copy(tiny_file, tmp_path / "a,b.npz")
+@pytest.mark.parametrize("name", ["a,b.npz", "ä,b.npz", "Äpfel, rot.npz"])
+def test_a_comma_gets_the_line_that_would_work(nba: Run, tmp_path: Path, tiny_file: Path, name: str) -> None:
+    shutil.copy(tiny_file, tmp_path / name)
     given = ("attack", *FAST, "dataset=npz")
-    code, text = nba(*given, f"dataset.path={tmp_path}/a,b.npz", dataset=False)
+    code, text = nba(*given, f"dataset.path={tmp_path}/{name}", dataset=False)
     assert code == 2 and text.count("\n") == 1
+    assert text.startswith(f"nba: dataset.path={tmp_path}/{name}: several values"), "as it was typed"
     word = shlex.split(text.partition("If it is one value: ")[2])
     assert nba(*given, *word, dataset=False)[0] == 0
 

@@ -16,6 +16,7 @@ from PIL import Image
 from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
 from safetensors.torch import load_file
 
+from nba_cli import devices
 from nba_cli.defenses import NBA as Method
 from nba_cli.errors import Refused
 from nba_cli.runs import sound
@@ -39,6 +40,7 @@ def test_attack_leaves_a_whole_run_folder(nba: Run, tmp_path: Path) -> None:
     assert found["figures"]["acc"] > 0.9 and found["figures"]["asr"] > 0.8 and found["figures"]["triggered"] == 60
     assert {"train", "test", "poisoned", "weights"} <= found["digests"].keys()
     assert {"date", "commit", "torch", "processor", "threads"} <= found["made"].keys()
+    assert found["made"]["instructions"] == devices.instructions()
     epochs = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in epochs] == list(range(1, 13)) and epochs[-1]["loss"] < epochs[0]["loss"]
     with Image.open(folder / "trigger.png") as sheet:

@@ -48,13 +48,14 @@ def test_tables_without_a_title_have_labels_of_their_own(root: Path) -> None:
         latex(root, layout="matrix", figures="asr"),
         latex(root, layout="matrix", rows="defense", cols="attack"),
         latex(root, against="ft"),
-        latex(OWN / "runs"),
-        latex(OWN / "runs", stage="attack"),
+        latex(OWN / "seed_0"),
+        latex(OWN / "seed_0", stage="attack"),
         latex(root, title="结果"),
     ]
     found = [label for text in every for label in re.findall(r"\\label{(.*?)}", text)]
     assert len(set(found)) == len(every) - 1, "a title without a letter that a label takes is none"
     assert all(re.fullmatch(r"tab:results-(defend|attack)-output-[a-z0-9-]*[a-z0-9]", label) for label in found), found
+    assert label_of(Request(output="a/b/demo"), "defend", {}) == "results-defend-output-demo"
     filters, turned = {"seed": ["0", "1"], "attack": ["blend"]}, {"attack": ["blend"], "seed": ["0", "1"]}
     assert label_of(Request(), "defend", filters) == label_of(Request(), "defend", turned)
     assert label_of(Request(layout="matrix"), "defend", filters) == "results-defend-layout-matrix-attack-blend-seed-0-1"
@@ -91,10 +92,10 @@ def test_tables_compile_and_fit_their_page(root: Path, hostile: tuple, tmp_path:
     every = [
         latex(root, against="ft"),
         latex(root, layout="matrix"),
-        latex(OWN / "runs", stage="attack"),
-        latex(OWN / "runs", against="nba", compare="published"),
-        latex(OWN / "runs", layout="matrix"),
-        latex(OWN / "runs", layout="matrix", rows="defense", cols="attack"),
+        latex(OWN / "seed_0", stage="attack"),
+        latex(OWN / "seed_0", against="nba", compare="published"),
+        latex(OWN / "seed_0", layout="matrix"),
+        latex(OWN / "seed_0", layout="matrix", rows="defense", cols="attack"),
         latex(OWN / "selection"),
         FORMATS["latex"](*hostile),
     ]

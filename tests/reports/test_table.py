@@ -104,6 +104,14 @@ def test_a_line_says_what_is_not_at_its_default_and_names_the_folder_of_a_preset
         put(tmp_path, name, "blend", "ft", 7, (0.5, 0.5, 0.5), **{f"defense__{key}": whole[key] for key in whole})
     labels = [each.label for each in report(tmp_path).sections[0].lines]
     assert labels == ["ft", "ft defense.train.steps=40 defense.train.lr=0.2", "ft demo"]
+    alone, _ = compose_table(
+        Request(output=str(tmp_path)), {"defense.train.steps": ["40"], "defense.train.lr": ["0.05"]}
+    )
+    assert [each.label for each in alone.sections[0].lines] == ["ft demo"], (
+        "shortened, whether or not ft stands beside it"
+    )
+    rates, _ = compose_table(Request(output=str(tmp_path), rows="defense.train.lr"), {})
+    assert [each.label for each in rates.sections[0].lines] == ["0.05", "0.05 defense.train.steps=40", "0.2"]
 
 
 def test_a_line_of_a_former_version_says_all_because_its_defaults_are_not_known(tmp_path: Path) -> None:
@@ -127,7 +135,7 @@ def test_what_differs_between_cells_is_said(root: Path) -> None:
     notes = report(root).notes
     assert "dataset.clean_ratio differs among these runs: 0.05, 0.2" in notes
     assert "attack.rate differs among these runs: 0.1, 0.2" in notes, "within the section of badnets"
-    assert "commits differ: abc, def" in notes and len(notes) == 3
+    assert "commits differ among these runs: abc, def" in notes and len(notes) == 3
 
 
 def test_runs_with_the_same_seeds_are_never_averaged_nor_lost(root: Path) -> None:
@@ -243,3 +251,21 @@ def test_bad_words_are_refused(root: Path, words: list[str], said: str) -> None:
 def test_a_number_is_asked_for_in_any_spelling_and_beside_words() -> None:
     assert is_among("20.0", ["20"]) and is_among("1e-05", ["1e-5"]) and is_among("0.1", ["null", "0.10"])
     assert not is_among("null", ["0.1", "zero"]) and not is_among("0.1", ["0.2", "null"])
+
+
+def test_other_models_are_no_repetitions_of_what_is_evaluated(tmp_path: Path) -> None:
+    """A victim of two seeds, a cleaned one and a file of weights, each measured under blend."""
+    runs = (
+        "attack/x-wrn-badnets-s0-0123456789",
+        "attack/x-wrn-badnets-s1-abcdefabcd",
+        "defend/x-wrn-badnets-s0-ft-d0-0123456789",
+    )
+    files = [f"{name}/model.safetensors" for name in runs] + ["mine.pt"]
+    for number, file in enumerate(files):
+        out = put(tmp_path, f"e{number}", "blend", "ft", number % 2, (0.5, 0.1 * number, 0.5))
+        made = json.loads((out / "metrics.json").read_text())
+        (tmp_path / "evaluate" / out.name).mkdir(parents=True)
+        changed = json.dumps(made | {"stage": "evaluate", "model": file})
+        (tmp_path / "evaluate" / out.name / "metrics.json").write_text(changed)
+    (section,) = report(tmp_path, stage="evaluate").sections
+    assert {each.label: each.n for each in section.lines} == {"mine.pt": 1, "x-wrn-badnets": 2, "x-wrn-badnets-ft": 1}

@@ -1,0 +1,61 @@
+"""Whether a run's part is as by default, or as a file conf/PART/FOLDER/KIND.yaml sets it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from nba_cli.files import conf_dir
+from nba_cli.runs.declared import declared
+from nba_cli.runs.record import Record, to_text
+from nba_cli.runs.sound import flatten
+
+
+def called(record: Record, part: str) -> str:
+    """The kind of a part, with the folder of its preset: what defense=demo/ft made is "ft demo"."""
+    kind = to_text(record.get(part))
+    changed = deviations(record, part)
+    folder = in_folder(part, kind, changed) if changed else None
+    return f"{kind} {folder}" if folder else kind
+
+
+def deviations(record: Record, part: str) -> dict[str, str] | None:
+    """Option -> value as text, of those that are not at their default.
+
+    None where the defaults of the run are not known: it is of another version, or `part` is none.
+    """
+    kind = record.get(part)
+    known = declared().parts.get(part, {}).get(kind)
+    if known is None or record.recipe.get(f"{part}.version") != declared().versions[part][kind]:
+        return None
+    defaults = {name: to_text(value) for name, value in flatten(known, f"{part}.")}
+    given = {name: to_text(value) for name, value in record.recipe.items() if name.startswith(f"{part}.")}
+    given.pop(f"{part}.version")
+    return {name: value for name, value in given.items() if defaults.get(name) != value}
+
+
+def in_folder(part: str, kind: str, changed: dict[str, str]) -> str | None:
+    """The folder of conf/PART in which KIND.yaml sets just these options."""
+    return next((folder for folder, sets in presets(part, kind).items() if sets == changed), None)
+
+
+@functools.cache
+def presets(part: str, kind: str) -> dict[str, dict[str, str]]:
+    """Folder -> what its file of that kind sets and the defaults do not, as text."""
+    defaults = dict(flatten(declared().parts[part][kind]))
+    return {
+        file.parent.name: {
+            f"{part}.{name}": to_text(value)
+            for name, value in flatten(plain(OmegaConf.load(file)))
+            if name != "defaults" and to_text(defaults.get(name)) != to_text(value)
+        }
+        for file in sorted((conf_dir() / part).glob(f"*/{kind}.yaml"))
+    }
+
+
+def plain(config: Any) -> dict[str, Any]:
+    found = OmegaConf.to_container(config)
+    assert isinstance(found, dict)
+    return {str(name): value for name, value in found.items()}
