@@ -45,7 +45,7 @@ def drawn(output: Path, width: int, **asked: str) -> tuple[str, list[str]]:
     ids=lambda asked: " ".join(asked),
 )
 def test_all_figures_are_shown_whole(width: int, asked: dict[str, str]) -> None:
-    text, figures = drawn(OWN / "runs", width, **asked)
+    text, figures = drawn(OWN / "seed_0", width, **asked)
     assert "…" not in text and figures
     for figure in set(figures):
         assert text.count(figure) >= figures.count(figure), figure
@@ -60,12 +60,12 @@ def test_what_does_not_fit_follows_below_with_its_labels(root: Path) -> None:
 
 
 def test_long_labels_wrap_between_words(tmp_path: Path) -> None:
-    for eps in (0.03, 0.12):
+    for eps in (0.04, 0.12):
         changed = {"defense__version": NBA.version, "defense__eps": eps, "defense__pseudo": f"bank{eps}"}
         put(tmp_path, f"r{eps}", "blend", "nba", 0, (0.9, 0.1, 0.5), **changed)
     text, _ = drawn(tmp_path, 60)
-    assert "\n   nba defense.pseudo=bank0.03  " in text
-    assert "\n   defense.eps=0.03  " in text, "further lines are indented as the first"
+    assert "\n   nba defense.pseudo=bank0.04  " in text
+    assert "\n   defense.eps=0.04  " in text, "further lines are indented as the first"
 
 
 def test_labels_give_way_before_figures(root: Path) -> None:
