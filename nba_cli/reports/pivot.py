@@ -176,15 +176,13 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:
-    """Commits, torch versions, processors, their instructions and threads, where the runs have several of them."""
-    made: dict[str, dict[Any, None]] = {}
-    for origin in distinct(record.origin for record in records):
-        commits = [origin["commit"], origin["victim_commit"]]
-        made.setdefault("commits", {}).update(dict.fromkeys(each for each in commits if each))
-        for name in ("torch", "processor", "instructions", "threads"):
-            made.setdefault(name, {})[origin[name]] = None
-    return [
-        f"{name} differ among these runs: {', '.join(str(value or 'not recorded') for value in values)}"
-        for name, values in made.items()
-        if len(values) > 1
-    ]
+    """Which of commits, torch versions, processors, instructions and threads differ; below a table stands what they are."""
+    origins = distinct(record.origin for record in records)
+    named = {
+        "commits": {each[name] for each in origins for name in ("commit", "victim_commit")} - {None},
+        "versions of torch": {each["torch"] for each in origins},
+        "processors": {each["processor"] for each in origins},
+        "instructions of the processors": {each["instructions"] for each in origins} - {None},
+        "numbers of threads": {each["threads"] for each in origins},
+    }
+    return [f"{name} differ among these runs" for name, values in named.items() if len(values) > 1]

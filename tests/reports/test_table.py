@@ -135,7 +135,7 @@ def test_what_differs_between_cells_is_said(root: Path) -> None:
     notes = report(root).notes
     assert "dataset.clean_ratio differs among these runs: 0.05, 0.2" in notes
     assert "attack.rate differs among these runs: 0.1, 0.2" in notes, "within the section of badnets"
-    assert "commits differ among these runs: abc, def" in notes and len(notes) == 3
+    assert "commits differ among these runs" in notes and len(notes) == 3
 
 
 def test_runs_with_the_same_seeds_are_never_averaged_nor_lost(root: Path) -> None:
