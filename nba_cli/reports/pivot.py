@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from nba_cli.reports.apart import apart
 from nba_cli.reports.differences import compared
@@ -176,7 +175,7 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:
-    """Which of commits, torch versions, processors, instructions and threads differ; below a table stands what they are."""
+    """Which of commits, versions and machines differ. What they are stands below the table anyhow."""
     origins = distinct(record.origin for record in records)
     named = {
         "commits": {each[name] for each in origins for name in ("commit", "victim_commit")} - {None},
