@@ -126,10 +126,14 @@ def _options(node: DictConfig, cls: type, prefix: str) -> Iterator[Row]:
 
 
 def _groups(cfg: DictConfig, own: Sequence[Path]) -> list[Row]:
-    """Every group, the choice in force, and all choices."""
+    """Every group, the choice in force, and all choices; those in a subfolder together."""
     now = cfg.hydra.runtime.choices
-    known = {group: [each for each in choices(group, *own) if "/" not in each] for group in CHOICES if group in cfg}
-    return [(group, f"now {now.get(group) or 'null'}", " ".join(found)) for group, found in known.items()]
+    rows = []
+    for group in (each for each in CHOICES if each in cfg):
+        found = choices(group, *own)
+        rows.append((group, f"now {now.get(group) or 'null'}", " ".join(each for each in found if "/" not in each)))
+        rows += [("", "", f"{folder}/{{{','.join(inside)}}}") for folder, inside in _by_folder(found).items()]
+    return rows
 
 
 def _experiments(stage: str | None = None) -> list[Row]:
@@ -137,10 +141,17 @@ def _experiments(stage: str | None = None) -> list[Row]:
     read = {name: heading(name) for name in names()}
     mine = [name for name in read if stage in (None, read[name][0])]
     rows = [(name, "", read[name][2]) for name in mine if "/" not in name]
-    for folder in dict.fromkeys(name.rpartition("/")[0] for name in mine if "/" in name):
-        inside = [name.removeprefix(f"{folder}/") for name in mine if name.startswith(f"{folder}/")]
-        rows.append((f"{folder}/…", "", ", ".join(inside)))
-    return rows
+    return rows + [(f"{folder}/…", "", ", ".join(inside)) for folder, inside in _by_folder(mine).items()]
+
+
+def _by_folder(found: Sequence[str]) -> dict[str, list[str]]:
+    """Subfolder -> the names in it."""
+    inside: dict[str, list[str]] = {}
+    for name in found:
+        folder, _, leaf = name.rpartition("/")
+        if folder:
+            inside.setdefault(folder, []).append(leaf)
+    return inside
 
 
 def _stage_options(stage: str, cfg: DictConfig) -> list[Row]:

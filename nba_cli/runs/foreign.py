@@ -96,10 +96,10 @@ def attack_of(
     origin: Origin, now: Attack | None, images: Path | None, numbered: bool, given: Collection[str]
 ) -> Attack | None:
     """The trigger: that of the user; else the file's triggered `images`, if there are any and the test set is the one
-    that they are `numbered` by; else unknown. `now` if no attacker is known.
+    that they are `numbered` by; else unknown, for the default trigger is none that anybody has put into this model.
     """
-    if origin.target is None and not origin.all2all:
-        return now
+    if now is None and origin.target is None and not origin.all2all:
+        return None  # nba evaluate asks for one
     theirs = Images(path=str(images)) if images is not None and numbered else Unknown()
     if (taken := unless_given("attack", theirs, now, given)) is not now:
         return taken

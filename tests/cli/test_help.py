@@ -99,3 +99,8 @@ def test_a_wrong_flag_is_refused_in_a_line(
     assert main.launch(command, list(arguments)) == 2
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", f"nba: {line}\n")
+
+
+def test_presets_are_listed_by_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(shown(200, "defend", monkeypatch=monkeypatch))
+    assert "demo/{anp,fp,ft,mcr,nad,nba}" in text and "selected/{" in text and "strong/{sig}" in text

@@ -24,7 +24,7 @@ from nba_cli.defenses import NBA
 from nba_cli.pipeline.defend_external import changed_predictions
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
 
-SHORT = ("defense=ft", "defense.train.steps=3", "defense.train.batch=8", "attack=unknown")
+SHORT = ("defense=ft", "defense.train.steps=3", "defense.train.batch=8")
 
 
 WRN = ("victim=wrn_16_1", "victim.depth=10")
@@ -60,6 +60,7 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     out, found = record(tmp_path)
     assert found["counts"] == {"train": 18, "test": 6, "clean": 18}, "a hold-out of 30 %, rounded per class"
     assert found["before"]["acc"] is not None and found["figures"]["asr"] is None and found["der"] is None
+    assert found["settings"]["attack"]["kind"] == "unknown", "nobody said which trigger it knows"
     assert "6 predictions changed" in text and "a hold-out of 6 images" in text and "holds no normalisation" in text
     cleaned = torch.load(out / "cleaned.pt", weights_only=True)
     before = torch.load(file, weights_only=True)
