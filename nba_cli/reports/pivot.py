@@ -175,7 +175,7 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:
-    """Which of commits, versions and machines differ. What they are stands below the table anyhow."""
+    """Which of commits, versions and machines differ, in a line; what they are stands beside the table anyhow."""
     origins = distinct(record.origin for record in records)
     named = {
         "commits": {each[name] for each in origins for name in ("commit", "victim_commit")} - {None},
@@ -184,4 +184,5 @@ def differing_origins(records: Sequence[Record]) -> list[str]:
         "instructions of the processors": {each["instructions"] for each in origins} - {None},
         "numbers of threads": {each["threads"] for each in origins},
     }
-    return [f"{name} differ among these runs" for name, values in named.items() if len(values) > 1]
+    several = [name for name, values in named.items() if len(values) > 1]
+    return [f"{', '.join(several)} differ among these runs"] if several else []
