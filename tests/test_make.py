@@ -47,3 +47,16 @@ def test_its_experiments_are_there() -> None:
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("EXPERIMENTS ?= ")]
     for name in line.removeprefix("EXPERIMENTS ?= ").split():
         assert (ROOT / "conf" / "experiment" / f"{name}.yaml").is_file(), name
+
+
+def test_tables_are_made_of_every_line_in_every_form(tmp_path: Path) -> None:
+    (tmp_path / "nba").write_text(STUB)
+    (tmp_path / "nba").chmod(0o755)
+    (tmp_path / "installed").touch()
+    environment = os.environ | {"LOG": str(tmp_path / "log"), "FAILS": "nothing fails"}
+    subprocess.run(["make", "tables", f"BIN={tmp_path}", f"VENV={tmp_path}"], cwd=ROOT, env=environment, check=True)
+    given = (tmp_path / "log").read_text().splitlines()
+    tables = [line for line in (ROOT / "results/tables.txt").read_text().splitlines() if not line.startswith("#")]
+    assert tables and len(given) == 4 * len(tables)
+    name, words = tables[0].split("|")
+    assert given[0] == f"table {words.replace(chr(39), '')} file=results/{name}.md overwrite=true"

@@ -15,7 +15,7 @@ from nba_cli.pipeline.suspect import opened
 from nba_cli.pipeline.tracking import tracked
 from nba_cli.pipeline.workbench import open_workbench
 from nba_cli.runs import folder, summary
-from nba_cli.runs.naming import folder_of, subject
+from nba_cli.runs.naming import folder_of, measured_name, subject
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.settings import EvaluateRun
 
@@ -56,5 +56,6 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
             seconds={"evaluate": ended - began} | bench.rest(ended),
             digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
             model=str(file),
+            measured=measured_name(run),
         )
         console.closing(summary.figures([("model", figures, ended - began)]), out)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nba_cli.reports.apart import apart
 from nba_cli.reports.differences import compared
-from nba_cli.reports.mixtures import mixed
+from nba_cli.reports.mixtures import goes_with, mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
 from nba_cli.runs.record import Record, differing, distinct, to_text
@@ -167,11 +167,18 @@ def average(sections: Sequence[Section]) -> Section:
 
 
 def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[str]:
-    """What differs among the runs besides rows, columns and seeds: nothing is averaged over silently."""
-    said = {name for own in split.values() for name in own}
-    found = {name: values for name, values in mixed(records, shape.rows, shape.cols).items() if name not in said}
-    differs = [f"{name} differs among these runs: {', '.join(values)}" for name, values in found.items()]
-    return differs + differing_origins(records)
+    """What differs among the runs besides rows, columns and seeds, unless the lines say it: nothing is averaged over
+    silently."""
+    by_all = set.intersection(*map(set, split.values())) if split else set()
+    found = {
+        name: values
+        for name, values in mixed(records, shape.rows, shape.cols).items()
+        if name not in by_all and not any(goes_with(name, axis) for axis in shape.rows)
+    }
+    for row, own in split.items():
+        inside = mixed([record for record in records if key_of(record, shape.rows) == row], shape.rows, shape.cols)
+        found |= {name: values for name, values in inside.items() if name not in own}
+    return [f"{name} differs among these runs: {', '.join(found[name])}" for name in found] + differing_origins(records)
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from attacks import Helped, NoAttack
+from nba_cli import options
 from nba_cli.errors import Refused
 from nba_cli.loggers import Logger
 from nba_cli.runs.settings import AttackRun, PreviewRun, option_names
@@ -35,3 +37,9 @@ def as_helper(run: AttackRun) -> AttackRun:
     return as_attack(
         run, attack=NoAttack(), seed=run.attack.helper_seed, output=f"{run.output}/helper", logger=Logger()
     )
+
+
+def unseeded(run: AttackRun) -> AttackRun:
+    """The run with every seed at 0."""
+    own, of_data = (dict.fromkeys(options.seed_names(type(each)), 0) for each in (run, run.dataset))
+    return dataclasses.replace(run, dataset=dataclasses.replace(run.dataset, **of_data), **own)

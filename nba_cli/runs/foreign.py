@@ -97,9 +97,11 @@ def attack_of(
 ) -> Attack | None:
     """The trigger: that of the user; else the file's triggered `images`, if there are any and the test set is the one
     that they are `numbered` by; else unknown, for the default trigger is none that anybody has put into this model.
+    Of a file that says nothing, a word on the attack or an experiment is the user's choice.
     """
-    if now is None and origin.target is None and not origin.all2all:
-        return None  # nba evaluate asks for one
+    chosen = any(word.partition(".")[0] in ("attack", "experiment") for word in given)
+    if origin.target is None and not origin.all2all and (chosen or now is None):
+        return now
     theirs = Images(path=str(images)) if images is not None and numbered else Unknown()
     if (taken := unless_given("attack", theirs, now, given)) is not now:
         return taken

@@ -14,8 +14,8 @@ from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.files import file_digest
 from nba_cli.runs import folder
-from nba_cli.runs.derived import as_attack, as_helper
-from nba_cli.runs.plain import read_run, to_plain, trained_on
+from nba_cli.runs.derived import as_attack, as_helper, unseeded
+from nba_cli.runs.plain import precision_of, read_run, to_plain, trained_on
 from nba_cli.runs.registry import GROUPS, KINDS, kind
 from nba_cli.runs.settings import (
     AttackRun,
@@ -113,18 +113,6 @@ NAMES = cast(
 )
 
 
-def precision_of(out: Path) -> Precision:
-    """What a finished run was computed in.
-
-    Raises:
-        Refused: its record names no precision that there is.
-    """
-    recorded = folder.read_metrics(out)["precision"]
-    if recorded not in (known := [each.value for each in Precision]):
-        raise folder.damaged(out / folder.METRICS, f"precision={recorded}, not one of {', '.join(known)}")
-    return Precision(recorded)
-
-
 def kept_victim(run: DefendRun) -> Path:
     """The folder below `run.victims` of the finished victim of these settings.
 
@@ -172,6 +160,17 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
             "Add victim=… and dataset=… (and attack=… for ASR and RA)."
         )
     return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes | parts)), Path(str(run.weights))
+
+
+def measured_name(run: EvaluateRun) -> str:
+    """What an evaluation measures: a name that repetitions of the measured run share; of bare weights, their file's."""
+    if run.run is None:
+        return Path(str(run.weights)).name
+    trained = unseeded(dataclasses.replace(read_run(Path(run.run)), precision=precision_of(Path(run.run))))
+    stage, more = "attack", []
+    if isinstance(trained, DefendRun):
+        stage, more = "defend", [kind(trained.defense)]
+    return _joined(stage, trained, more, shaping(trained, stage))
 
 
 def trigger_folder(run: AttackRun) -> Path:

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import AliasEvent, YAMLError
 
 from nba_cli import files, options
+from nba_cli.devices import Precision
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs import folder, sound
 from nba_cli.runs.registry import GROUPS, KINDS, kind
@@ -132,3 +133,15 @@ def trained_on(out: Path) -> tuple[str, int]:
     if not isinstance(found, dict) or not isinstance(name := found.get("kind"), str):
         raise folder.damaged(out / folder.CONFIG, "it does not say on which data set")
     return name, found.get("reserved", 0)
+
+
+def precision_of(out: Path) -> Precision:
+    """What a finished run was computed in.
+
+    Raises:
+        Refused: its record names no precision that there is.
+    """
+    recorded = folder.read_metrics(out)["precision"]
+    if recorded not in (known := [each.value for each in Precision]):
+        raise folder.damaged(out / folder.METRICS, f"precision={recorded}, not one of {', '.join(known)}")
+    return Precision(recorded)

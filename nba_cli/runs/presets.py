@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -15,10 +16,17 @@ from nba_cli.runs.sound import flatten
 
 def called(record: Record, part: str) -> str:
     """The kind of a part, with the folder of its preset: what defense=demo/ft made is "ft demo"."""
-    kind = to_text(record.get(part))
-    changed = deviations(record, part)
-    folder = in_folder(part, kind, changed) if changed else None
+    kind, folder = to_text(record.get(part)), preset(record, part)
     return f"{kind} {folder}" if folder else kind
+
+
+def preset(record: Record, part: str) -> str | None:
+    """The folder of conf/PART in which KIND.yaml sets just what is not at its default in the run, if there is one."""
+    changed = deviations(record, part)
+    if not changed:
+        return None
+    files = presets(part, str(record.get(part)))
+    return next((folder for folder, options in files.items() if options == changed), None)
 
 
 def deviations(record: Record, part: str) -> dict[str, str] | None:
@@ -36,11 +44,6 @@ def deviations(record: Record, part: str) -> dict[str, str] | None:
     return {name: value for name, value in given.items() if defaults.get(name) != value}
 
 
-def in_folder(part: str, kind: str, changed: dict[str, str]) -> str | None:
-    """The folder of conf/PART in which KIND.yaml sets just these options."""
-    return next((folder for folder, sets in presets(part, kind).items() if sets == changed), None)
-
-
 @functools.cache
 def presets(part: str, kind: str) -> dict[str, dict[str, str]]:
     """Folder -> what its file of that kind sets and the defaults do not, as text."""
@@ -48,14 +51,14 @@ def presets(part: str, kind: str) -> dict[str, dict[str, str]]:
     return {
         file.parent.name: {
             f"{part}.{name}": to_text(value)
-            for name, value in flatten(plain(OmegaConf.load(file)))
+            for name, value in flatten(loaded(file))
             if name != "defaults" and to_text(defaults.get(name)) != to_text(value)
         }
         for file in sorted((conf_dir() / part).glob(f"*/{kind}.yaml"))
     }
 
 
-def plain(config: Any) -> dict[str, Any]:
-    found = OmegaConf.to_container(config)
+def loaded(file: Path) -> dict[str, Any]:
+    found = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(found, dict)
     return {str(name): value for name, value in found.items()}

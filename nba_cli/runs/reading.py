@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -52,7 +51,7 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
     seeds = {name: value for name in declared().seeds for value in taken(settings, name)}
     about = {"stage": found["stage"], "precision": found.get("precision")}
     if found["stage"] == "evaluate":
-        about["model"] = model_of(Path(str(found.get("model"))))
+        about["model"] = found.pop("measured", found.get("model"))  # an older record knows the file alone
     key = repr((settings, found.get("victim_label"), about))  # tells 1 from 1.0 and from true, as tables do
     if key not in known:
         known[key] = recipe(settings, found.get("victim_label"), about)
@@ -63,13 +62,6 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
         origin=known.setdefault(repr(origin), origin),
         numbers={intern(path): value for path, value in flatten(found) if isinstance(value, (int, float))},
     )
-
-
-def model_of(file: Path) -> str:
-    """What was measured: the name of its run without seeds and digest, equal for repetitions; else that of the file."""
-    if file.name != folder.WEIGHTS:
-        return file.name
-    return re.sub(r"-[0-9a-f]{10}$|-[sd]-?\d+(?=-)", "", file.parent.name)
 
 
 def origin_of(found: dict[str, Any]) -> dict[str, Any]:

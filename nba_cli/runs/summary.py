@@ -48,7 +48,9 @@ def cells(finished: Iterable[Record]) -> list[tuple[str, ...]]:
         settings = found.settings
         lines.append(
             (
-                *(record.to_text(settings.get(part, "—")) for part in ("dataset", "victim", "attack", "seed")),
+                *(record.to_text(settings.get(part, "—")) for part in ("dataset", "victim")),
+                called(found, "attack") if "attack" in settings else "—",
+                record.to_text(settings.get("seed", "—")),
                 called(found, "defense") if "defense" in settings else f"({settings['stage']})",
                 *(percent(found.figure(key)) for key in ("acc", "asr", "ra", "der")),
                 "—" if (seconds := found.figure("seconds")) is None else f"{seconds:.1f}",

@@ -259,3 +259,15 @@ def test_a_victim_that_does_not_lie_there_is_refused_before_anything_is_written(
     assert "attack=badnets seed=0" in text and not (tmp_path / "runs").exists()
     code, text = nba("defend", *SHORT, "defense=ft", f"victims={tmp_path}/kept", "weights=model.pt")
     assert code == 2 and "give one of them" in text
+
+
+def test_evaluations_of_repetitions_share_the_name_of_what_they_measure(nba: Run, tmp_path: Path) -> None:
+    brief = ("victim.depth=10", "train.epochs=1", "train.batch=40")
+    for word in ("seed=0", "seed=1", "attack.rate=0.2"):
+        assert nba("attack", *brief, word)[0] == 0
+    assert nba("defend", *brief, "defense=ft", "defense.train.steps=2", "defense_seed=1")[0] == 0
+    for run in (*results(tmp_path, "attack"), *results(tmp_path, "defend")):
+        assert nba("evaluate", f"run={run}", "attack=blend", dataset=False)[0] == 0
+    found = sorted(metrics(out)["measured"] for out in results(tmp_path, "evaluate"))
+    assert len(found) == 4 and len(set(found)) == 3, "two seeds of one victim; another rate; a cleaned one"
+    assert all("-s" not in name and "-d1" not in name for name in found)

@@ -254,18 +254,36 @@ def test_a_number_is_asked_for_in_any_spelling_and_beside_words() -> None:
 
 
 def test_other_models_are_no_repetitions_of_what_is_evaluated(tmp_path: Path) -> None:
-    """A victim of two seeds, a cleaned one and a file of weights, each measured under blend."""
-    runs = (
-        "attack/x-wrn-badnets-s0-0123456789",
-        "attack/x-wrn-badnets-s1-abcdefabcd",
-        "defend/x-wrn-badnets-s0-ft-d0-0123456789",
-    )
-    files = [f"{name}/model.safetensors" for name in runs] + ["mine.pt"]
-    for number, file in enumerate(files):
+    """Two victims of one kind, another one, and a record of before they were told apart, each measured under blend."""
+    for number, model in enumerate(({"measured": "x"}, {"measured": "x"}, {"measured": "y"}, {"model": "mine.pt"})):
         out = put(tmp_path, f"e{number}", "blend", "ft", number % 2, (0.5, 0.1 * number, 0.5))
         made = json.loads((out / "metrics.json").read_text())
         (tmp_path / "evaluate" / out.name).mkdir(parents=True)
-        changed = json.dumps(made | {"stage": "evaluate", "model": file})
-        (tmp_path / "evaluate" / out.name / "metrics.json").write_text(changed)
+        (tmp_path / "evaluate" / out.name / "metrics.json").write_text(json.dumps(made | {"stage": "evaluate"} | model))
     (section,) = report(tmp_path, stage="evaluate").sections
-    assert {each.label: each.n for each in section.lines} == {"mine.pt": 1, "x-wrn-badnets": 2, "x-wrn-badnets-ft": 1}
+    assert {each.label: each.n for each in section.lines} == {"mine.pt": 1, "x": 2, "y": 1}
+
+
+def test_runs_of_other_kinds_are_never_one_line(tmp_path: Path) -> None:
+    for seed, (attack, defense, rate) in enumerate(
+        (("badnets", "ft", 0.1), ("blend", "ft", 0.1), ("blend", "fp", 0.1))
+    ):
+        put(tmp_path, f"r{seed}", attack, defense, seed, (0.1 * seed, 0.5, 0.5), attack__rate=rate)
+    for asked in (
+        {"rows": "attack.rate", "cols": "defense"},
+        {"rows": "dataset.clean_ratio"},
+    ):
+        made, _ = compose_table(Request(output=str(tmp_path), **asked), {})
+        assert all(each.n <= 1 for section in made.sections for each in section.lines), asked
+
+
+def test_what_one_row_says_is_not_taken_as_said_by_another(tmp_path: Path) -> None:
+    """ft's lines say their rates, fp's does not, and the average is over both."""
+    for name, defense in (("ft", "ft"), ("fp", "fp")):
+        now = declared().versions["defense"][defense]
+        for number, (attack, rate) in enumerate((("badnets", 0.01), ("blend", 0.3), ("badnets", 0.2))):
+            if number < 2 or defense == "ft":
+                train = declared().parts["defense"][defense]["train"] | {"lr": rate}
+                more = {"defense__train": train, "defense__version": now}
+                put(tmp_path, f"{name}{number}", attack, defense, 0, (0.1, 0.5, 0.5), **more)
+    assert "defense.train.lr differs among these runs: 0.01, 0.3" in report(tmp_path).notes
