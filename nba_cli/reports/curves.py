@@ -10,6 +10,7 @@ from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports.drawing import Row, legend, panels, style
 from nba_cli.reports.formats.layout import title
 from nba_cli.runs import folder, record, sound
+from nba_cli.runs.presets import beyond, called
 from nba_cli.runs.record import Record, to_text
 
 TRAINED = {"attack": "victim", "defend": "defense"}
@@ -32,8 +33,8 @@ def with_lines(found: list[Record], name: str) -> list[tuple[Record, list[dict]]
 def name_of(run: Record, among: Sequence[Record]) -> str:
     """What tells a run from the others: kinds first, then whatever else differs among those of its kinds."""
     shown = ["attack", *(["defense"] if "defense" in run.settings else [])]
-    more = record.distinguishing(run, among, shown)
-    return " ".join([to_text(run.get(name)) for name in shown] + [f"{k}={to_text(v)}" for k, v in more.items()])
+    more = beyond(run, record.distinguishing(run, among, shown))
+    return " ".join([called(run, name) for name in shown] + [f"{k}={to_text(v)}" for k, v in more.items()])
 
 
 def training(found: list[Record], given: dict[str, str]) -> None:

@@ -20,6 +20,11 @@ def called(record: Record, part: str) -> str:
     return f"{kind} {folder}" if folder else kind
 
 
+def beyond(record: Record, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of its settings that the presets of its parts, by which it is called, do not say."""
+    return {name: value for name, value in settings.items() if not preset(record, name.partition(".")[0])}
+
+
 def preset(record: Record, part: str) -> str | None:
     """The folder of conf/PART in which KIND.yaml sets just what is not at its default in the run, if there is one."""
     changed = deviations(record, part)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from nba_cli.runs import reading, record
-from nba_cli.runs.presets import called
+from nba_cli.runs.presets import beyond, called
 from nba_cli.runs.record import Record
 
 Row = tuple[str, dict, float | None]
@@ -67,7 +67,7 @@ def side_by_side(folders: Iterable[Path]) -> Table:
     found = reading.read(folders)
     lines = cells(found)
     kinds = ("stage", "dataset", "victim", "attack", "defense")
-    told = [record.distinguishing(each, found, kinds) for each in found]
+    told = [beyond(each, record.distinguishing(each, found, kinds)) for each in found]
     varied = [
         " ".join(f"{name}={record.to_text(value)}" for name, value in each.items() if name not in HEADINGS)
         for each in told
