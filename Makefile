@@ -6,6 +6,7 @@ SITE ?= site
 
 RUNS ?= runs
 TABLES ?= $(RUNS)/tables
+FORMS := md csv tex html
 EXPERIMENTS ?= six_attacks clean_model clean_ratio poison_rate pseudo_samples knowledge_form teacher
 
 .PHONY: demo test check docs reproduce tables
@@ -20,7 +21,7 @@ test: $(VENV)/installed-dev
 reproduce: $(VENV)/installed
 	set -e; for each in $(EXPERIMENTS); do \
 	  $(BIN)/nba defend --multirun +experiment=$$each output="$(RUNS)"; \
-	  for form in md csv tex html; do \
+	  for form in $(FORMS); do \
 	    $(BIN)/nba table output="$(RUNS)" experiment=$$each file="$(TABLES)/$$each.$$form" overwrite=true; \
 	  done; \
 	done
@@ -28,7 +29,7 @@ reproduce: $(VENV)/installed
 # The tables of the runs that are kept in results/.
 tables: $(VENV)/installed
 	set -e; grep -v '^#' results/tables.txt | while IFS='|' read -r table words; do \
-	  for form in md csv tex html; do \
+	  for form in $(FORMS); do \
 	    eval "$(BIN)/nba table $$words file=results/$$table.$$form overwrite=true"; \
 	  done; \
 	done

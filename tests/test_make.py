@@ -1,4 +1,4 @@
-"""`make reproduce`: which commands it gives, in which order, and what stops it."""
+"""`make reproduce` and `make tables`: which commands they give, in which order, and what stops it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ case "$*" in *"$FAILS"*) exit 1;; esac
 """
 
 
-def reproduced(tmp_path: Path, fails: str, *words: str) -> tuple[int, list[str]]:
-    """Its exit status and the commands that it gave to nba, of which those that hold `fails` fail."""
+def made(tmp_path: Path, target: str, fails: str, *words: str) -> tuple[int, list[str]]:
+    """make's exit status and the commands that it gave to nba, of which those that hold `fails` fail."""
     (tmp_path / "nba").write_text(STUB)
     (tmp_path / "nba").chmod(0o755)
     (tmp_path / "installed").touch()
     environment = os.environ | {"LOG": str(tmp_path / "log"), "FAILS": fails}
-    command = ["make", "reproduce", f"BIN={tmp_path}", f"VENV={tmp_path}", *words]
+    command = ["make", target, f"BIN={tmp_path}", f"VENV={tmp_path}", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     return done.returncode, (tmp_path / "log").read_text().splitlines()
 
 
 def test_each_experiment_is_run_and_then_tabulated(tmp_path: Path) -> None:
-    code, given = reproduced(tmp_path, "nothing fails", "EXPERIMENTS=demo/teacher six_attacks", "RUNS=here")
+    code, given = made(tmp_path, "reproduce", "nothing fails", "EXPERIMENTS=demo/teacher six_attacks", "RUNS=here")
     assert code == 0
     assert given[0] == "defend --multirun +experiment=demo/teacher output=here"
     assert given[1] == "table output=here experiment=demo/teacher file=here/tables/demo/teacher.md overwrite=true"
@@ -39,7 +39,7 @@ def test_each_experiment_is_run_and_then_tabulated(tmp_path: Path) -> None:
 
 
 def test_what_fails_stops_it(tmp_path: Path) -> None:
-    code, given = reproduced(tmp_path, "defend", "EXPERIMENTS=demo/teacher six_attacks")
+    code, given = made(tmp_path, "reproduce", "defend", "EXPERIMENTS=demo/teacher six_attacks")
     assert code != 0 and len(given) == 1
 
 
@@ -50,13 +50,8 @@ def test_its_experiments_are_there() -> None:
 
 
 def test_tables_are_made_of_every_line_in_every_form(tmp_path: Path) -> None:
-    (tmp_path / "nba").write_text(STUB)
-    (tmp_path / "nba").chmod(0o755)
-    (tmp_path / "installed").touch()
-    environment = os.environ | {"LOG": str(tmp_path / "log"), "FAILS": "nothing fails"}
-    subprocess.run(["make", "tables", f"BIN={tmp_path}", f"VENV={tmp_path}"], cwd=ROOT, env=environment, check=True)
-    given = (tmp_path / "log").read_text().splitlines()
+    code, given = made(tmp_path, "tables", "nothing fails")
     tables = [line for line in (ROOT / "results/tables.txt").read_text().splitlines() if not line.startswith("#")]
-    assert tables and len(given) == 4 * len(tables)
+    assert code == 0 and tables and len(given) == 4 * len(tables)
     name, words = tables[0].split("|")
     assert given[0] == f"table {words.replace(chr(39), '')} file=results/{name}.md overwrite=true"

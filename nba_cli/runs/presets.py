@@ -22,7 +22,9 @@ def called(record: Record, part: str) -> str:
 
 def beyond(record: Record, settings: dict[str, Any]) -> dict[str, Any]:
     """Those of its settings that the presets of its parts, by which it is called, do not say."""
-    return {name: value for name, value in settings.items() if not preset(record, name.partition(".")[0])}
+    parts = {name.partition(".")[0] for name in settings}
+    said = {part for part in parts if preset(record, part)}
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in said}
 
 
 def preset(record: Record, part: str) -> str | None:
