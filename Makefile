@@ -33,6 +33,7 @@ tables: $(VENV)/installed
 	    eval "$(BIN)/nba table $$words file=results/$$table.$$form overwrite=true"; \
 	  done; \
 	done
+	$(BIN)/python -m scripts.goals results/six_attacks results/six_attacks/goals.md
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

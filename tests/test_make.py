@@ -14,9 +14,10 @@ case "$*" in *"$FAILS"*) exit 1;; esac
 
 
 def made(tmp_path: Path, target: str, fails: str, *words: str) -> tuple[int, list[str]]:
-    """make's exit status and the commands that it gave to nba, of which those that hold `fails` fail."""
-    (tmp_path / "nba").write_text(STUB)
-    (tmp_path / "nba").chmod(0o755)
+    """make's exit status and the commands that it gave to nba and Python, of which those that hold `fails` fail."""
+    for program in ("nba", "python"):
+        (tmp_path / program).write_text(STUB)
+        (tmp_path / program).chmod(0o755)
     (tmp_path / "installed").touch()
     environment = os.environ | {"LOG": str(tmp_path / "log"), "FAILS": fails}
     command = ["make", target, f"BIN={tmp_path}", f"VENV={tmp_path}", *words]
@@ -52,6 +53,7 @@ def test_its_experiments_are_there() -> None:
 def test_tables_are_made_of_every_line_in_every_form(tmp_path: Path) -> None:
     code, given = made(tmp_path, "tables", "nothing fails")
     tables = [line for line in (ROOT / "results/tables.txt").read_text().splitlines() if not line.startswith("#")]
-    assert code == 0 and tables and len(given) == 4 * len(tables)
+    assert code == 0 and tables and len(given) == 4 * len(tables) + 1
     name, words = tables[0].split("|")
     assert given[0] == f"table {words.replace(chr(39), '')} file=results/{name}.md overwrite=true"
+    assert given[-1] == "-m scripts.goals results/six_attacks results/six_attacks/goals.md"
