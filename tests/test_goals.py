@@ -16,6 +16,7 @@ from scripts import goals
 ROOT = Path(__file__).parents[1]
 FILES = (Path("results/six_attacks"), Path("results/six_attacks/goals.md"))
 BASE = {"acc": 0.86, "asr": 0.02, "ra": 0.7, "der": 0.94, "floor": 0.015, "reference": 0.72, "seconds": 100.0}
+ORIGIN = ("day", "commit", "victim_commit", "torch", "processor", "instructions", "threads")
 PLACES = {
     "acc": "figures.acc",
     "asr": "figures.asr",
@@ -33,7 +34,7 @@ def run(defense: str, attack: str, seed: int, options: Mapping[str, object] | No
     recipe["defense.version"] = declared().versions["defense"][defense]
     recipe |= {f"defense.{name}": value for name, value in (options or {}).items()}
     numbers = {PLACES[name]: value for name, value in (BASE | figures).items()}
-    return Record(ROOT, recipe, {"seed": seed}, {}, numbers)
+    return Record(ROOT, recipe, {"seed": seed}, dict.fromkeys(ORIGIN), numbers)
 
 
 def found(records: list[Record], wanted: str) -> tuple[str, bool | None]:
