@@ -30,7 +30,7 @@ PLACES = {
 
 def run(defense: str, attack: str, seed: int, options: Mapping[str, object] | None = None, **figures: float) -> Record:
     """A finished defense; figures that are not given are `BASE`."""
-    recipe: dict[str, object] = {"stage": "defend", "attack": attack, "defense": defense}
+    recipe: dict[str, object] = {"stage": "defend", "precision": "bf16", "attack": attack, "defense": defense}
     recipe["defense.version"] = declared().versions["defense"][defense]
     recipe |= {f"defense.{name}": value for name, value in (options or {}).items()}
     numbers = {PLACES[name]: value for name, value in (BASE | figures).items()}
