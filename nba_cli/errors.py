@@ -5,15 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY = 40
+"""More choices than this are not read one by one."""
+
 
 class Refused(Exception):
     """Bad input. The message is shown to the user as it is, on one line, without a traceback."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """A suggestion to append to a message: the nearest choice, or all of them when nothing is near."""
+    """A suggestion to append to a message: the nearest choice, or all of them when nothing is near.
+
+    Of many, those with a dot are named by what stands before it.
+    """
     choices = sorted(choices)
     near = difflib.get_close_matches(word, choices, n=1)
     if near:
         return f"Did you mean {near[0]!r}?"
+    if len(choices) > MANY:
+        parted = [each.partition(".") for each in choices]
+        choices = dict.fromkeys(head + (".…" if dot else "") for head, dot, _ in parted)
     return f"Choose from: {', '.join(choices)}." if choices else ""

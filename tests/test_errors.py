@@ -1,0 +1,20 @@
+"""What a refusal suggests."""
+
+from __future__ import annotations
+
+from nba_cli.errors import MANY, did_you_mean
+
+
+def test_the_nearest_choice_is_suggested() -> None:
+    assert did_you_mean("badnts", ["blend", "badnets"]) == "Did you mean 'badnets'?"
+
+
+def test_without_a_near_one_all_are_named() -> None:
+    assert did_you_mean("x", ["sig", "attack.rate", "blend"]) == "Choose from: attack.rate, blend, sig."
+    assert did_you_mean("x", []) == ""
+
+
+def test_of_many_the_dotted_ones_are_named_by_their_heads() -> None:
+    choices = ["attack", "seed", *(f"attack.option{number}" for number in range(MANY))]
+    assert did_you_mean("zzz", choices) == "Choose from: attack, attack.…, seed."
+    assert did_you_mean("attack.option7x", choices) == "Did you mean 'attack.option7'?"
