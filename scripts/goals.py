@@ -26,6 +26,9 @@ from nba_cli.runs.record import Record
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
 FIVE = ("ft", "fp", "mcr", "nad", "anp")
 OTHERS = ("argd", "ibau", "ftsam", "sau", "clp")
+CONTROLS = ("nba without_pseudo", "ft_kd", "ft_nba")
+"""What of nba's schedule and distillation does without pseudo samples, or without both."""
+
 FIGURES = ("acc", "asr", "ra", "der", "floor", "reference", "seconds")
 
 Values = Mapping[Any, float]
@@ -88,6 +91,12 @@ def above(measured: Measured, figure: str, defense: str, *, surely: bool) -> Goa
     return Goal(wanted) if gap is None else Goal(wanted, written(gap), gap.sign > 0 if surely else gap.mean > 0)
 
 
+def above_all(measured: Measured, defenses: Sequence[str], *, surely: bool) -> list[Goal]:
+    """A goal for DER and one for RA, for every form of every defense."""
+    forms = [form for each in defenses for form in measured.forms(each)]
+    return [above(measured, figure, form, surely=surely) for figure in ("der", "ra") for form in forms]
+
+
 def written(gap: Difference) -> str:
     interval = "" if gap.low is None else f" ({gap.low:+.2f} to {gap.high:+.2f})"
     return f"{gap.mean:+.2f}{interval}, n = {gap.n}"
@@ -129,18 +138,9 @@ def goals(records: Sequence[Record]) -> list[Goal]:
             six.of("nba", "ra"),
             3,
         ),
-        *(
-            above(six, figure, form, surely=True)
-            for figure in ("der", "ra")
-            for each in FIVE
-            for form in six.forms(each)
-        ),
-        *(
-            above(six, figure, form, surely=False)
-            for figure in ("der", "ra")
-            for each in OTHERS
-            for form in six.forms(each)
-        ),
+        *above_all(six, FIVE, surely=True),
+        *above_all(six, OTHERS, surely=False),
+        *above_all(six, CONTROLS, surely=False),
         spread("standard deviation of ACC over seeds below 1, mean over attacks", six.of("nba", "acc"), 1),
         spread("standard deviation of ASR over seeds below 2, mean over attacks", asr, 2),
         at_most("seconds at most those of `anp`", six.of("nba", "seconds"), six.of("anp", "seconds"), 0),

@@ -90,6 +90,11 @@ def test_a_baseline_has_a_goal_for_each_of_its_forms_and_trials_have_none() -> N
     assert found(records, "RA above that of `ft selected`,")[0] == "+5.00, n = 1"
 
 
+def test_nba_without_pseudo_samples_is_a_control_of_its_own() -> None:
+    records = [run("nba", "cl", 1, ra=0.7), run("nba", "cl", 1, {"pseudo": "none"}, ra=0.6)]
+    assert found(records, "RA above that of `nba without_pseudo`") == ("+10.00, n = 1", True)
+
+
 def test_the_deviation_over_seeds_is_taken_attack_by_attack() -> None:
     records = [run("nba", "cl", seed, acc=acc) for seed, acc in ((1, 0.86), (2, 0.87))]
     assert found(records, "deviation of ACC")[0] == "0.71; largest 0.71: cl"
