@@ -20,8 +20,8 @@ def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
     made, layout = compose_table(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["1"]})
     assert [each.label for section in made.sections for each in section.lines] == ["ft", "nba"]
     assert layout.missing == [
-        "nba defend --multirun attack=strong/sig defense=ft,selected/ft,nba seed=1 +experiment=six_attacks "
-        f"output={tmp_path}"
+        "nba defend --multirun attack=strong/sig defense=ft,selected/ft,without_pseudo/nba,nba seed=1 "
+        f"+experiment=six_attacks output={tmp_path}"
     ]
 
 
