@@ -14,7 +14,7 @@ import rich
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from nba_cli.errors import Refused
 
@@ -100,6 +100,13 @@ def bars(*more: ProgressColumn) -> Progress:
     """Bars on the terminal: what, how far, `more`, and the time that is left."""
     head = (TextColumn("{task.description:<10}"), BarColumn(20), MofNCompleteColumn())
     return Progress(*head, *more, TextColumn("left"), TimeRemainingColumn(), console=rich.get_console())
+
+
+def jobs_bar() -> Progress:
+    """One bar over all jobs; the note beside it goes on in another line where the terminal is narrow."""
+    note = TextColumn("{task.fields[note]}", table_column=Column(ratio=1))
+    columns = (TextColumn("all jobs"), BarColumn(12), MofNCompleteColumn(), note)
+    return Progress(*columns, console=rich.get_console(), expand=True)
 
 
 @contextmanager

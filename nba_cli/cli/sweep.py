@@ -14,8 +14,8 @@ from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from nba_cli import console
 from nba_cli.cli import agenda, orphans, planning
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
@@ -89,8 +89,7 @@ class SweepView:
         self.left, self.asked = "", -FORECAST_EVERY
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
-        columns = (TextColumn("all jobs  "), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-        self.live = Progress(*columns, console=rich.get_console()) if rich.get_console().is_terminal else None
+        self.live = console.jobs_bar() if rich.get_console().is_terminal else None
         if self.live:
             self.task = self.live.add_task("", total=total, note="")
 

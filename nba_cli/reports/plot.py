@@ -25,7 +25,7 @@ OPTIONS = {
     "lines": "of a sweep: the setting that tells its lines apart",
     "compare": "of a sweep over attack, defense, dataset or attack.rate: published, or a CSV file as for nba table",
     "output": "folder that holds all run folders",
-    "file": "where to write, without ending: FILE.png and FILE.svg; without it, a new name in plots/",
+    "file": "where to write FILE.png and FILE.svg, whichever of the two is given; without it, a new name in plots/",
     "overwrite": OVERWRITE,
 }
 KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(given.get("output", "runs"))
     wanted = Path(given.get("file", ""))
     if os.path.exists(wanted) and not (wanted.is_file() or wanted.is_dir()):  # it would get neighbours, PNG and SVG
-        raise Refused(f"file={wanted}: a device or a pipe lies there. Give the name of a picture, without ending.")
+        raise Refused(f"file={wanted}: a device or a pipe lies there. Give the name of a picture.")
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs.")
     every = reading.read_all(root)
@@ -92,11 +92,17 @@ def main(arguments: Sequence[str]) -> int:
         KINDS[kind](found, given)
         pictures = {ending: drawn(pyplot, ending) for ending in METADATA}
         pyplot.close()
-    base = Path(given["file"]) if "file" in given else delivery.unused(Path("plots", kind), pictures)
+    base = without_ending(given["file"]) if "file" in given else delivery.unused(Path("plots", kind), pictures)
     named = {Path(f"{base}.{ending}"): content for ending, content in pictures.items()}
     for word in delivery.deliver(named, overwrite=delivery.is_true(given.get("overwrite"))):
         LOG.info(f"picture: {word}")
     return 0
+
+
+def without_ending(file: str) -> str:
+    """FILE of FILE, FILE.png or FILE.svg."""
+    base, dot, ending = file.rpartition(".")
+    return base if dot and ending in METADATA else file
 
 
 def drawn(pyplot: Any, ending: str) -> bytes:

@@ -16,6 +16,9 @@ from nba_cli.runs.sound import is_number
 KIND = ("stage", "defense", "budget", "victim", "dataset.size", "dataset")
 REST = "rest"  # of a record's seconds: loading and measuring, which do not depend on the length of a training
 
+UNTIMED = 0.005
+"""Seconds in which no machine trains an epoch: a record that says so lost the time of a training that was resumed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -121,7 +124,7 @@ class Experience:
         )
         if not (is_number(work.epochs) and is_number(work.images)):
             return  # such as text, which can be multiplied as well
-        if record.get("stage") == "attack" and not record.figure("seconds"):
+        if record.get("stage") == "attack" and (record.figure("seconds") or 0.0) <= UNTIMED * work.epochs:
             return  # nobody timed its training
         seconds = {name.removeprefix("seconds."): value for name, value in record.numbers.items() if "seconds." in name}
         self.known.setdefault(work.kind, []).append((work, seconds))

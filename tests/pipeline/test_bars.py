@@ -30,6 +30,17 @@ def test_a_terminal_gets_a_bar_per_phase_with_loss_acc_and_time_left(terminal: C
         assert line.startswith(phase) and "10/10" in line and "loss 0.2500 ACC 50.00" in line and "left 0:00:00" in line
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_bar_over_all_jobs_keeps_its_count_and_all_its_words(terminal: Console, width: int) -> None:
+    terminal.width = width
+    note = "1 running, 0 failed, about 70 to 88 s left and 4 runs of unknown length, loading and measuring not counted"
+    with console.jobs_bar() as bar:
+        bar.add_task("", total=16, completed=3, note=note)
+    text = terminal.export_text()  # every frame; the last one counts
+    _, count, words = text[text.rindex("all jobs") :].partition(" 3/16 ")
+    assert count and " ".join(words.split()) == note
+
+
 def test_plain_output_gets_lines_and_no_bar(capfd: pytest.CaptureFixture[str]) -> None:
     console.setup()
     with Bars(nothing) as bars:

@@ -17,7 +17,7 @@ from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.html import columns
 from nba_cli.reports.formats.layout import Layout, number
 from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
-from nba_cli.reports.formats.scatter import LEFT, NEAR, TOP, Point, scatter, ticks
+from nba_cli.reports.formats.scatter import LEFT, NEAR, TOP, WIDE, WIDTH, Point, scatter, ticks
 from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.request import Request
 from nba_cli.runs.declared import declared
@@ -92,6 +92,10 @@ def test_counts_are_no_shares() -> None:
     assert number("before.asr", 0.5) == number("asr", 0.5) == "50.00"
 
 
+def test_a_share_half_way_between_two_is_rounded_as_one_reads_it() -> None:
+    assert number("acc", 0.78165) == "78.17", "not 78.16, as 100 times the nearest float would be"
+
+
 def test_layout_defaults_say_what_the_star_means() -> None:
     assert "95 % interval that excludes 0" in Layout().legend
 
@@ -124,6 +128,23 @@ def test_a_mark_beside_its_place_is_led_to_it() -> None:
 @pytest.mark.parametrize(("panels", "wide"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (9, 3)])
 def test_panels_fill_their_rows(panels: int, wide: int) -> None:
     assert columns(panels) == wide
+
+
+def test_a_single_panel_stands_beside_the_other_figures(root: Path) -> None:
+    one, two = (
+        FORMATS["html"](*compose_table(Request(output=str(root)), {"attack": attacks}))
+        for attacks in (["blend"], ["blend", "badnets"])
+    )
+    assert one.count("<div class=pair>") == 1 and "<div class=pair>" not in two
+    assert one.count(f'viewBox="0 0 {WIDE} ') == 2 and two.count(f'viewBox="0 0 {WIDE} ') == 4
+    assert WIDE > WIDTH, "letters do not grow with a panel that has room"
+
+
+def test_the_legend_is_in_view_where_a_chart_is(root: Path) -> None:
+    text = FORMATS["html"](*compose_table(Request(output=str(root)), {}))
+    box = text[text.index("<h2>ACC and ASR") : text.index("<div class=legend>")]
+    assert text[: text.index("<h2>ACC and ASR")].rstrip().endswith("<div>\n<section>") and "<h2>ACC and RA" in box
+    assert text[text.index("<div class=legend>") :].index("</div>\n</div>") < text.index("<table")
 
 
 def test_a_table_scrolls_in_its_own_box_so_that_its_header_stays(root: Path) -> None:

@@ -47,8 +47,9 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
     svg = (tmp_path / "figures" / "one.svg").read_text()
     assert all(f">{word}<" in svg for word in said)
     first = (tmp_path / "figures" / "one.svg").read_bytes()
-    plot.main([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one", *words])
+    plot.main([f"output={runs}", "defense=ft", f"file={tmp_path}/figures/one.png", *words])
     assert (tmp_path / "figures" / "one.svg").read_bytes() == first
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["one.png", "one.svg"]
 
 
 def test_epochs_of_victims_and_defenses_share_no_axis(runs: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from importlib import resources
 from nba_cli.reports.formats.grid import APART, Grid, flat, grid, parts_of
 from nba_cli.reports.formats.layout import MISSING, Layout, remarks, title
 from nba_cli.reports.formats.marks import mark
-from nba_cli.reports.formats.scatter import Point, scatter, ticks
+from nba_cli.reports.formats.scatter import WIDE, WIDTH, Point, scatter, ticks
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section
 
@@ -67,10 +67,13 @@ def pictures(layout: Layout) -> list[str]:
 
 
 def charts(report: Report, beside: Beside) -> list[str]:
-    """ACC against ASR and against RA, a panel a section; the panels of a row share their axes."""
+    """ACC against ASR and against RA, a panel a section; the panels of a row share their axes.
+
+    A single panel of each stands beside that of the other.
+    """
     labels = dict.fromkeys(line.label for section in report.sections for line in section.lines)
     numbers = {label: number for number, label in enumerate(labels)}
-    found = []
+    found, side_by_side = [], 0
     for figure, better in (("asr", "lower"), ("ra", "higher")):
         panels = {section.label: points(section, figure, numbers, beside) for section in report.sections}
         every = [point for some in panels.values() for point in some]
@@ -79,15 +82,25 @@ def charts(report: Report, beside: Beside) -> list[str]:
         x_ticks = ticks(min(p.x for p in every), max(p.x for p in every))
         y_ticks = ticks(min(p.y for p in every), max(p.y for p in every))
         x_ticks, y_ticks = (t if len(t) > 1 else [t[0], t[0] + 1] for t in (x_ticks, y_ticks))
-        drawn = [scatter(label, some, "ACC", title(figure), x_ticks, y_ticks) for label, some in panels.items() if some]
+        panels = {label: some for label, some in panels.items() if some}
+        side_by_side = max(side_by_side, len(panels))
+        width = WIDE if len(panels) <= 2 else WIDTH
+        axes = ("ACC", title(figure), x_ticks, y_ticks, width)
+        drawn = [scatter(label, some, *axes) for label, some in panels.items()]
         found += [
+            "<section>",
             f"<h2>{title('acc')} and {title(figure)}</h2>",
             f"<p class=note>In percent; {better} and right is better. {BESIDE}</p>",
             f'<div class=panels style="--columns: {columns(len(drawn))}">',
             *drawn,
             "</div>",
+            "</section>",
         ]
-    return [*found, *legend(numbers, beside)] if found else []
+    if not found:
+        return []
+    if side_by_side == 1:
+        found = ["<div class=pair>", *found, "</div>"]
+    return ["<div>", *found, *legend(numbers, beside), "</div>"]  # which the legend, always in view, does not leave
 
 
 def columns(panels: int) -> int:

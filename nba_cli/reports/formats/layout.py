@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Cell, Report, is_share
+from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import Difference
 
 TITLES = {
@@ -70,7 +71,7 @@ class Layout:
 def number(figure: str, value: float) -> str:
     """A figure in its unit: shares in percent with two digits, counts whole, the rest with sensible digits."""
     if is_share(figure):
-        return f"{100 * value:.2f}"
+        return f"{in_units(figure, value):.2f}"
     if figure in ("forward", "backward") or figure.startswith(("counts", "memory", "passes")) or "triggered" in figure:
         return f"{value:,.0f}"
     return f"{value:.1f}" if figure.startswith("seconds") else f"{value:.3f}"

@@ -10,6 +10,7 @@ from nba_cli.reports.formats.marks import colour_of, mark
 from nba_cli.reports.formats.spread import Place, apart
 
 WIDTH, HEIGHT = 300, 240
+WIDE = 450  # of a panel with at most one beside it, whose letters would grow with it
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 38  # margins
 SIZE = 4.2  # half the width of a mark
 NEAR = 2.5 * SIZE  # two marks that are nearer would cover each other
@@ -38,13 +39,19 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def scatter(
-    title: str, points: Sequence[Point], x_title: str, y_title: str, x_ticks: list[float], y_ticks: list[float]
+    title: str,
+    points: Sequence[Point],
+    x_title: str,
+    y_title: str,
+    x_ticks: list[float],
+    y_ticks: list[float],
+    width: int = WIDTH,
 ) -> str:
     """One panel; the ticks span its axes, so that panels side by side can share them.
 
     A mark that would cover another is drawn beside its place, to which a line leads.
     """
-    plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    plot_width, plot_height = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def across(value: float) -> float:
         return LEFT + plot_width * (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
@@ -52,11 +59,11 @@ def scatter(
     def down(value: float) -> float:
         return TOP + plot_height * (1 - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]))
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {x_title}, {y_title}")}">']
+    parts = [f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {x_title}, {y_title}")}">']
     parts.append(f'<text x="{LEFT}" y="16" class="t">{escape(title)}</text>')
     for value in y_ticks:
         y = down(value)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>')
+        parts.append(f'<line x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
     for value in x_ticks:
         x = across(value)
@@ -67,7 +74,7 @@ def scatter(
     turned = f'transform="translate(12 {TOP + plot_height / 2}) rotate(-90)" text-anchor="middle"'
     parts.append(f"<text {turned}>{escape(y_title)}</text>")
     places = [(across(point.x), down(point.y)) for point in points]
-    drawn = apart(places, NEAR, (LEFT - SIZE, TOP - SIZE), (WIDTH - RIGHT + SIZE, HEIGHT - BOTTOM + SIZE))
+    drawn = apart(places, NEAR, (LEFT, TOP), (width - RIGHT, HEIGHT - BOTTOM))
     parts += [leader(point, *ends) for point, *ends in zip(points, places, drawn, strict=True) if ends[0] != ends[1]]
     for point, place in zip(points, drawn, strict=True):
         shape = mark(point.kind, *place, size=SIZE, hollow=point.hollow)
@@ -79,5 +86,5 @@ def leader(point: Point, place: Place, drawn: Place) -> str:
     """A line from where a mark is drawn to a dot at the place that it stands for."""
     (x, y), (far_x, far_y) = place, drawn
     colour = colour_of(point.kind)
-    line = f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{far_x:.1f}" y2="{far_y:.1f}" stroke="{colour}" stroke-width=".8"/>'
+    line = f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{far_x:.1f}" y2="{far_y:.1f}" stroke="{colour}" stroke-width="1.1"/>'
     return f'<g data-kind="{point.kind}">{line}<circle cx="{x:.1f}" cy="{y:.1f}" r="1.4" fill="{colour}"/></g>'
