@@ -16,7 +16,7 @@ class Refused(Exception):
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """A suggestion to append to a message: the nearest choice, or all of them when nothing is near.
 
-    Of many, those with a dot are named by what stands before it.
+    Of many, options such as train.lr are named by their heads.
     """
     choices = sorted(choices)
     near = difflib.get_close_matches(word, choices, n=1)
@@ -24,5 +24,6 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         return f"Did you mean {near[0]!r}?"
     if len(choices) > MANY:
         parted = [each.partition(".") for each in choices]
-        choices = dict.fromkeys(head + (".…" if dot else "") for head, dot, _ in parted)
+        named = (f"{head}.…" if dot and head.isidentifier() else head + dot + leaf for head, dot, leaf in parted)
+        choices = dict.fromkeys(named)
     return f"Choose from: {', '.join(choices)}." if choices else ""

@@ -2,169 +2,191 @@
 
 python -m scripts.goals FOLDER FILE
 
-All are about CIFAR-10 with WRN-16-1 and 5 % clean images. A victim (an attack with a seed) is the unit; a difference is
-that of two figures on the same victim, its interval Student's with 95 %. Every baseline is there as by default and as
-selected; the goal is reached where NBA is better than both.
+A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
+interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
+is open.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
+from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import Difference, by_victim, deviation, paired
 from nba_cli.runs import reading
-from nba_cli.runs.presets import called, deviations, preset
+from nba_cli.runs.presets import called, deviations, preset, presets
 from nba_cli.runs.record import Record
 
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
+SEEDS = (1, 2, 3)
 FIVE = ("ft", "fp", "mcr", "nad", "anp")
 OTHERS = ("argd", "ibau", "ftsam", "sau", "clp")
 CONTROLS = ("nba without_pseudo", "ft_kd", "ft_nba")
-"""What of nba's schedule and distillation does without pseudo samples, or without both."""
-
-FIGURES = ("acc", "asr", "ra", "der", "floor", "reference", "seconds")
+"""NBA without pseudo samples; the suspect's own answers alone; the fine-tuning alone."""
 
 Values = Mapping[Any, float]
-"""(attack, seed) -> a figure."""
+"""(attack, seed), with the machine where seconds are compared -> a figure."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What was wanted, the number that came out, and whether it will do; None: not measured."""
+    """What is compared and what was wanted of it, the number that came out, and over how many victims.
+
+    Fields:
+        met: None where it is open
+    """
 
     wanted: str
     number: str = "not measured"
+    n: int = 0
     met: bool | None = None
 
     def line(self) -> str:
-        return f"| {self.wanted} | {self.number} | {'' if self.met is None else 'yes' if self.met else '**no**'} |"
+        verdict = "open" if self.met is None else "yes" if self.met else "**no**"
+        return f"| {self.wanted} | {self.number} | {self.n} | {verdict} |"
 
 
 class Measured:
     """Figures by defense, as "ft" or "ft selected", and by victim, in the units of tables.
 
-    A run with other settings than its defaults and those of a preset is a trial, and left out.
+    Only runs of today's versions count, with the settings of their defaults or of a preset.
+
+    Raises:
+        Refused: they differ in more than attack, defense and seeds, so that they belong to several tables.
     """
 
     def __init__(self, records: Iterable[Record], attacks: Sequence[str]) -> None:
         cleaned = [each for each in records if each.get("stage") == "defend" and each.get("attack") in attacks]
-        runs = [each for each in cleaned if preset(each, "defense") or not deviations(each, "defense")]
-        named = [(called(each, "defense"), (str(each.get("attack")), each.get("seed")), each) for each in runs]
-        self.found = {
-            (defense, figure): by_victim(
-                (victim, number)
-                for own, victim, record in named
-                if own == defense and (number := in_units(figure, record.figure(figure))) is not None
-            )
-            for defense in {defense for defense, _, _ in named}
-            for figure in FIGURES
-        }
+        self.records = [each for each in cleaned if preset(each, "defense") or deviations(each, "defense") == {}]
+        self.planned = len(attacks) * len(SEEDS)
+        others = {name for name in mixed(self.records, ["attack", "defense"], []) if not name.startswith("defense.")}
+        if others:
+            raise Refused(f"{', '.join(sorted(others))} differ among the runs: give a folder of runs that do not.")
 
     def of(self, defense: str, figure: str) -> Values:
-        return self.found.get((defense, figure), {})
+        """A figure of every victim; seconds of every victim on a machine."""
+        return by_victim(
+            (self.unit(record, figure), number)
+            for record in self.records
+            if called(record, "defense") == defense
+            and (number := in_units(figure.rpartition(".")[2], record.figure(figure))) is not None
+        )
 
-    def forms(self, defense: str) -> list[str]:
-        """A baseline as by default and as selected, as far as there are runs; else the name alone."""
-        there = sorted({name for name, _ in self.found if name.partition(" ")[0] == defense})
-        return there or [defense]
+    def unit(self, record: Record, figure: str) -> tuple:
+        machine = [record.origin[name] for name in ("processor", "threads")] if figure == "seconds" else []
+        return (record.get("attack"), record.get("seed"), *machine)
 
 
-def at_most(wanted: str, ours: Values, theirs: Values, limit: float) -> Goal:
+def forms(defense: str) -> list[str]:
+    """A baseline as by default and, if six settings were tried, as selected: the goal is to be better than both."""
+    return [defense, *([f"{defense} selected"] if "selected" in presets("defense", defense) else [])]
+
+
+def judged(gap: Difference | None, wanted: str, planned: int, *, will_do: bool) -> Goal:
+    """A goal about the mean of a difference."""
+    if gap is None:
+        return Goal(wanted)
+    interval = "" if gap.low is None else f" ({gap.low:+.2f} to {gap.high:+.2f})"
+    return Goal(wanted, f"{gap.mean:+.2f}{interval}", gap.n, will_do if gap.n == planned else None)
+
+
+def at_most(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
     """The mean of ours - theirs is at most `limit`."""
     gap = paired(ours, theirs)
-    return Goal(wanted) if gap is None else Goal(wanted, written(gap), gap.mean <= limit)
+    return judged(gap, f"{wanted}: at most {limit:g}", planned, will_do=gap is not None and gap.mean <= limit)
 
 
 def above(measured: Measured, figure: str, defense: str, *, surely: bool) -> Goal:
-    """NBA's mean lies above that of a defense, `surely` with an interval that excludes 0."""
+    """NBA's mean lies above that of a defense, `surely` with an interval that does."""
     gap = paired(measured.of("nba", figure), measured.of(defense, figure))
-    wanted = f"{figure.upper()} above that of `{defense}`" + (
-        ", the interval excludes 0" if surely else ", on the mean"
-    )
-    return Goal(wanted) if gap is None else Goal(wanted, written(gap), gap.sign > 0 if surely else gap.mean > 0)
+    how = "above 0, and so is the interval" if surely else "above 0"
+    will_do = gap is not None and (gap.sign > 0 if surely else gap.mean > 0)
+    return judged(gap, f"{figure.upper()} - that of `{defense}`: {how}", measured.planned, will_do=will_do)
 
 
 def above_all(measured: Measured, defenses: Sequence[str], *, surely: bool) -> list[Goal]:
-    """A goal for DER and one for RA, for every form of every defense."""
-    forms = [form for each in defenses for form in measured.forms(each)]
-    return [above(measured, figure, form, surely=surely) for figure in ("der", "ra") for form in forms]
+    """A goal for DER and one for RA, for every one of them."""
+    return [above(measured, figure, each, surely=surely) for figure in ("der", "ra") for each in defenses]
 
 
-def written(gap: Difference) -> str:
-    interval = "" if gap.low is None else f" ({gap.low:+.2f} to {gap.high:+.2f})"
-    return f"{gap.mean:+.2f}{interval}, n = {gap.n}"
-
-
-def worst(wanted: str, ours: Values, theirs: Values, limit: float) -> Goal:
+def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
+    """No ours - theirs is above `limit`. One that is decides, whatever is still missing."""
     gaps = {victim: ours[victim] - theirs[victim] for victim in ours if victim in theirs}
+    wanted = f"{wanted}: at most {limit:g}"
     if not gaps:
         return Goal(wanted)
     attack, seed = victim = max(gaps, key=lambda each: gaps[each])
-    return Goal(wanted, f"{gaps[victim]:+.2f}: {attack}, seed {seed}", gaps[victim] <= limit)
+    met = False if gaps[victim] > limit else True if len(gaps) == planned else None
+    return Goal(wanted, f"{gaps[victim]:+.2f}, {attack}, seed {seed}", len(gaps), met)
 
 
-def spread(wanted: str, values: Values, limit: float) -> Goal:
-    """The deviation over seeds, attack by attack: its mean is below the limit. Attacks of one seed have none."""
+def spread(limit: float, wanted: str, values: Values, planned: int) -> Goal:
+    """The standard deviation over seeds, pooled over attacks, is below `limit`. Attacks of one seed have none."""
     found = {}
     for attack in dict.fromkeys(attack for attack, _ in values):
         own = [value for (other, _), value in values.items() if other == attack]
         if len(own) > 1:
             found[attack] = deviation(own, statistics.fmean(own))
+    wanted = f"{wanted}: below {limit:g}"
     if not found:
         return Goal(wanted)
-    mean, largest = statistics.fmean(found.values()), max(found, key=lambda attack: found[attack])
-    return Goal(wanted, f"{mean:.2f}; largest {found[largest]:.2f}: {largest}", mean < limit)
+    pooled = math.sqrt(statistics.fmean(each**2 for each in found.values()))
+    largest = max(found, key=lambda attack: found[attack])
+    number = f"{pooled:.2f}, largest {found[largest]:.2f} ({largest})"
+    return Goal(wanted, number, len(values), pooled < limit if len(values) == planned else None)
 
 
 def goals(records: Sequence[Record]) -> list[Goal]:
     """All of them, in the order in which they were set."""
     six, clean = Measured(records, SIX), Measured(records, ("none",))
-    asr, floor = six.of("nba", "asr"), six.of("nba", "floor")
+    acc, asr, ra, floor, reference, seconds = (
+        six.of("nba", each) for each in ("acc", "asr", "ra", "floor", "reference", "seconds")
+    )
     return [
-        at_most("ASR at most the clean victim's under the same trigger + 1", asr, floor, 1),
-        worst("the same for every victim, + 3", asr, floor, 3),
-        at_most("ACC loss at most 1", six.of("none", "acc"), six.of("nba", "acc"), 1),
-        at_most("ACC loss of clean models at most 1", clean.of("none", "acc"), clean.of("nba", "acc"), 1),
-        at_most(
-            "RA at most 3 below the clean victim's under the same trigger",
-            six.of("nba", "reference"),
-            six.of("nba", "ra"),
-            3,
-        ),
-        *above_all(six, FIVE, surely=True),
+        at_most(1, "ASR - the clean victim's under the same trigger", asr, floor, six.planned),
+        worst(3, "the same, of the worst victim", asr, floor, six.planned),
+        at_most(1, "ACC of the victim - what is left of it", *losses(six)),
+        at_most(1, "the same of clean models", *losses(clean)),
+        at_most(3, "the clean victim's RA under the same trigger - RA", reference, ra, six.planned),
+        *above_all(six, [form for each in FIVE for form in forms(each)], surely=True),
         *above_all(six, OTHERS, surely=False),
         *above_all(six, CONTROLS, surely=False),
-        spread("standard deviation of ACC over seeds below 1, mean over attacks", six.of("nba", "acc"), 1),
-        spread("standard deviation of ASR over seeds below 2, mean over attacks", asr, 2),
-        at_most("seconds at most those of `anp`", six.of("nba", "seconds"), six.of("anp", "seconds"), 0),
+        spread(1, "ACC, standard deviation over seeds, pooled over attacks", acc, six.planned),
+        spread(2, "ASR, standard deviation over seeds, pooled over attacks", asr, six.planned),
+        at_most(0, "seconds - those of `anp` on the same machine", seconds, six.of("anp", "seconds"), six.planned),
     ]
+
+
+def losses(measured: Measured) -> tuple[Values, Values, int]:
+    return measured.of("nba", "before.acc"), measured.of("nba", "acc"), measured.planned
 
 
 def page(records: Sequence[Record], folder: Path, file: Path) -> str:
     """A Markdown table of the goals, and over how many victims they are."""
-    victims = Measured(records, SIX).of("nba", "acc")
-    measured = [each for each in records if each.get("stage") == "defend"]
-    counts = {attack: sum(other == attack for other, _ in victims) for attack in SIX}
-    over = ", ".join(f"{attack} {count}" for attack, count in counts.items())
+    used = Measured(records, SIX).records + Measured(records, ("none",)).records
     return "\n".join(
         [
             "# NBA's goals, each with its number",
             "",
             f"    python -m scripts.goals {folder} {file}",
             "",
-            *([origin(measured), ""] if measured else []),
-            f"Victims that NBA has cleaned so far: {over}.",
-            "Percent and percentage points; in brackets the 95 % interval of the mean.",
+            *([origin(used), ""] if used else []),
+            "Figures of `nba` and differences from them, on the mean over victims, in percentage points but for",
+            "seconds; in brackets the 95 % interval.",
+            f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
+            f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",
-            "| wanted, as the mean over the victims of six attacks | number | met |",
-            "| --- | --- | --- |",
+            "| wanted | number | n | met |",
+            "| --- | --- | ---: | --- |",
             *(goal.line() for goal in goals(records)),
             "",
         ]
@@ -176,4 +198,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
-    given.file.write_text(page(reading.read_all(given.folder), given.folder, given.file), encoding="utf-8")
+    if not given.folder.is_dir():
+        parser.error(f"{given.folder}: no such folder. Give the folder that holds the runs.")
+    try:
+        text = page(reading.read_all(given.folder), given.folder, given.file)
+    except Refused as refused:
+        parser.error(str(refused))
+    given.file.write_text(text, encoding="utf-8")

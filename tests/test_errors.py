@@ -18,3 +18,8 @@ def test_of_many_the_dotted_ones_are_named_by_their_heads() -> None:
     choices = ["attack", "seed", *(f"attack.option{number}" for number in range(MANY))]
     assert did_you_mean("zzz", choices) == "Choose from: attack, attack.…, seed."
     assert did_you_mean("attack.option7x", choices) == "Did you mean 'attack.option7'?"
+
+
+def test_of_many_numbers_every_one_is_named() -> None:
+    choices = [f"0.{number:03}" for number in range(MANY + 1)]
+    assert did_you_mean("zzz", choices) == f"Choose from: {', '.join(choices)}."

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from nba_cli.errors import Refused
 from nba_cli.runs import reading
 from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import presets
@@ -15,8 +19,16 @@ from scripts import goals
 
 ROOT = Path(__file__).parents[1]
 FILES = (Path("results/six_attacks"), Path("results/six_attacks/goals.md"))
-BASE = {"acc": 0.86, "asr": 0.02, "ra": 0.7, "der": 0.94, "floor": 0.015, "reference": 0.72, "seconds": 100.0}
-ORIGIN = ("day", "commit", "victim_commit", "torch", "processor", "instructions", "threads")
+BASE = {
+    "acc": 0.862,
+    "asr": 0.02,
+    "ra": 0.7,
+    "der": 0.94,
+    "floor": 0.0149,
+    "reference": 0.72,
+    "before": 0.87,
+    "seconds": 100.0,
+}
 PLACES = {
     "acc": "figures.acc",
     "asr": "figures.asr",
@@ -24,92 +36,149 @@ PLACES = {
     "der": "der",
     "floor": "reference.asr",
     "reference": "reference.ra",
+    "before": "before.acc",
     "seconds": "seconds.defense",
 }
+MACHINE = {"processor": "CPU X", "threads": 1}
+ORIGIN = dict.fromkeys(("day", "commit", "victim_commit", "torch", "instructions")) | MACHINE
+SELECTED = {name.removeprefix("defense."): value for name, value in presets("defense", "ft")["selected"].items()}
 
 
 def run(defense: str, attack: str, seed: int, options: Mapping[str, object] | None = None, **figures: float) -> Record:
-    """A finished defense; figures that are not given are `BASE`."""
+    """A finished defense; figures that are not given are `BASE`, options are the defense's or dataset.…"""
     recipe: dict[str, object] = {"stage": "defend", "precision": "bf16", "attack": attack, "defense": defense}
     recipe["defense.version"] = declared().versions["defense"][defense]
-    recipe |= {f"defense.{name}": value for name, value in (options or {}).items()}
+    for name, value in (options or {}).items():
+        recipe[name if name.startswith("dataset.") else f"defense.{name}"] = value
     numbers = {PLACES[name]: value for name, value in (BASE | figures).items()}
-    return Record(ROOT, recipe, {"seed": seed}, dict.fromkeys(ORIGIN), numbers)
+    return Record(ROOT, recipe, {"seed": seed}, ORIGIN, numbers)
 
 
-def found(records: list[Record], wanted: str) -> tuple[str, bool | None]:
-    (goal,) = [goal for goal in goals.goals(records) if wanted in goal.wanted]
-    return goal.number, goal.met
+def all_of(defense: str, options: Mapping[str, object] | None = None, **figures: float) -> list[Record]:
+    """Its runs on every victim that is planned."""
+    return [run(defense, attack, seed, options, **figures) for attack in goals.SIX for seed in goals.SEEDS]
 
 
-def test_without_runs_nothing_is_measured() -> None:
-    assert {(goal.number, goal.met) for goal in goals.goals([])} == {("not measured", None)}
-    assert "not measured |  |" in goals.page([], *FILES)
+def found(records: list[Record], wanted: str) -> tuple[str, int, bool | None]:
+    (goal,) = [goal for goal in goals.goals(records) if goal.wanted.startswith(wanted)]
+    return goal.number, goal.n, goal.met
 
 
-@pytest.mark.parametrize(("loss", "met"), [(0.009, True), (0.011, False)])
-def test_the_loss_of_acc_is_the_mean_over_victims(loss: float, met: bool) -> None:
-    records = [run("none", "sig", seed, acc=0.88 + seed / 100) for seed in (1, 2)]
-    records += [run("nba", "sig", seed, acc=0.88 + seed / 100 - loss) for seed in (1, 2)]
-    records += [run("none", "none", 1, acc=0.99), run("none", "wanet", 1, acc=0.99), run("nba", "wanet", 1, acc=0.1)]
-    number, reached = found(records, "ACC loss at most 1")
-    assert number.startswith(f"+{100 * loss:.2f} (") and number.endswith("n = 2") and reached is met
-    assert found(records, "of clean models") == ("not measured", None)
+def test_without_runs_every_goal_is_open() -> None:
+    assert {(goal.number, goal.n, goal.met) for goal in goals.goals([])} == {("not measured", 0, None)}
+    assert len(goals.goals([])) == 5 + 2 * (10 + 5 + 3) + 3
 
 
-def test_one_bad_victim_is_named_though_the_mean_will_do() -> None:
-    records = [run("nba", attack, 1, asr=0.02) for attack in goals.SIX] + [run("nba", "cl", 2, asr=0.046)]
-    assert found(records, "trigger + 1")[1] is True
-    assert found(records, "every victim") == ("+3.10: cl, seed 2", False)
+@pytest.mark.parametrize(
+    ("wanted", "figures", "number", "met"),
+    [
+        ("ASR - the clean victim's", {"floor": 0.0101}, "+0.99", True),
+        ("ASR - the clean victim's", {"floor": 0.0099}, "+1.01", False),
+        ("the same, of the worst victim", {"asr": 0.0449}, "+3.00, badnets, seed 1", True),
+        ("the same, of the worst victim", {"asr": 0.0451}, "+3.02, badnets, seed 1", False),
+        ("ACC of the victim", {"before": 0.8719}, "+0.99", True),
+        ("ACC of the victim", {"before": 0.8721}, "+1.01", False),
+        ("the clean victim's RA", {"reference": 0.7299}, "+2.99", True),
+        ("the clean victim's RA", {"reference": 0.7301}, "+3.01", False),
+    ],
+)
+def test_a_goal_about_the_mean(wanted: str, figures: dict[str, float], number: str, met: bool) -> None:
+    ours, count, verdict = found(all_of("nba", **figures), wanted)
+    assert (ours.partition(" (")[0], count, verdict) == (number, 18, met)
+    assert found(all_of("nba", **figures)[1:], wanted)[1:] == (17, False if "worst" in wanted and not met else None)
 
 
-def test_robust_accuracy_is_measured_from_the_clean_victims() -> None:
-    assert found([run("nba", "cl", 1, ra=0.7)], "RA at most 3 below") == ("+2.00, n = 1", True)
-    assert found([run("nba", "cl", 1, ra=0.68)], "RA at most 3 below") == ("+4.00, n = 1", False)
+@pytest.mark.parametrize(("before", "met"), [(0.8719, True), (0.8721, False)])
+def test_what_clean_models_lose_is_a_goal_of_its_own(before: float, met: bool) -> None:
+    records = [run("nba", "none", seed, before=before) for seed in goals.SEEDS]
+    assert found([*records, *all_of("nba", before=0.99)], "the same of clean models")[1:] == (3, met)
 
 
-def test_better_than_one_of_the_five_is_more_than_a_better_mean() -> None:
-    ours = [run("nba", attack, 1, der=0.95) for attack in ("cl", "sig", "blend")]
-    close = [run("ft", attack, 1, der=der) for attack, der in (("cl", 0.94), ("sig", 0.96), ("blend", 0.9))]
-    below = [run("ft", attack, 1, der=der) for attack, der in (("cl", 0.9), ("sig", 0.91), ("blend", 0.92))]
-    assert found(ours + close, "DER above that of `ft`,")[1] is False
-    assert found(ours + below, "DER above that of `ft`,")[1] is True
-    others = [run("clp", attack, 1, der=der) for attack, der in (("cl", 0.94), ("sig", 0.96), ("blend", 0.9))]
-    assert found(ours + others, "DER above that of `clp`, on the mean")[1] is True
+@pytest.mark.parametrize("figure", ["der", "ra"])
+@pytest.mark.parametrize("defense", [*goals.FIVE, *goals.OTHERS, "ft_kd", "ft_nba"])
+def test_nba_has_to_be_better_on_the_mean_and_than_the_five_surely(defense: str, figure: str) -> None:
+    ours, base = all_of("nba"), BASE[figure]
+    mixed = [
+        run(defense, attack, seed, **{figure: base + (0.04 if attack in goals.SIX[:2] else -0.05)})
+        for attack in goals.SIX
+        for seed in goals.SEEDS
+    ]
+    wanted = f"{figure.upper()} - that of `{defense}`"
+    assert found(ours + all_of(defense, **{figure: base - 0.05}), wanted)[2] is True
+    assert found(ours + mixed, wanted)[2] is (defense not in goals.FIVE), "the interval holds 0"
+    assert found(ours + all_of(defense, **{figure: base + 0.05}), wanted)[2] is False, "surely worse"
+    assert found(ours + all_of(defense), wanted)[2] is False, "as good is not better"
 
 
-def test_a_baseline_has_a_goal_for_each_of_its_forms_and_trials_have_none() -> None:
-    selected = {name.removeprefix("defense."): value for name, value in presets("defense", "ft")["selected"].items()}
+def test_every_form_of_a_baseline_has_a_goal_though_it_has_no_runs() -> None:
     records = [
         run("nba", "cl", 1, ra=0.7),
-        run("ft", "cl", 1, ra=0.6),
-        run("ft", "cl", 1, selected, ra=0.65),
-        run("ft", "cl", 1, selected | {"train.lr": 0.123}, ra=0.9),
+        run("ft", "cl", 1, SELECTED, ra=0.65),
+        run("ft", "cl", 1, SELECTED | {"train.lr": 0.123}, ra=0.9),
     ]
-    assert found(records, "RA above that of `ft`,")[0] == "+10.00, n = 1"
-    assert found(records, "RA above that of `ft selected`,")[0] == "+5.00, n = 1"
+    assert found(records, "RA - that of `ft`")[0] == "not measured", "trials are left out"
+    assert found(records, "RA - that of `ft selected`") == ("+5.00", 1, None)
+
+
+def test_runs_of_other_versions_and_other_stages_are_left_out() -> None:
+    old, victim = run("ft", "cl", 1, ra=0.9), run("ft", "cl", 1, ra=0.9)
+    old.recipe["defense.version"], victim.recipe["stage"] = 0, "attack"
+    records = [run("nba", "cl", 1, ra=0.7), run("ft", "cl", 1, ra=0.6), old, victim]
+    assert found(records, "RA - that of `ft`")[0] == "+10.00"
+
+
+def test_runs_that_belong_to_several_tables_are_refused() -> None:
+    with pytest.raises(Refused, match=r"dataset\.clean_ratio differ among the runs"):
+        goals.goals([run("nba", "cl", 1, {"dataset.clean_ratio": each}) for each in (0.05, 0.01)])
 
 
 def test_nba_without_pseudo_samples_is_a_control_of_its_own() -> None:
     records = [run("nba", "cl", 1, ra=0.7), run("nba", "cl", 1, {"pseudo": "none"}, ra=0.6)]
-    assert found(records, "RA above that of `nba without_pseudo`") == ("+10.00, n = 1", True)
+    assert found(records, "RA - that of `nba without_pseudo`")[0] == "+10.00"
 
 
-def test_the_deviation_over_seeds_is_taken_attack_by_attack() -> None:
-    records = [run("nba", "cl", seed, acc=acc) for seed, acc in ((1, 0.86), (2, 0.87))]
-    assert found(records, "deviation of ACC")[0] == "0.71; largest 0.71: cl"
-    records += [run("nba", "sig", seed, acc=acc) for seed, acc in ((1, 0.8), (2, 0.82))]
-    assert found(records, "deviation of ACC") == ("1.06; largest 1.41: sig", False)
+def test_defense_seeds_repeat_a_victim() -> None:
+    records = [run("nba", "cl", 1, before=before) for before in (0.87, 0.89)] + [run("nba", "cl", 2, before=0.87)]
+    assert found(records, "ACC of the victim")[:2] == (
+        f"+1.30 ({1.3 - 12.706 * 0.5:+.2f} to {1.3 + 12.706 * 0.5:+.2f})",
+        2,
+    )
 
 
-def test_seconds_are_compared_with_anps() -> None:
-    records = [run("nba", "cl", 1, seconds=90.0), run("anp", "cl", 1, seconds=100.0)]
-    assert found(records, "seconds") == ("-10.00, n = 1", True)
+@pytest.mark.parametrize(("figure", "limit"), [("acc", 1), ("asr", 2)])
+def test_the_deviation_over_seeds_is_pooled_over_attacks(figure: str, limit: int) -> None:
+    def seeds(attack: str, deviation: float) -> list[Record]:
+        return [run("nba", attack, seed, **{figure: 0.5 + (seed - 2) * deviation / 100}) for seed in goals.SEEDS]
+
+    calm = [each for attack in goals.SIX[1:] for each in seeds(attack, 0.0)]
+    wanted = f"{figure.upper()}, standard deviation"
+    inside, outside = seeds("badnets", limit * 2.4), seeds("badnets", limit * 2.5)
+    assert found(inside + calm, wanted) == (
+        f"{limit * 2.4 / 6**0.5:.2f}, largest {limit * 2.4:.2f} (badnets)",
+        18,
+        True,
+    )
+    assert found(outside + calm, wanted)[1:] == (18, False)
+    assert found(outside + calm[1:], wanted)[2] is None
+    assert found(calm[:1], wanted) == ("not measured", 0, None), "one seed has no deviation"
 
 
-def test_the_page_counts_the_victims() -> None:
-    page = goals.page([run("nba", "cl", 1), run("nba", "cl", 2), run("nba", "none", 1)], *FILES)
-    assert "badnets 0, trojan 0, blend 0, cl 2, sig 0, refool 0." in page
+def test_seconds_are_compared_with_anps_on_the_same_machine() -> None:
+    assert found(all_of("nba", seconds=99.0) + all_of("anp"), "seconds")[2] is True
+    assert found(all_of("nba", seconds=101.0) + all_of("anp"), "seconds")[2] is False
+    elsewhere = dataclasses.replace(run("anp", "cl", 1), origin=ORIGIN | {"threads": 2})
+    assert found([run("nba", "cl", 1), elsewhere], "seconds") == ("not measured", 0, None)
+
+
+@pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
+def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
+    assert goals.Goal("wanted", "+1.00", 18, met).line() == f"| wanted | +1.00 | 18 | {word} |"
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.goals", str(tmp_path / "none"), str(tmp_path / "goals.md")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "no such folder" in done.stderr and not (tmp_path / "goals.md").exists()
 
 
 def test_the_kept_goals_are_those_of_the_kept_records() -> None:

@@ -25,7 +25,7 @@ OPTIONS = {
     "lines": "of a sweep: the setting that tells its lines apart",
     "compare": "of a sweep over attack, defense, dataset or attack.rate: published, or a CSV file as for nba table",
     "output": "folder that holds all run folders",
-    "file": "where to write FILE.png and FILE.svg, whichever of the two is given; without it, a new name in plots/",
+    "file": "where to write FILE.png and FILE.svg, given with or without such an ending; else a new name in plots/",
     "overwrite": OVERWRITE,
 }
 KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def without_ending(file: str) -> str:
     """FILE of FILE, FILE.png or FILE.svg."""
-    base, dot, ending = file.rpartition(".")
-    return base if dot and ending in METADATA else file
+    path = Path(file)
+    return str(path.with_suffix("")) if path.suffix.lower().removeprefix(".") in METADATA else file
 
 
 def drawn(pyplot: Any, ending: str) -> bytes:

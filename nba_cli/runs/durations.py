@@ -17,7 +17,10 @@ KIND = ("stage", "defense", "budget", "victim", "dataset.size", "dataset")
 REST = "rest"  # of a record's seconds: loading and measuring, which do not depend on the length of a training
 
 UNTIMED = 0.005
-"""Seconds in which no machine trains an epoch: a record that says so lost the time of a training that was resumed."""
+"""Seconds an epoch that a training takes at least, a few images on any machine; a record of less has lost its time.
+
+Some that were resumed by an older version have. One that lost a part of it is not found out.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.html import columns
 from nba_cli.reports.formats.layout import Layout, number
 from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
-from nba_cli.reports.formats.scatter import LEFT, NEAR, TOP, WIDE, WIDTH, Point, scatter, ticks
+from nba_cli.reports.formats.scatter import LEFT, NEAR, RIGHT, TOP, WIDE, WIDTH, Point, scatter, ticks
 from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.request import Request
 from nba_cli.runs.declared import declared
@@ -122,6 +122,7 @@ def test_a_mark_beside_its_place_is_led_to_it() -> None:
     (led,) = re.findall(r'<g data-kind="1"><line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', panel)
     x, y, far_x, far_y = map(float, led)
     assert (x, y) == (LEFT, TOP) and math.dist((x, y), (far_x, far_y)) == pytest.approx(NEAR, abs=0.1)
+    assert far_x >= LEFT and far_y >= TOP, "and stays between the axes"
     assert panel.count('<g data-kind="0">') == panel.count('<g data-kind="2">') == 1, "these have their own places"
 
 
@@ -137,14 +138,18 @@ def test_a_single_panel_stands_beside_the_other_figures(root: Path) -> None:
     )
     assert one.count("<div class=pair>") == 1 and "<div class=pair>" not in two
     assert one.count(f'viewBox="0 0 {WIDE} ') == 2 and two.count(f'viewBox="0 0 {WIDE} ') == 4
-    assert WIDE > WIDTH, "letters do not grow with a panel that has room"
+    assert ".pair {" in one and re.findall(rf'x2="{WIDE - RIGHT}" y1', one), "the plot is as wide as its panel"
+    put(root, "third", "sig", "ft", 0, (0.86, 0.3, 0.4))
+    three = FORMATS["html"](*compose_table(Request(output=str(root)), {}))
+    assert three.count(f'viewBox="0 0 {WIDTH} ') == 6 and WIDE > WIDTH, "letters do not grow with a panel's room"
 
 
 def test_the_legend_is_in_view_where_a_chart_is(root: Path) -> None:
     text = FORMATS["html"](*compose_table(Request(output=str(root)), {}))
     box = text[text.index("<h2>ACC and ASR") : text.index("<div class=legend>")]
     assert text[: text.index("<h2>ACC and ASR")].rstrip().endswith("<div>\n<section>") and "<h2>ACC and RA" in box
-    assert text[text.index("<div class=legend>") :].index("</div>\n</div>") < text.index("<table")
+    behind = text[text.index("<div class=legend>") :]
+    assert behind.index("</div>\n</div>") < behind.index("<table")
 
 
 def test_a_table_scrolls_in_its_own_box_so_that_its_header_stays(root: Path) -> None:

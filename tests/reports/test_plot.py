@@ -52,6 +52,14 @@ def test_every_kind_writes_png_and_svg(runs: Path, tmp_path: Path, words: list[s
     assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["one.png", "one.svg"]
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [("a/b", "a/b"), ("a/b.png", "a/b"), ("b.SVG", "b"), ("b.v2", "b.v2"), ("a.b/c", "a.b/c"), (".png", ".png")],
+)
+def test_an_ending_is_no_part_of_a_plots_name(given: str, base: str) -> None:
+    assert plot.without_ending(given) == base
+
+
 def test_epochs_of_victims_and_defenses_share_no_axis(runs: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot.main([f"output={runs}", "file=both"])

@@ -14,6 +14,7 @@ from nba_cli.reports.formats.marks import mark
 from nba_cli.reports.formats.scatter import WIDE, WIDTH, Point, scatter, ticks
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section
+from nba_cli.reports.rows import in_units
 
 GENERATOR = '<meta name="generator" content="nba table">'
 TRIGGERS = (
@@ -143,11 +144,11 @@ def said(label: str, x: float, figure: str, y: float) -> str:
 
 
 def mean(line: Line, figure: str) -> float | None:
-    return 100 * line.cells[figure].summary.mean if figure in line.cells else None
+    return in_units(figure, line.cells[figure].summary.mean) if figure in line.cells else None
 
 
 def percent(row: Published, figure: str) -> float | None:
-    return 100 * row.figures[figure] if figure in row.figures else None
+    return in_units(figure, row.figures.get(figure))
 
 
 def table(found: Grid) -> list[str]:

@@ -10,7 +10,7 @@ from nba_cli.reports.formats.marks import colour_of, mark
 from nba_cli.reports.formats.spread import Place, apart
 
 WIDTH, HEIGHT = 300, 240
-WIDE = 450  # of a panel with at most one beside it, whose letters would grow with it
+WIDE = 400  # where one or two share a row: a narrower drawing would be enlarged, with its letters
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 38  # margins
 SIZE = 4.2  # half the width of a mark
 NEAR = 2.5 * SIZE  # two marks that are nearer would cover each other
