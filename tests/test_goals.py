@@ -44,7 +44,9 @@ ORIGIN = dict.fromkeys(("day", "commit", "victim_commit", "torch", "instructions
 SELECTED = {name.removeprefix("defense."): value for name, value in presets("defense", "ft")["selected"].items()}
 
 
-def run(defense: str, attack: str, seed: int, options: Mapping[str, object] | None = None, **figures: float) -> Record:
+def run(
+    defense: str, attack: str, seed: int, options: Mapping[str, object] | None = None, /, **figures: float
+) -> Record:
     """A finished defense; figures that are not given are `BASE`, options are the defense's or dataset.…"""
     recipe: dict[str, object] = {"stage": "defend", "precision": "bf16", "attack": attack, "defense": defense}
     recipe["defense.version"] = declared().versions["defense"][defense]
@@ -54,7 +56,7 @@ def run(defense: str, attack: str, seed: int, options: Mapping[str, object] | No
     return Record(ROOT, recipe, {"seed": seed}, ORIGIN, numbers)
 
 
-def all_of(defense: str, options: Mapping[str, object] | None = None, **figures: float) -> list[Record]:
+def all_of(defense: str, options: Mapping[str, object] | None = None, /, **figures: float) -> list[Record]:
     """Its runs on every victim that is planned."""
     return [run(defense, attack, seed, options, **figures) for attack in goals.SIX for seed in goals.SEEDS]
 
