@@ -26,14 +26,17 @@ reproduce: $(VENV)/installed
 	  done; \
 	done
 
-# The tables of the runs that are kept in results/.
+# The tables of the runs that are kept in results/, and those of README, which are copied from them.
 tables: $(VENV)/installed
 	set -e; grep -v '^#' results/tables.txt | while IFS='|' read -r table words; do \
-	  for form in $(FORMS); do \
+	  case "$$words" in *layout=matrix*) forms="$(filter-out csv,$(FORMS))";; *) forms="$(FORMS)";; esac; \
+	  for form in $$forms; do \
 	    eval "$(BIN)/nba table $$words file=results/$$table.$$form overwrite=true"; \
 	  done; \
 	done
 	$(BIN)/python -m scripts.goals results/six_attacks results/six_attacks/goals.md
+	$(BIN)/python -m scripts.demo results/demo results/demo/seeds.md
+	$(BIN)/python -m scripts.readme README.md
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

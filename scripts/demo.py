@@ -1,17 +1,19 @@
 """What the demo comes to over seeds, as README shows it: the mean and the range of victims, from their run folders.
 
 nba defend --multirun +experiment=demo seed=0,1,2,3,4,5,6,7,8,9 output=FOLDER
-python -m scripts.demo FOLDER
+python -m scripts.demo FOLDER FILE
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nba_cli import files
 from nba_cli.defenses import DEFENSES
+from nba_cli.reports.composition import origin
 from nba_cli.reports.rows import row
 from nba_cli.runs import reading
 from nba_cli.runs.record import Record
@@ -25,8 +27,14 @@ def spread(values: Iterable[float]) -> str:
     return f"{statistics.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
-def page(records: Iterable[Record]) -> str:
-    """A Markdown table: a row for each defense, one for the clean victims under the trigger, in percent."""
+def page(records: Sequence[Record], folder: Path, file: Path) -> str:
+    """What made the table, and the table."""
+    heading = ["# The demo over seeds", "", f"    python -m scripts.demo {folder} {file}", "", origin(records), ""]
+    return "\n".join([*heading, "Mean and range over victims, in percent.", "", *table(records), ""])
+
+
+def table(records: Iterable[Record]) -> list[str]:
+    """Markdown: a row for each defense, one for the clean victims under the trigger, in percent."""
     runs = [row(record) for record in records]
     cleaned = [run for run in runs if run["stage"] == "defend"]
     lines = ["| defense | victims | ACC | ASR | RA |", "| --- | ---: | ---: | ---: | ---: |"]
@@ -36,7 +44,7 @@ def page(records: Iterable[Record]) -> str:
     clean = [run for run in runs if run["stage"] == "attack" and run["attack"] == "none"]
     under = [run for run in runs if run["stage"] == "attack" and run["attack"] != "none"]
     references = [[run["acc"] for run in clean], *([run[name] for run in under] for name in ("floor", "reference"))]
-    return "\n".join([*lines, line("a clean victim, same trigger", len(under), references)])
+    return [*lines, line("a clean victim, same trigger", len(under), references)]
 
 
 def line(name: str, count: int, figures: list[list[float]]) -> str:
@@ -46,4 +54,6 @@ def line(name: str, count: int, figures: list[list[float]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    print(page(reading.read_all(parser.parse_args().folder)))
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    files.write(given.file, page(reading.read_all(given.folder), given.folder, given.file))

@@ -15,7 +15,7 @@ import pytest
 from nba_cli.defenses import DEFENSES
 from nba_cli.runs import reading
 from nba_cli.training import Plan
-from scripts import demo
+from scripts import demo, readme
 from scripts.bench.page import page
 
 SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
@@ -57,11 +57,28 @@ def test_the_readme_shows_what_the_benchmark_measured() -> None:
     assert page(root / "results" / "speed") in (root / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_what_the_demo_came_to() -> None:
-    root = Path(__file__).parents[1]
-    records = reading.read_all(root / "results" / "demo")
-    assert demo.page(records) in (root / "README.md").read_text(encoding="utf-8")
+def test_the_demos_table_is_what_ten_seeds_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    folder = Path("results/demo")
+    file, records = folder / "seeds.md", reading.read_all(folder)
+    assert file.read_text(encoding="utf-8") == demo.page(records, folder, file), "make tables"
     assert len({record.get("seed") for record in records}) == 10
+
+
+def test_the_readmes_tables_are_those_of_the_files_it_names() -> None:
+    root = Path(__file__).parents[1]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert readme.filled(text, root) == text, "make tables"
+    named = [file for _, file, _ in readme.BLOCK.findall(text)]
+    assert {"results/demo/seeds.md", "results/six_attacks/attack_by_attack.md"} <= set(named)
+
+
+def test_only_the_table_of_a_file_is_copied_and_only_between_the_comments(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.md").write_text("# Heading\n\n| a |\n| --- |\n| 2 |\n\nwords\n")
+    before = "| a |\n<!-- table of results/new.md -->\n{}<!-- end of table -->\n| a |\n"
+    found = readme.filled(before.format("| old |\n") * 2, tmp_path)
+    assert found == before.format("| a |\n| --- |\n| 2 |\n") * 2
 
 
 def written(value: Any) -> str:

@@ -23,7 +23,7 @@ def test_a_kept_table_is_what_its_records_make(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    for ending in ("md", "csv", "tex", "html"):
+    for ending in ("md", "tex", "html") if "layout=matrix" in words else ("md", "csv", "tex", "html"):
         made, kept = tmp_path / f"table.{ending}", ROOT / "results" / f"{name}.{ending}"
         table.main([*shlex.split(words), f"file={made}"])
         assert elsewhere(made) == elsewhere(kept), "make tables"
