@@ -4,9 +4,11 @@ from attacks.badnets import BadNets
 from attacks.base import Attack, Mode
 from attacks.blend import Blend
 from attacks.cl import CleanLabel
+from attacks.hardened import Hardened
 from attacks.images import Images
 from attacks.inputaware import InputAware
 from attacks.learned import PARTNER, TRAIN_ONLY, Helped, Learned, Lesson, Tensors, trigger_digest
+from attacks.lookalike import Lookalike
 from attacks.none import NoAttack, Unknown
 from attacks.poisoning import changed_index, poison, poisoned_index, stamped
 from attacks.refool import Refool
@@ -24,6 +26,8 @@ ATTACKS: dict[str, type[Attack]] = {
     "refool": Refool,
     "wanet": WaNet,
     "inputaware": InputAware,
+    "hardened": Hardened,
+    "lookalike": Lookalike,
     "images": Images,
     "unknown": Unknown,
 }
@@ -36,11 +40,13 @@ __all__ = [
     "BadNets",
     "Blend",
     "CleanLabel",
+    "Hardened",
     "Helped",
     "Images",
     "InputAware",
     "Learned",
     "Lesson",
+    "Lookalike",
     "Mode",
     "NoAttack",
     "Refool",

@@ -113,8 +113,9 @@ class Attack:
 
     def joint_training(
         self, channels: int, num_classes: int, seed: int, device: torch.device
-    ) -> tuple[Objective, Partner] | None:
-        """The objective of the victim's training and the module trained beside it, which becomes a part of the trigger.
+    ) -> tuple[Objective, Partner | None] | None:
+        """The objective of the victim's training and, where one is trained beside it, a module that becomes a part of
+        the trigger.
 
         None where poisoning the data is all there is.
         """

@@ -36,6 +36,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "trojan": {"steps": 2},
     "inputaware": {"mask_epochs": 1.0},
     "refool": {"rounds": 1, "tuning": 1, "candidates": 3, "reflections": 2},
+    "lookalike": {"candidates": 3, "judges": 4},
 }
 """What makes a crafted trigger in no time."""
 
@@ -54,7 +55,7 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
         attack = attack.with_trigger(attack.draw(shape))
     if attack.joint:
         joint = attack.joint_training(shape[0], 3, 0, torch.device("cpu"))
-        assert joint is not None
+        assert joint is not None and joint[1] is not None
         return trigger_cache.add_partner(attack, joint[1])
     return attack
 

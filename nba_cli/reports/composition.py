@@ -160,7 +160,7 @@ def origin(records: Sequence[Record]) -> str:
 
     return (
         f"Date: {say(origins, 'day')}. Machine: {say(origins, 'processor', 'instructions')}, "
-        f"{say(origins, 'threads')} threads, "
+        f"{say(origins, 'threads')} {'thread' if say(origins, 'threads') == '1' else 'threads'}, "
         f"{say(recipes, 'precision')}. torch {say(origins, 'torch')}. "
         f"Commit: {say(origins, 'commit', 'victim_commit')}."
     )

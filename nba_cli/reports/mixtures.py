@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nba_cli.runs.presets import preset
 from nba_cli.runs.record import Record, differing, to_text
 
 
@@ -22,6 +23,16 @@ def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -
                 if not any(goes_with(name, axis) for axis in others):
                     found.setdefault(name, {}).update(dict.fromkeys(map(to_text, values)))
     return {name: list(values) for name, values in found.items()}
+
+
+def by_preset(records: Sequence[Record], cols: Sequence[str]) -> list[str]:
+    """Of each column that has the runs of one preset alone, in words, which one: its heading names the kind."""
+    found: dict[str, set[str | None]] = {}
+    for part in cols:
+        for record in records:
+            kind, folder = to_text(record.get(part)), preset(record, part)
+            found.setdefault(kind, set()).add(folder and f"{kind} is as {part}={folder}/{kind} sets it")
+    return [word for words in found.values() if len(words) == 1 for word in words if word]
 
 
 def goes_with(name: str, axis: str) -> bool:

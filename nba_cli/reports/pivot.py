@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nba_cli.reports.apart import apart
 from nba_cli.reports.differences import compared
-from nba_cli.reports.mixtures import goes_with, mixed
+from nba_cli.reports.mixtures import by_preset, goes_with, mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
 from nba_cli.runs.record import Record, differing, distinct, to_text
@@ -55,6 +55,8 @@ def build(records: Sequence[Record], shape: Shape) -> Report:
         for col in cols
     ]
     averages = average(sections) if len(sections) > 1 else None
+    if averages and not any(line.cells for line in averages.lines):
+        averages = None  # the sections have no victim of equal seeds, as where seeds are the sections
     return Report(
         rows=shape.rows,
         cols=shape.cols,
@@ -178,7 +180,8 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
     for row, own in split.items():
         inside = mixed([record for record in records if key_of(record, shape.rows) == row], shape.rows, shape.cols)
         found |= {name: values for name, values in inside.items() if name not in own}
-    return [f"{name} differs among these runs: {', '.join(found[name])}" for name in found] + differing_origins(records)
+    differ = [f"{name} differs among these runs: {', '.join(found[name])}" for name in found]
+    return [*by_preset(records, shape.cols), *differ, *differing_origins(records)]
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:

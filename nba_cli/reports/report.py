@@ -80,7 +80,7 @@ class Report:
     rows, cols: the settings that the lines and the sections stand for
     figures: short names, in the order of their columns
     sections: one for each value of `cols`
-    averages: over the sections, of the rows that all of them have; None for a single section
+    averages: over the sections, of the rows that all of them have; None for a single section, or if there is none
     against: label of the row that differences are taken to
     notes: what a reader has to know: settings and commits that differ
     """

@@ -1,5 +1,6 @@
 """Training: its plan, the only loop, what it tells while it runs, and what a trained network says of images."""
 
+from nba_cli.training.ascent import ascend
 from nba_cli.training.compiling import Compiling
 from nba_cli.training.descent import Partner
 from nba_cli.training.inference import accuracy, batch_size, predict, share
@@ -19,6 +20,7 @@ __all__ = [
     "Schedule",
     "Snapshot",
     "accuracy",
+    "ascend",
     "batch_size",
     "cross_entropy",
     "fit",

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli.defenses.nba.pseudo import CRAFTERS, Bank, Craft, Pseudo, Score, ascend
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Bank, Craft, Pseudo, Score, ascended
 
 KINDS = [kind for kind in Pseudo if kind is not Pseudo.none]
 
@@ -110,7 +110,7 @@ def test_ascent_climbs_towards_the_presumed_target() -> None:
     score = linear_score(y)
     for target in range(3):
         goal = torch.full((6,), target)
-        delta = ascend(x, torch.zeros(1, 3, 8, 8), craft(score), target=goal)
+        delta = ascended(x, torch.zeros(1, 3, 8, 8), craft(score), target=goal)
         assert score((x + delta).clamp(0, 1), goal) > score(x, goal) + 1
 
 

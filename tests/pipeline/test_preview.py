@@ -24,7 +24,7 @@ def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) 
     lines = {line.split()[0]: line for line in text.splitlines() if line.split() and line.split()[0] in ATTACKS}
     assert set(lines) == set(ATTACKS) - {"none", "unknown", "images"}
     waiting = {name for name in ATTACKS if f"{name}: learned by: nba attack attack={name}" in text}
-    assert waiting == {"trojan", "refool", "inputaware"}
+    assert waiting == {"trojan", "refool", "inputaware", "lookalike"}
     assert "all2one, rate 10 %" in lines["badnets"] and "clean_label, rate 80 %" in lines["sig"]
     assert not (tmp_path / "runs/attack").exists() and not (tmp_path / "runs/trigger").exists(), "nothing was trained"
     (picture,) = (tmp_path / "runs/preview").glob("npz-all-*/preview.png")

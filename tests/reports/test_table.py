@@ -114,6 +114,25 @@ def test_a_line_says_what_is_not_at_its_default_and_names_the_folder_of_a_preset
     assert [each.label for each in rates.sections[0].lines] == ["0.05", "0.05 defense.train.steps=40", "0.2"]
 
 
+def test_there_is_no_average_over_seeds(root: Path) -> None:
+    made, _ = compose_table(Request(output=str(root), cols="seed"), {})
+    assert len(made.sections) > 1 and made.averages is None
+
+
+def test_a_column_whose_runs_are_all_of_a_preset_says_which(tmp_path: Path) -> None:
+    """conf/attack/strong/sig.yaml sets test_delta to 25; the column is headed sig, and so is that of the usual one."""
+    usual, now = declared().parts["attack"]["sig"], declared().versions["attack"]["sig"]
+    own = {"attack__rate": usual["rate"], "attack__version": now}
+    put(tmp_path, "strong", "sig", "ft", 0, (0.5, 0.5, 0.5), attack__test_delta=25.0, **own)
+    for layout in ("list", "matrix"):
+        made, _ = compose_table(Request(output=str(tmp_path), layout=layout, rows="defense", cols="attack"), {})
+        assert "sig is as attack=strong/sig sets it" in made.notes
+    lines, _ = compose_table(Request(output=str(tmp_path), rows="attack", cols="defense"), {})
+    assert lines.sections[0].lines[0].label == "sig strong" and not lines.notes, "a line says it itself"
+    put(tmp_path, "usual", "sig", "nba", 0, (0.5, 0.5, 0.5), **own)
+    assert not [note for note in report(tmp_path).notes if "strong/sig" in note], "of one run alone"
+
+
 def test_a_line_of_a_former_version_says_all_because_its_defaults_are_not_known(tmp_path: Path) -> None:
     usual = declared().parts["defense"]["ft"]["train"]
     put(tmp_path, "old", "blend", "ft", 7, (0.5, 0.5, 0.5), defense__train=usual, defense__version=0)

@@ -145,6 +145,8 @@ PINNED: dict[str, tuple[int, str]] = {
     "attack/refool": (3, "df18"),
     "attack/wanet": (2, "fc05"),
     "attack/inputaware": (2, "6b0f"),
+    "attack/hardened": (1, "c916"),
+    "attack/lookalike": (1, "f451"),
     "attack/images": (1, "01b5"),
     "attack/unknown": (1, "01b5"),
     "victim/wrn": (1, "dff8"),

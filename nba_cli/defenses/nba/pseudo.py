@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nba_cli.training import ascend
+
 
 class Pseudo(Enum):
     """universal: one perturbation for the whole batch, as a trigger is. samplewise: one an image. patch: a sparse
@@ -73,27 +75,19 @@ def symmetric_noise(shape: tuple[int, ...], like: Tensor, generator: torch.Gener
     return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
 
 
-def ascend(x: Tensor, delta: Tensor, craft: Craft, target: Tensor | None = None) -> Tensor:
-    """argmax over |delta|_inf <= eps of score(clip(x + delta)), by `steps` sign steps of 2 eps / steps from `delta`.
-
-    `delta` broadcasts against x: [1,C,H,W] is universal, [N,C,H,W] samplewise.
-    """
-    delta = delta.clamp(-craft.eps, craft.eps)
-    for _ in range(craft.steps):
-        delta.requires_grad_()
-        (slope,) = torch.autograd.grad(craft.score((x + delta).clamp(0, 1), target), delta)
-        delta = (delta.detach() + 2 * craft.eps / craft.steps * slope.sign()).clamp(-craft.eps, craft.eps)
-    return delta
+def ascended(x: Tensor, start: Tensor, craft: Craft, target: Tensor | None = None) -> Tensor:
+    """delta of at most eps that climbs score(clip(x + delta)): [1,C,H,W] is universal, [N,C,H,W] samplewise."""
+    return ascend(lambda delta: craft.score((x + delta).clamp(0, 1), target), start, craft.eps, craft.steps)
 
 
 def universal(x: Tensor, craft: Craft) -> Tensor:
     start = craft.eps * symmetric_noise((1, *x.shape[1:]), x, craft.generator)
-    return (x + ascend(x, start, craft)).clamp(0, 1)
+    return (x + ascended(x, start, craft)).clamp(0, 1)
 
 
 def samplewise(x: Tensor, craft: Craft) -> Tensor:
     start = craft.eps * symmetric_noise(tuple(x.shape), x, craft.generator)
-    return (x + ascend(x, start, craft)).clamp(0, 1)
+    return (x + ascended(x, start, craft)).clamp(0, 1)
 
 
 def noise(x: Tensor, craft: Craft) -> Tensor:
@@ -139,7 +133,7 @@ class Bank:
         if self.deltas is None:
             self.deltas = craft.eps * symmetric_noise((self.num_classes, *x.shape[1:]), x, craft.generator)
         drawn = torch.randint(self.num_classes, (1,), generator=craft.generator, device=x.device)
-        delta = ascend(x, self.deltas[drawn], craft, target=drawn.expand(len(x)))
+        delta = ascended(x, self.deltas[drawn], craft, target=drawn.expand(len(x)))
         self.deltas[drawn] = delta
         return (x + delta).clamp(0, 1)
 
