@@ -29,7 +29,7 @@ reproduce: $(VENV)/installed
 # The tables of the runs that are kept in results/, and those of README, which are copied from them.
 tables: $(VENV)/installed
 	set -e; grep -v '^#' results/tables.txt | while IFS='|' read -r table words; do \
-	  case "$$words" in *layout=matrix*) forms="$(filter-out csv,$(FORMS))";; *) forms="$(FORMS)";; esac; \
+	  case "$$words" in *layout=matrix*|*compare=*) forms="$(filter-out csv,$(FORMS))";; *) forms="$(FORMS)";; esac; \
 	  for form in $$forms; do \
 	    eval "$(BIN)/nba table $$words file=results/$$table.$$form overwrite=true"; \
 	  done; \

@@ -23,10 +23,15 @@ def test_a_kept_table_is_what_its_records_make(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    for ending in ("md", "tex", "html") if "layout=matrix" in words else ("md", "csv", "tex", "html"):
+    for ending in ("md", "tex", "html") if no_csv(words) else ("md", "csv", "tex", "html"):
         made, kept = tmp_path / f"table.{ending}", ROOT / "results" / f"{name}.{ending}"
         table.main([*shlex.split(words), f"file={made}"])
         assert elsewhere(made) == elsewhere(kept), "make tables"
+
+
+def no_csv(words: str) -> bool:
+    """Whether `nba table` refuses to write it as CSV, which has a row for each line and our figures alone."""
+    return "layout=matrix" in words or "compare=" in words
 
 
 def elsewhere(file: Path) -> str:
