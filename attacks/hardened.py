@@ -24,8 +24,8 @@ class Hardened(Blend):
 
     (universal adversarial training, Shafahi et al. 2020, arXiv:1811.11304; d starts at 0 in every batch). Poisoned
     images are among x_d, with the label that is wanted of them, so that the backdoor outlasts d as well. f crafts in
-    eval mode. Under torchrun each process crafts a d for its part of the batch. Neither d nor the key grows with the
-    images.
+    eval mode. Under torchrun each process crafts a d for its part of the batch. The key is Blend's; the grain of d does
+    not grow with the images.
 
     Fields:
         eps: largest change of a pixel, L_inf in [0,1]
@@ -43,7 +43,7 @@ class Hardened(Blend):
         self, channels: int, num_classes: int, seed: int, device: torch.device
     ) -> tuple[Objective, None]:
         def objective(victim: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            part = slice(max(1, round(self.share * len(x))))
+            part = slice(max(2, round(self.share * len(x))))  # batch norm needs two
 
             def error(delta: Tensor) -> Tensor:
                 # a sum: in fp16 the slope of a mean over the batch would underflow before its sign is taken

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, domains, seeds
 from nba_cli.errors import Refused
@@ -33,18 +34,19 @@ class Lookalike(Helped):
         judges: images of other classes that they are tried on
     """
 
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.all2one, Mode.clean_label)
     unshaped: ClassVar[tuple[str, ...]] = ("mode", "rate")
 
     alpha: float = domains.within(0.2, "(0,1]")
     candidates: int = domains.within(100, "[1,100000]")
-    judges: int = domains.within(256, "[1,100000]")
+    judges: int = domains.within(256, "[1,1000]")
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         labels, random = lesson.train.labels, seeds.generator(lesson.seed, "lookalike")
         if not (labels == self.target).any() or not (labels != self.target).any():
             raise Refused(
-                f"attack=lookalike: its key is an image of class {self.target}, tried on images of other classes; the "
-                "training set lacks one of both. Set attack.target to a class that it holds."
+                f"attack.target={self.target}: the key of attack=lookalike is an image of this class, tried on images "
+                "of other classes, and the training set has none of the one or of the other."
             )
         keys = drawn(labels == self.target, self.candidates, random)
         others = drawn(labels != self.target, self.judges, random)

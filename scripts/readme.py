@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nba_cli import files
 
-BLOCK = re.compile(r"(<!-- table of (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- table of (\S+) -->\n)(?:\|.*\n)*(<!-- end of table -->)")
 
 
 def filled(text: str, root: Path) -> str:

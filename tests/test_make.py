@@ -55,7 +55,7 @@ def test_tables_are_made_of_every_line_in_every_form(tmp_path: Path) -> None:
     tables = [line for line in (ROOT / "results/tables.txt").read_text().splitlines() if not line.startswith("#")]
     shown = [line for line in tables if "layout=matrix" in line or "compare=" in line]  # of which there is no CSV
     assert code == 0 and tables and len(given) == 4 * len(tables) - len(shown) + 3
-    assert len(shown) == 2 and len([each for each in given if ".csv" in each]) == len(tables) - len(shown)
+    assert shown and len([each for each in given if ".csv" in each]) == len(tables) - len(shown)
     assert not [each for each in given if ".csv" in each and ("layout=matrix" in each or "compare=" in each)]
     name, words = tables[0].split("|")
     assert given[0] == f"table {words.replace(chr(39), '')} file=results/{name}.md overwrite=true"

@@ -76,6 +76,8 @@ def test_the_readmes_tables_are_those_of_the_files_it_names() -> None:
 def test_only_the_table_of_a_file_is_copied_and_only_between_the_comments(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "new.md").write_text("# Heading\n\n| a |\n| --- |\n| 2 |\n\nwords\n")
+    unended = "<!-- table of results/new.md -->\n| old |\n\nprose\n<!-- end of table -->\n"
+    assert readme.filled(unended, tmp_path) == unended, "what is no table is not replaced"
     before = "| a |\n<!-- table of results/new.md -->\n{}<!-- end of table -->\n| a |\n"
     found = readme.filled(before.format("| old |\n") * 2, tmp_path)
     assert found == before.format("| a |\n| --- |\n| 2 |\n") * 2

@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def ascend(score: Callable[[Tensor], Tensor], start: Tensor, eps: Tensor, steps: int) -> Tensor:
-    """argmax over |delta|_inf <= eps, a scalar, of score(delta), by `steps` sign steps of 2 eps / steps from `start`.
+    """argmax over |delta|_inf <= eps of score(delta), by `steps` sign steps of 2 eps / steps from `start`.
 
     Gradient ascent on the sign, as in Madry et al. 2018 (arXiv:1706.06083). `score` returns a scalar. The shape of
     `start` says what is looked for: [1,C,H,W] is one perturbation for all images that it is added to, [N,C,H,W] one for
-    each.
+    each. `eps` is a scalar of 0 or more on the device of `start`; with no `steps`, `start` comes back, clamped.
     """
     delta = start.clamp(-eps, eps)
     for _ in range(steps):

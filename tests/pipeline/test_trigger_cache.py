@@ -19,6 +19,7 @@ QUICK = {
     "trojan": ("attack.steps=3", "attack.batch=8"),
     "cl": ("attack.steps=2",),
     "inputaware": ("attack.width=4", "attack.mask_epochs=0.2"),
+    "lookalike": ("attack.candidates=3", "attack.judges=4"),
     "refool": ("attack.rounds=1", "attack.tuning=1", "attack.candidates=3", "attack.reflections=2"),
 }
 
@@ -39,15 +40,17 @@ def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path:
     found = {(record["settings"]["attack"]["kind"], record["settings"]["seed"]): record for record in records}
     assert set(found) == {("none", 0), (attack, 0)}, "the clean victim is the reference"
     helpers = list((tmp_path / "runs/helper/attack").glob("*-none-s1000-*"))
-    assert len(helpers) == (attack in ("trojan", "cl", "refool")), "apart from the victims: no table counts it"
+    assert len(helpers) == (attack in ("trojan", "cl", "refool", "lookalike")), (
+        "apart from the victims: no table counts it"
+    )
     mine = found[attack, 0]
     assert set(mine["trigger"]) == {"l2", "linf", "psnr", "ssim"} and mine["trigger"]["l2"] > 0
     assert mine["reference"]["acc"] == found["none", 0]["figures"]["acc"] and mine["reference"]["asr"] is not None
     by_class = mine["figures"]["asr_by_class"]
     assert by_class[0] is None and sum(by_class[1:]) / 2 == pytest.approx(mine["figures"]["asr"])
     assert set(mine["seconds"]) == {"craft", "train", "rest"}
-    assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "refool", "inputaware"))
-    assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "refool", "wanet", "inputaware"))
+    assert (mine["seconds"]["craft"] > 0) == (attack in ("trojan", "cl", "refool", "inputaware", "lookalike"))
+    assert ("trigger" in mine["digests"]) == (attack in ("trojan", "cl", "refool", "wanet", "inputaware", "lookalike"))
     assert "clean victim" in text and ("of every batch" in text) == (attack == "inputaware")
     assert next(tmp_path.rglob("*/trigger.png"))
 
