@@ -45,15 +45,17 @@ class Hardened(Blend):
         def objective(victim: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             part = slice(max(2, round(self.share * len(x))))  # batch norm needs two
 
+            def under(delta: Tensor) -> Tensor:
+                return victim((x[part] + delta).clamp(0, 1)).float()
+
             def error(delta: Tensor) -> Tensor:
                 # a sum: in fp16 the slope of a mean over the batch would underflow before its sign is taken
-                return F.cross_entropy(victim((x[part] + delta).clamp(0, 1)).float(), y[part], reduction="sum")
+                return F.cross_entropy(under(delta), y[part], reduction="sum")
 
             victim.eval()
             delta = ascend(error, torch.zeros_like(x[:1]), torch.full_like(x[0, 0, 0, 0], self.eps), self.craft_steps)
             victim.train()
             logits = victim(x).float()
-            perturbed = victim((x[part] + delta).clamp(0, 1)).float()
-            return F.cross_entropy(logits, y) + self.weight * F.cross_entropy(perturbed, y[part]), logits
+            return F.cross_entropy(logits, y) + self.weight * F.cross_entropy(under(delta), y[part]), logits
 
         return objective, None

@@ -158,9 +158,10 @@ def origin(records: Sequence[Record]) -> str:
     def say(where: list[dict], *names: str) -> str:
         return ", ".join(sorted({str(each[name]) for each in where for name in names if each[name]}))
 
+    threads = say(origins, "threads")
     return (
         f"Date: {say(origins, 'day')}. Machine: {say(origins, 'processor', 'instructions')}, "
-        f"{say(origins, 'threads')} {'thread' if say(origins, 'threads') == '1' else 'threads'}, "
+        f"{threads} {'thread' if threads == '1' else 'threads'}, "
         f"{say(recipes, 'precision')}. torch {say(origins, 'torch')}. "
         f"Commit: {say(origins, 'commit', 'victim_commit')}."
     )
