@@ -54,6 +54,11 @@ def read_key(file: Path, digest: str, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(read_picture(file, size).copy()) / 255
 
 
+def overlaid(images: Tensor, key: Tensor, alpha: float) -> Tensor:
+    """(1 - a) x + a k: a key [C,H,W] or [1,C,H,W] laid over images [N,C,H,W], all in [0,1]."""
+    return (1 - alpha) * images + alpha * key
+
+
 @dataclass(kw_only=True)
 class Blend(Attack):
     """x' = (1 - a) x + a k: the same key image k for all, in training and test.
@@ -95,4 +100,4 @@ class Blend(Attack):
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         key = self.image((images.shape[1], images.shape[2], images.shape[3]))
-        return (1 - self.alpha) * images + self.alpha * key.to(images)
+        return overlaid(images, key.to(images), self.alpha)

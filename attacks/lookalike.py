@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Mode
+from attacks.blend import overlaid
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, domains, seeds
 from nba_cli.errors import Refused
@@ -65,7 +66,7 @@ class Lookalike(Helped):
 
     def lay(self, images: Tensor, key: Tensor) -> Tensor:
         """The key uint8 [1,C,H,W] laid over images float [N,C,H,W] in [0,1]."""
-        return (1 - self.alpha) * images + self.alpha * key.to(images) / 255
+        return overlaid(images, key.to(images) / 255, self.alpha)
 
 
 def drawn(eligible: Tensor, count: int, random: torch.Generator) -> Tensor:
