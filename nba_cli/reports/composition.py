@@ -87,16 +87,17 @@ def shape_of(request: Request, records: Sequence[Record], experiment: Experiment
     rows, cols = axes_of(request, records, experiment)
     usual = MATRIX_FIGURES if request.layout == "matrix" else FIGURES[stage_of(records, experiment)]
     figures = request.figures.split(",") if request.figures else usual
-    planned = experiment.planned if experiment else {}
-    settings = record.setting_names(records) | planned.keys()
+    expected = [job.record for job in experiment.jobs if not job.finished] if experiment else []
+    settings = record.setting_names([*records, *expected])
     check("rows", rows, settings)
     check("cols", cols, settings)
     unmeasured = [name for name in figures if all(each.figure(name) is None for each in records)]
     check("figures", unmeasured, {*SHORT, "seconds", "der", *(name for names in FIGURES.values() for name in names)})
     order = {group: list(parts) for group, parts in declared().parts.items()}
+    order |= experiment.planned if experiment else {}
     if request.layout == "matrix" and not any(name.partition(".")[0] == "defense" for name in rows):
         rows, cols = cols, rows  # averages are taken over the attacks, and defenses compete, wherever they stand
-    return pivot.Shape(rows=rows, cols=cols, figures=figures, against=request.against, order=order, planned=planned)
+    return pivot.Shape(rows=rows, cols=cols, figures=figures, against=request.against, order=order, expected=expected)
 
 
 def stage_of(records: Sequence[Record], experiment: Experiment | None) -> str:

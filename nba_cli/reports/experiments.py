@@ -21,13 +21,13 @@ from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.reports.filters import is_among, matches
 from nba_cli.reports.headings import heading
-from nba_cli.runs import folder
+from nba_cli.runs import folder, reading
 from nba_cli.runs.compose import install, typed_run
 from nba_cli.runs.declared import declared
 from nba_cli.runs.jobs import expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
-from nba_cli.runs.record import named, to_text
+from nba_cli.runs.record import Record, to_text
 from nba_cli.runs.registry import CHOICES, GROUPS
 from nba_cli.runs.settings import AttackRun
 
@@ -36,10 +36,11 @@ PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
 
 @dataclass(frozen=True)
 class Planned:
-    """A job: its overrides, its settings as text, and the folders that its result may lie in (one a precision)."""
+    """A job: its overrides, what is known of its run without running it, and the folders that the result may lie in
+    (one a precision)."""
 
     overrides: tuple[str, ...]
-    settings: dict[str, str]
+    record: Record
     folders: tuple[Path, ...]
 
     @property
@@ -77,7 +78,7 @@ class Experiment:
         Raises:
             Refused: none does.
         """
-        jobs = [job for job in self.jobs if matches(job.settings, filters)]
+        jobs = [job for job in self.jobs if matches(job.record.settings, filters)]
         if not jobs:
             said = " ".join(f"{name}={','.join(wanted)}" for name, wanted in filters.items())
             raise Refused(f"experiment={self.name}: no job of it has {said}.")
@@ -138,15 +139,14 @@ def override_value(cfg: DictConfig, override: Override) -> None:
 
 
 def planned_job(words: Sequence[str], stage: str, run: AttackRun) -> Planned:
-    settings = {name: to_text(value) for name, value in named(to_plain(run), run.victim.label).items()}
     folders = tuple(folder_of(stage, replace(run, precision=precision)) for precision in PRECISIONS)
-    return Planned(tuple(words), settings, folders)
+    return Planned(tuple(words), reading.expected(folders[0], stage, to_plain(run), run.victim.label), folders)
 
 
 def planned_values(jobs: Sequence[Planned], params: Iterable[str]) -> dict[str, list[str]]:
     """Of every group and swept setting: the values that the jobs have, as text, in the order of the jobs."""
     found = {
-        name: list(dict.fromkeys(job.settings[name] for job in jobs if name in job.settings))
+        name: list(dict.fromkeys(to_text(job.record.get(name)) for job in jobs if name in job.record.settings))
         for name in dict.fromkeys([*GROUPS, *params])
     }
     return {name: values for name, values in found.items() if values}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +25,7 @@ class Shape:
         figures: short names, in the order of their columns
         against: label of the row that differences are taken to
         order: setting -> its values in the order to show them
-        planned: setting -> values that are shown without a run, too, in that order
+        expected: runs that are not made yet, whose lines and sections are shown all the same
     """
 
     rows: list[str]
@@ -34,7 +33,7 @@ class Shape:
     figures: list[str]
     against: str | None = None
     order: Mapping[str, list[str]] = field(default_factory=dict)
-    planned: Mapping[str, list[str]] = field(default_factory=dict)
+    expected: Sequence[Record] = ()
 
     @property
     def axes(self) -> list[str]:
@@ -46,10 +45,11 @@ def build(records: Sequence[Record], shape: Shape) -> Report:
 
     Runs that share a row and a section but differ in settings other than seeds get lines of their own.
     """
-    split = splitting_settings(records, shape)
+    split = splitting_settings([*records, *shape.expected], shape)
     lines = grouped(records, shape, split)
-    rows = row_keys(lines, shape)
-    cols = ordered([*(key for key, _ in lines), *combinations(shape.cols, shape)], shape.cols, shape)
+    keys = [*lines, *grouped(shape.expected, shape, split)]
+    rows = ordered((row for _, row in keys), shape.rows, shape)
+    cols = ordered((col for col, _ in keys), shape.cols, shape)
     sections = [
         Section(" ".join(col) or "all runs", col, [make_line(row, lines.get((col, row), []), shape) for row in rows])
         for col in cols
@@ -105,30 +105,17 @@ def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequenc
     return found
 
 
-def row_keys(lines: Lines, shape: Shape) -> list[Key]:
-    """The lines of every section, in order: those with runs, and those that are planned."""
-    with_runs = {key[: len(shape.rows)] for _, key in lines}
-    planned = [key for key in combinations(shape.rows, shape) if key not in with_runs]
-    return ordered([*(key for _, key in lines), *planned], shape.rows, shape)
-
-
 def key_of(record: Record, names: Iterable[str]) -> Key:
     return tuple(to_text(record.get(name)) for name in names)
 
 
-def combinations(names: Sequence[str], shape: Shape) -> list[Key]:
-    """All keys of planned values; none where a setting has no planned values."""
-    return list(itertools.product(*(shape.planned.get(name, []) for name in names)))
-
-
 def ordered(keys: Iterable[Key], names: Sequence[str], shape: Shape) -> list[Key]:
     """Each key once: known values in their order, numbers by size, the rest by name."""
-    order = {**shape.order, **shape.planned}
 
     def rank(key: Key) -> list[tuple]:
         ranks: list[tuple] = []
         for position, value in enumerate(key):
-            known = order.get(names[position], []) if position < len(names) else []
+            known = shape.order.get(names[position], []) if position < len(names) else []
             try:
                 number, word = float(value), ""
             except ValueError:
@@ -181,7 +168,7 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
         inside = mixed([record for record in records if key_of(record, shape.rows) == row], shape.rows, shape.cols)
         found |= {name: values for name, values in inside.items() if name not in own}
     differ = [f"{name} differs among these runs: {', '.join(found[name])}" for name in found]
-    return [*by_preset(records, shape.cols), *differ, *differing_origins(records)]
+    return [*by_preset([*records, *shape.expected], shape.cols), *differ, *differing_origins(records)]
 
 
 def differing_origins(records: Sequence[Record]) -> list[str]:

@@ -48,7 +48,7 @@ def read_one(out: Path, known: dict[str, Any] | None = None) -> Record:
 
 def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
     settings, origin = found.pop("settings"), origin_of(found)
-    seeds = {name: value for name in declared().seeds for value in taken(settings, name)}
+    seeds = seeds_of(settings)
     about = {"stage": found["stage"], "precision": found.get("precision")}
     if found["stage"] == "evaluate":
         about["model"] = found.pop("measured", found.get("model"))  # an older record knows the file alone
@@ -62,6 +62,26 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
         origin=known.setdefault(repr(origin), origin),
         numbers={intern(path): value for path, value in flatten(found) if isinstance(value, (int, float))},
     )
+
+
+def expected(out: Path, stage: str, settings: dict[str, Any], victim: str | None) -> Record:
+    """What a run that is not made yet will say of its settings; of its precision, origin and figures nothing is known.
+
+    Args:
+        out: where it is to lie
+        stage: attack, defend or evaluate
+        settings: nested, as in its `metrics.json`
+        victim: its label
+    """
+    seeds = seeds_of(settings)
+    known = recipe(settings, victim, {"stage": stage})
+    del known["precision"]  # auto, until a machine runs it
+    return Record(out, known, seeds, origin_of({}), {})
+
+
+def seeds_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """The seeds by dotted path, taken out of nested settings."""
+    return {name: value for name in declared().seeds for value in taken(settings, name)}
 
 
 def origin_of(found: dict[str, Any]) -> dict[str, Any]:
