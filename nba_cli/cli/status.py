@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import folder, sound
+from nba_cli.runs.command_line import typed
 
 OPTIONS = {"output": "folder that holds all run folders"}
 VALUES = {"output": (options.FOLDER,)}  # what completion offers of them
@@ -93,7 +93,7 @@ def sweep_line(journal: Journal, root: Path) -> str:
     ended = [job for job in jobs if job.end is not None]
     begun = [job for job in jobs if job.end is None and job.folder]
     running = [job for job in begun if state(Path(str(job.folder)), root) == "running"]
-    command = shlex.join(["nba", about["stage"], "--multirun", *about["command"]])
+    command = typed(["nba", about["stage"], "--multirun", *about["command"]])
     planned = agenda.read(journal.folder)
     left = Outlook(planned, root).left({job.number: job for job in [*ended, *running]}) if planned else ""
     words = progress_words(ended, len(running), left)

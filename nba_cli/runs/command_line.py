@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+
+def typed(words: Iterable[str]) -> str:
+    """The words as one types them into a shell, with quotes where it needs them."""
+    return " ".join(map(in_quotes, words))
+
+
+def in_quotes(word: str) -> str:
+    """A word in quotes if the shell needs them: double ones around single ones, else '"'"' stands for each."""
+    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
 
 
 def commands(stage: str, jobs: Sequence[Sequence[str]], options: Sequence[str] = ()) -> list[str]:
@@ -22,6 +33,6 @@ def commands(stage: str, jobs: Sequence[Sequence[str]], options: Sequence[str] =
         values = [list(dict.fromkeys(column)) for column in zip(*rows, strict=True)]
         if sorted(itertools.product(*values)) == sorted(rows):
             swept = [f"{key}={','.join(found)}" for key, found in zip(keys.pop(), values, strict=True)]
-            return [shlex.join([*head, "--multirun", *options, *swept])]
+            return [typed([*head, "--multirun", *options, *swept])]
     plain = [word for word in options if not word.startswith("hydra")]  # a launcher is for many jobs
-    return [shlex.join([*head, *plain, *job]) for job in jobs]
+    return [typed([*head, *plain, *job]) for job in jobs]

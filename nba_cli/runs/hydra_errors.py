@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import errno
 import re
-import shlex
 import traceback
 
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.runs.command_line import in_quotes
+from nba_cli.runs.registry import CHOICES
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
         errno.EFBIG, errno.EIO}  # fmt: skip
@@ -92,10 +93,8 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         typed = re.sub(r"'((?:[^'\\]|\\.)*)'", r"\1", found[2])  # without the quotes that cli/quoting.py put
         one = QuotedString(text=typed, quote=Quote.single).with_quotes()
-        return (
-            f"{found[1]}={typed}: several values are a sweep: add --multirun. If it is one value: "
-            f"{shlex.quote(f'{found[1]}={one}')}"
-        )
+        said = f"{found[1]}={typed}: several values are a sweep: add --multirun."
+        return said if found[1] in CHOICES else f"{said} If it is one value: {in_quotes(f'{found[1]}={one}')}"
     if found := re.search(r"Error merging override (\S+)", text):
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"

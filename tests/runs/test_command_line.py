@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
+import pytest
+
 from nba_cli.runs import command_line
 
 
@@ -21,3 +25,18 @@ def test_commands_are_one_sweep_where_the_jobs_are_a_product() -> None:
     tuned = ["hydra/sweeper=tune", "hydra.sweeper.n_trials=9"]
     assert command_line.commands("attack", jobs("a=1", "a=2"), tuned) == ["nba attack --multirun a=1,2"]
     assert command_line.commands("attack", jobs("a=1"), launcher) == ["nba attack a=1"], "one job needs no launcher"
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("a=1", "a=1"),
+        ("a='b,c'", "\"a='b,c'\""),
+        ("a=b c", "'a=b c'"),
+        ("a='$b'", "'a='\"'\"'$b'\"'\"''"),
+        ("a='b\\c'", "'a='\"'\"'b\\c'\"'\"''"),
+    ],
+)
+def test_a_word_is_quoted_as_one_would(word: str, line: str) -> None:
+    assert command_line.typed([word]) == line
+    assert shlex.split(line) == [word], "and a shell reads it back"
