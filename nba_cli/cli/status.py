@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
+import rich
 
 from nba_cli import domains, options
 from nba_cli.cli import agenda
@@ -20,6 +21,7 @@ from nba_cli.runs.command_line import typed
 OPTIONS = {"output": "folder that holds all run folders"}
 VALUES = {"output": (options.FOLDER,)}  # what completion offers of them
 RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
+BESIDE = 13  # columns for the state of a run, in front of its folder
 
 
 def state(out: Path, root: Path) -> str:
@@ -77,14 +79,26 @@ def show(root: Path) -> None:
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs: nba status output=FOLDER")
     folders = [out for stage in RECORDED for out in sorted((root / stage).glob("*")) if out.is_dir()]
     states = {out: state(out, root) for out in folders}
-    for out, found in sorted(states.items(), key=lambda pair: pair[1] != "finished"):
-        LOG.info(f"{found:<12} {out.relative_to(root)}  {last_words(out)}")  # lines, not a table: paths stay whole
+    ordered = sorted(states.items(), key=lambda pair: pair[1] != "finished")
+    for line in run_lines([(found, str(out.relative_to(root)), last_words(out)) for out, found in ordered]):
+        LOG.info(line)
     counts = Counter(states.values())
     summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
     LOG.info(f"{root}: {summary}")
     for journal in journals(root / FOLDER):
         if journal.about:  # else it ended in this moment
             LOG.info(sweep_line(journal, root))
+
+
+def run_lines(runs: Sequence[tuple[str, str, str]]) -> list[str]:
+    """State, folder and last words of each run in a line, or the words below where the terminal is too narrow for one.
+
+    Lines, not a table: a table would break the paths.
+    """
+    wide = max((len(out) for _, out, _ in runs), default=0)
+    fits = all(BESIDE + wide + 2 + len(words) <= rich.get_console().width for _, _, words in runs)
+    between = "  " if fits else "\n" + " " * BESIDE
+    return [f"{found:<{BESIDE}}{out:<{wide * fits}}{words and between + words}".rstrip() for found, out, words in runs]
 
 
 def sweep_line(journal: Journal, root: Path) -> str:

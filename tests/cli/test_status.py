@@ -7,6 +7,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+import rich
 from records import EMPTY
 
 from nba_cli import console
@@ -44,6 +45,25 @@ def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.Captur
     assert lines[0].split() == ["finished", "attack/done", "ACC", "91.23"], "what is finished comes first"
     assert busy.split()[0] == "running" and "victim, epoch 2, loss 0.5000" in busy
     assert running.is_dir()
+
+
+def test_figures_stand_below_each_other_or_where_the_terminal_is_narrow_below_their_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [("finished", "attack/a", "ACC 91.23  ASR 100.00"), ("running", "attack/longer", "victim, epoch 2")]
+    runs.append(("interrupted", "attack/new", ""))
+    monkeypatch.setattr(rich.get_console(), "width", 80)
+    assert status.run_lines(runs) == [
+        "finished     attack/a       ACC 91.23  ASR 100.00",
+        "running      attack/longer  victim, epoch 2",
+        "interrupted  attack/new",
+    ]
+    monkeypatch.setattr(rich.get_console(), "width", 40)
+    assert status.run_lines(runs) == [
+        "finished     attack/a\n             ACC 91.23  ASR 100.00",
+        "running      attack/longer\n             victim, epoch 2",
+        "interrupted  attack/new",
+    ]
 
 
 def test_status_of_nothing_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
