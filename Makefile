@@ -7,7 +7,7 @@ SITE ?= site
 RUNS ?= runs
 TABLES ?= $(RUNS)/tables
 FORMS := md csv tex html
-EXPERIMENTS ?= six_attacks other_defenses dynamic_attacks all2one clean_model clean_ratio poison_rate pseudo_samples knowledge_form teacher
+EXPERIMENTS ?= six_attacks other_defenses dynamic_attacks all2one clean_model clean_ratio poison_rate pseudo_samples knowledge_form teacher other_wishes knowing_attackers fashion_mnist preact_resnet18
 
 .PHONY: demo test check docs reproduce tables
 
