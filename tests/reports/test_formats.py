@@ -17,7 +17,7 @@ from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.html import columns
 from nba_cli.reports.formats.layout import Layout, number
 from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
-from nba_cli.reports.formats.scatter import LEFT, NEAR, RIGHT, TOP, WIDE, WIDTH, Point, scatter, ticks
+from nba_cli.reports.formats.scatter import LEFT, NEAR, RIGHT, SIZE, TOP, WIDE, WIDTH, Point, scatter, ticks
 from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.request import Request
 from nba_cli.runs.declared import declared
@@ -121,9 +121,19 @@ def test_a_mark_beside_its_place_is_led_to_it() -> None:
     panel = scatter("panel", points, "x", "y", [0, 1], [0, 1])
     (led,) = re.findall(r'<g data-kind="1"><line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', panel)
     x, y, far_x, far_y = map(float, led)
-    assert (x, y) == (LEFT, TOP) and math.dist((x, y), (far_x, far_y)) == pytest.approx(NEAR, abs=0.1)
+    assert (x, y) == (LEFT, TOP) and math.dist((x, y), (far_x, far_y)) == pytest.approx(NEAR * SIZE, abs=0.1)
     assert far_x >= LEFT and far_y >= TOP, "and stays between the axes"
     assert panel.count('<g data-kind="0">') == panel.count('<g data-kind="2">') == 1, "these have their own places"
+
+
+def test_marks_of_a_crowd_are_smaller() -> None:
+    def radius(count: int) -> float:
+        points = [Point(number, 0, 0, "circle") for number in range(count)]
+        return float(
+            re.findall(r'r="([\d.]+)" fill="#0072B2" stroke', scatter("", points, "x", "y", [0, 99], [0, 1]))[0]
+        )
+
+    assert radius(1) == radius(8) > radius(16) > radius(32) > 0
 
 
 @pytest.mark.parametrize(("panels", "wide"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (9, 3)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,7 +14,8 @@ WIDTH, HEIGHT = 300, 240
 WIDE = 400  # where one or two share a row: a narrower drawing would be enlarged, with its letters
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 38  # margins
 SIZE = 4.2  # half the width of a mark
-NEAR = 2.5 * SIZE  # two marks that are nearer would cover each other
+CROWD = 8  # from so many marks on they are smaller, so that fewer of them would cover another
+NEAR = 2.5  # two marks that are nearer, in units of their size, would cover each other
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ def scatter(
     turned = f'transform="translate(12 {TOP + plot_height / 2}) rotate(-90)" text-anchor="middle"'
     parts.append(f"<text {turned}>{escape(y_title)}</text>")
     places = [(across(point.x), down(point.y)) for point in points]
-    drawn = apart(places, NEAR, (LEFT, TOP), (width - RIGHT, HEIGHT - BOTTOM))
+    size = SIZE * min(1.0, math.sqrt(CROWD / max(len(points), 1)))
+    drawn = apart(places, NEAR * size, (LEFT, TOP), (width - RIGHT, HEIGHT - BOTTOM))
     parts += [leader(point, *ends) for point, *ends in zip(points, places, drawn, strict=True) if ends[0] != ends[1]]
     for point, place in zip(points, drawn, strict=True):
-        shape = mark(point.kind, *place, size=SIZE, hollow=point.hollow)
+        shape = mark(point.kind, *place, size=size, hollow=point.hollow)
         parts.append(f'<g data-kind="{point.kind}"><title>{escape(point.text)}</title>{shape}</g>')
     return "\n".join([*parts, "</svg>"])
 
