@@ -9,7 +9,6 @@ import traceback
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs.command_line import in_quotes
-from nba_cli.runs.registry import CHOICES
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
         errno.EFBIG, errno.EIO}  # fmt: skip
@@ -93,6 +92,8 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         typed = re.sub(r"'((?:[^'\\]|\\.)*)'", r"\1", found[2])  # without the quotes that cli/quoting.py put
         one = QuotedString(text=typed, quote=Quote.single).with_quotes()
+        from nba_cli.runs.registry import CHOICES  # imports torch, for which other commands than Hydra's need not wait
+
         said = f"{found[1]}={typed}: several values are a sweep: add --multirun."
         return said if found[1] in CHOICES else f"{said} If it is one value: {in_quotes(f'{found[1]}={one}')}"
     if found := re.search(r"Error merging override (\S+)", text):
