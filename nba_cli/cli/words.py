@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from nba_cli.cli.commands import FLAGS
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import choices, conf_dir
+from nba_cli.runs.command_line import in_quotes
 from nba_cli.runs.registry import CHOICES, GROUPS
 
 
@@ -46,7 +47,8 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     """Hydra's flags among the words, and the settings as `overrides`.
 
     Raises:
-        Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there.
+        Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there, or a word that is
+            neither flag nor setting.
     """
     parser = get_args_parser()
     parser.exit_on_error = False
@@ -58,6 +60,11 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
         raise Refused(f"{unknown[0]}: there is no such flag. {did_you_mean(unknown[0], ['--help', *FLAGS])}")
     if asked.config_dir and not Path(asked.config_dir).is_dir():
         raise Refused(f"--config-dir {asked.config_dir}: no such folder.")
+    for word in asked.overrides:
+        if "=" not in word and word[:1] != "~":
+            group = next((group for group in CHOICES if word in choices(group)), None)
+            near = f" Did you mean {group}={word}?" if group else ""
+            raise Refused(f"{in_quotes(word)}: settings are written option=value.{near}")
     return asked
 
 

@@ -83,7 +83,7 @@ def one_line(error: BaseException) -> str | None:
     text = str(error)
     if found := re.search(r"hydra/(launcher|sweeper)/(joblib|submitit\w*|ray\w*|optuna)'", text):
         return f"hydra/{found[1]}: the plugin {found[2]} is not installed. See Sweeps in the README."
-    if found := re.search(r"Could not find '((?:hydra/)?\w+)/([^']+)'", text):
+    if found := re.search(r"Could not find '((?:hydra/)?\w+)/([^']*)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {did_you_mean(choice, options)}"

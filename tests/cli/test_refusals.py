@@ -53,6 +53,22 @@ def test_a_config_dir_that_is_not_there(nba: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("blend", "blend: settings are written option=value. Did you mean attack=blend?"),
+        ("ft,none", "ft,none: settings are written option=value."),
+        ("+seed", "+seed: settings are written option=value."),
+        ("", "'': settings are written option=value."),
+        ("attack=", "attack=: there is no such attack. Choose from: badnets, blend, "),
+    ],
+)
+@pytest.mark.parametrize("sweep", [(), ("--multirun",)])
+def test_a_word_without_its_option_or_its_value(nba: Run, word: str, said: str, sweep: tuple[str, ...]) -> None:
+    code, text = nba("attack", *sweep, word)
+    assert code == 2 and text.startswith(f"nba: {said}") and text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"y_test": None}, ("bad.npz", "y_test is missing")),
