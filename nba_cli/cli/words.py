@@ -47,8 +47,8 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     """Hydra's flags among the words, and the settings as `overrides`.
 
     Raises:
-        Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there, or a word that is
-            neither flag nor setting.
+        Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there; or a word
+            that is neither flag nor setting.
     """
     parser = get_args_parser()
     parser.exit_on_error = False

@@ -17,7 +17,21 @@ from nba_cli.reports.formats import FORMATS
 from nba_cli.reports.formats.html import columns
 from nba_cli.reports.formats.layout import Layout, number
 from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
-from nba_cli.reports.formats.scatter import LEFT, NEAR, RIGHT, SIZE, TOP, WIDE, WIDTH, Point, scatter, ticks
+from nba_cli.reports.formats.scatter import (
+    LEFT,
+    NEAR,
+    RIGHT,
+    SIZE,
+    TOP,
+    WIDE,
+    WIDTH,
+    Axis,
+    Point,
+    linear,
+    rooted,
+    scatter,
+    ticks,
+)
 from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.request import Request
 from nba_cli.runs.declared import declared
@@ -75,6 +89,14 @@ def test_ticks_are_round_and_cover() -> None:
     assert ticks(0.0, 100.0) == [0, 20, 40, 60, 80, 100]
 
 
+def test_an_axis_places_its_ends_and_what_is_between_them() -> None:
+    assert [Axis("ACC", [80, 90]).share(value) for value in (80, 82.5, 90)] == [0, 0.25, 1]
+    assert [Axis("ASR", [0, 100], root=True).share(value) for value in (0, 1, 25, 100)] == [0, 0.1, 0.5, 1]
+    assert linear("ACC", [80.0, 80.0]).ticks == [80, 80.2, 80.4, 80.6, 80.8, 81], "one value has an axis, too"
+    assert rooted("ASR", [0.0]).ticks == [0, 1] and rooted("ASR", [1.0, 18.0]).ticks == [0, 1, 5, 10, 20]
+    assert rooted("ASR", [100.0]).ticks[-1] == 100
+
+
 def test_a_file_is_written_in_the_form_that_its_ending_says(root: Path, tmp_path: Path) -> None:
     for ending, start in (
         ("md", "# "),
@@ -118,7 +140,7 @@ def test_marks_that_would_cover_one_another_are_set_apart() -> None:
 
 def test_a_mark_beside_its_place_is_led_to_it() -> None:
     points = [Point(0, 1, 0, "one"), Point(0, 1, 1, "two"), Point(1, 0, 2, "alone")]
-    panel = scatter("panel", points, "x", "y", [0, 1], [0, 1])
+    panel = scatter("panel", points, Axis("x", [0, 1]), Axis("y", [0, 1]))
     (led,) = re.findall(r'<g data-kind="1"><line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', panel)
     x, y, far_x, far_y = map(float, led)
     assert (x, y) == (LEFT, TOP) and math.dist((x, y), (far_x, far_y)) == pytest.approx(NEAR * SIZE, abs=0.1)
@@ -129,9 +151,8 @@ def test_a_mark_beside_its_place_is_led_to_it() -> None:
 def test_marks_of_a_crowd_are_smaller() -> None:
     def radius(count: int) -> float:
         points = [Point(number, 0, 0, "circle") for number in range(count)]
-        return float(
-            re.findall(r'r="([\d.]+)" fill="#0072B2" stroke', scatter("", points, "x", "y", [0, 99], [0, 1]))[0]
-        )
+        panel = scatter("", points, Axis("x", [0, 99]), Axis("y", [0, 1]))
+        return float(re.findall(r'r="([\d.]+)" fill="#0072B2" stroke', panel)[0])
 
     assert radius(1) == radius(8) > radius(16) > radius(32) > 0
 

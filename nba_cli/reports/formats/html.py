@@ -11,7 +11,7 @@ from importlib import resources
 from nba_cli.reports.formats.grid import APART, Grid, flat, grid, parts_of
 from nba_cli.reports.formats.layout import MISSING, Layout, remarks, title
 from nba_cli.reports.formats.marks import mark
-from nba_cli.reports.formats.scatter import WIDE, WIDTH, Point, scatter, ticks
+from nba_cli.reports.formats.scatter import WIDE, WIDTH, Point, linear, rooted, scatter
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section
 from nba_cli.reports.rows import in_units
@@ -75,23 +75,21 @@ def charts(report: Report, beside: Beside) -> list[str]:
     labels = dict.fromkeys(line.label for section in report.sections for line in section.lines)
     numbers = {label: number for number, label in enumerate(labels)}
     found, side_by_side = [], 0
-    for figure, better in (("asr", "lower"), ("ra", "higher")):
+    for figure, better, axis in (("asr", "lower", rooted), ("ra", "higher", linear)):
         panels = {section.label: points(section, figure, numbers, beside) for section in report.sections}
-        every = [point for some in panels.values() for point in some]
-        if not every:
-            continue
-        x_ticks = ticks(min(p.x for p in every), max(p.x for p in every))
-        y_ticks = ticks(min(p.y for p in every), max(p.y for p in every))
-        x_ticks, y_ticks = (t if len(t) > 1 else [t[0], t[0] + 1] for t in (x_ticks, y_ticks))
         panels = {label: some for label, some in panels.items() if some}
+        if not panels:
+            continue
+        every = [point for some in panels.values() for point in some]
+        level, upright = linear("ACC", [p.x for p in every]), axis(title(figure), [p.y for p in every])
         side_by_side = max(side_by_side, len(panels))
         width = WIDE if len(panels) <= 2 else WIDTH
-        axes = ("ACC", title(figure), x_ticks, y_ticks, width)
-        drawn = [scatter(label, some, *axes) for label, some in panels.items()]
+        drawn = [scatter(label, some, level, upright, width) for label, some in panels.items()]
+        grows = f" The {title(figure)} axis grows by the square root." if upright.root else ""
         found += [
             "<section>",
             f"<h2>{title('acc')} and {title(figure)}</h2>",
-            f"<p class=note>In percent; {better} and right is better. {BESIDE}</p>",
+            f"<p class=note>In percent; {better} and right is better.{grows} {BESIDE}</p>",
             f'<div class=panels style="--columns: {columns(len(drawn))}">',
             *drawn,
             "</div>",
