@@ -16,12 +16,14 @@ from nba_cli.cli.journal import FOLDER, Journal, journals
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs import folder, sound
-from nba_cli.runs.command_line import typed
+from nba_cli.runs.command_line import shell_line
 
 OPTIONS = {"output": "folder that holds all run folders"}
 VALUES = {"output": (options.FOLDER,)}  # what completion offers of them
 RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
 BESIDE = 13  # columns for the state of a run, in front of its folder
+GAP = "  "
+FIGURES = GAP.join(f"{name.upper()} 100.00" for name in sound.FIGURES)  # the longest that they get
 
 
 def state(out: Path, root: Path) -> str:
@@ -46,7 +48,7 @@ def last_words(out: Path) -> str:
         except Refused as error:
             return str(error)
         shown = {name: found[name] for name in sound.FIGURES if isinstance(found[name], (int, float))}
-        return "  ".join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
+        return GAP.join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
     lines = folder.read_lines(out / folder.HISTORY, "epoch", "loss")
     if not lines:
         return ""
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def show(root: Path) -> None:
-    """Print a line for each run, the unfinished ones last, and how many there are of each state.
+    """Print each run, the unfinished ones last, and how many there are of each state.
 
     Raises:
         Refused: there is no such folder.
@@ -91,14 +93,17 @@ def show(root: Path) -> None:
 
 
 def run_lines(runs: Sequence[tuple[str, str, str]]) -> list[str]:
-    """State, folder and last words of each run in a line, or the words below where the terminal is too narrow for one.
+    """State, folder and last words of each run: the words behind the folder, or below it where the terminal is too
+    narrow for figures there.
 
-    Lines, not a table: a table would break the paths.
+    Not a table, which would break the paths.
     """
     wide = max((len(out) for _, out, _ in runs), default=0)
-    fits = all(BESIDE + wide + 2 + len(words) <= rich.get_console().width for _, _, words in runs)
-    between = "  " if fits else "\n" + " " * BESIDE
-    return [f"{found:<{BESIDE}}{out:<{wide * fits}}{words and between + words}".rstrip() for found, out, words in runs]
+    if BESIDE + wide + len(GAP) + len(FIGURES) <= rich.get_console().width:
+        lines = [f"{found:<{BESIDE}}{out:<{wide}}{GAP}{words}" for found, out, words in runs]
+    else:
+        lines = [f"{found:<{BESIDE}}{out}\n{'':<{BESIDE}}{words}" for found, out, words in runs]
+    return [line.rstrip() for line in lines]
 
 
 def sweep_line(journal: Journal, root: Path) -> str:
@@ -107,7 +112,7 @@ def sweep_line(journal: Journal, root: Path) -> str:
     ended = [job for job in jobs if job.end is not None]
     begun = [job for job in jobs if job.end is None and job.folder]
     running = [job for job in begun if state(Path(str(job.folder)), root) == "running"]
-    command = typed(["nba", about["stage"], "--multirun", *about["command"]])
+    command = shell_line(["nba", about["stage"], "--multirun", *about["command"]])
     planned = agenda.read(journal.folder)
     left = Outlook(planned, root).left({job.number: job for job in [*ended, *running]}) if planned else ""
     words = progress_words(ended, len(running), left)

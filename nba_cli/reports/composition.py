@@ -55,7 +55,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         title=request.title or (f"{experiment.name}: {experiment.question}" if experiment else "Results"),
         label=label_of(request, stage_of(records, experiment), filters),
         command=request.command or (experiment.command if experiment else typed),
-        missing=missing_jobs(experiment, request.root) if experiment else [],
+        missing=missing_jobs(experiment, records, request.root) if experiment else [],
         arrangement=request.layout,
         sections_down=shape.cols == down,
     )
@@ -87,7 +87,7 @@ def shape_of(request: Request, records: Sequence[Record], experiment: Experiment
     rows, cols = axes_of(request, records, experiment)
     usual = MATRIX_FIGURES if request.layout == "matrix" else FIGURES[stage_of(records, experiment)]
     figures = request.figures.split(",") if request.figures else usual
-    expected = [job.record for job in experiment.jobs if not job.finished] if experiment else []
+    expected = [job.expected for job in experiment.due(records)] if experiment else []
     settings = record.setting_names([*records, *expected])
     check("rows", rows, settings)
     check("cols", cols, settings)

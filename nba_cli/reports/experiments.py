@@ -37,10 +37,10 @@ PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
 @dataclass(frozen=True)
 class Planned:
     """A job: its overrides, what is known of its run without running it, and the folders that the result may lie in
-    (one a precision)."""
+    (one a precision, where the machine decides on that)."""
 
     overrides: tuple[str, ...]
-    record: Record
+    expected: Record
     folders: tuple[Path, ...]
 
     @property
@@ -66,6 +66,11 @@ class Experiment:
     jobs: list[Planned]
     planned: dict[str, list[str]]
 
+    def due(self, made: Sequence[Record]) -> list[Planned]:
+        """The jobs that none of these records is of: not finished, or their record is damaged."""
+        folders = {record.folder for record in made}
+        return [job for job in self.jobs if folders.isdisjoint(job.folders)]
+
     def axes(self) -> tuple[list[str], list[str]]:
         """(rows, columns) of its table: sections by attack, data set or victim, lines by whatever else is varied."""
         varied = [name for name, values in self.planned.items() if len(values) > 1 and name not in declared().seeds]
@@ -78,7 +83,7 @@ class Experiment:
         Raises:
             Refused: none does.
         """
-        jobs = [job for job in self.jobs if matches(job.record.settings, filters)]
+        jobs = [job for job in self.jobs if matches(job.expected.settings, filters)]
         if not jobs:
             said = " ".join(f"{name}={','.join(wanted)}" for name, wanted in filters.items())
             raise Refused(f"experiment={self.name}: no job of it has {said}.")
@@ -139,14 +144,15 @@ def override_value(cfg: DictConfig, override: Override) -> None:
 
 
 def planned_job(words: Sequence[str], stage: str, run: AttackRun) -> Planned:
-    folders = tuple(folder_of(stage, replace(run, precision=precision)) for precision in PRECISIONS)
+    precisions = PRECISIONS if run.precision is Precision.auto else (run.precision,)
+    folders = tuple(folder_of(stage, replace(run, precision=precision)) for precision in precisions)
     return Planned(tuple(words), reading.expected(folders[0], stage, to_plain(run), run.victim.label), folders)
 
 
 def planned_values(jobs: Sequence[Planned], params: Iterable[str]) -> dict[str, list[str]]:
     """Of every group and swept setting: the values that the jobs have, as text, in the order of the jobs."""
     found = {
-        name: list(dict.fromkeys(to_text(job.record.get(name)) for job in jobs if name in job.record.settings))
+        name: list(dict.fromkeys(to_text(job.expected.get(name)) for job in jobs if name in job.expected.settings))
         for name in dict.fromkeys([*GROUPS, *params])
     }
     return {name: values for name, values in found.items() if values}

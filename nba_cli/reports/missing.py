@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nba_cli.runs import command_line
+from nba_cli.runs.record import Record
 
 if TYPE_CHECKING:
     from nba_cli.reports.experiments import Experiment
@@ -13,9 +15,10 @@ if TYPE_CHECKING:
 LISTED = 12  # command lines that are shown
 
 
-def missing_jobs(experiment: Experiment, root: Path) -> list[str]:
-    """Commands for the jobs of an experiment that have no result: single ones, or all of it if that is shorter."""
+def missing_jobs(experiment: Experiment, made: Sequence[Record], root: Path) -> list[str]:
+    """Commands for the jobs of an experiment that none of the records is of: single ones, or all of it if that is
+    shorter."""
     where = [] if str(root) == "runs" else [f"output={root}"]
-    left = [[*job.overrides, *where] for job in experiment.jobs if not job.finished]
+    left = [[*job.overrides, *where] for job in experiment.due(made)]
     lines = command_line.commands(experiment.stage, left) if left else []
     return lines if len(lines) <= LISTED else [" ".join([experiment.command, *where])]

@@ -47,7 +47,7 @@ def build(records: Sequence[Record], shape: Shape) -> Report:
     """
     split = splitting_settings([*records, *shape.expected], shape)
     lines = grouped(records, shape, split)
-    keys = [*lines, *grouped(shape.expected, shape, split)]
+    keys = [*lines, *to_come(lines, shape, split)]
     rows = ordered((row for _, row in keys), shape.rows, shape)
     cols = ordered((col for col, _ in keys), shape.cols, shape)
     sections = [
@@ -102,6 +102,21 @@ def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequenc
         unique = len({record.seeds for record in group}) == len(group)
         for record in group:
             found.setdefault((col, row if unique else (*row, record.folder.name)), []).append(record)
+    return found
+
+
+def to_come(lines: Lines, shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[tuple[Key, Key]]:
+    """(section, line) of each run that is not made yet.
+
+    Of its precision nothing may be known. Then it has no line of its own where one agrees with all that is known.
+    """
+    found = []
+    for record in shape.expected:
+        col, row = key_of(record, shape.cols), key_of(record, shape.rows)
+        unknown = tuple(f"{name}=" for name in split[row] if name not in record.settings)
+        own = row + apart(record, split[row], shape.rows)
+        agreeing = (line for _, line in lines if own == tuple(word for word in line if not word.startswith(unknown)))
+        found.append((col, next(agreeing, own)))
     return found
 
 

@@ -16,7 +16,7 @@ from nba_cli.reports.formats import FORMATS, terminal
 from nba_cli.reports.formats.grid import ARRANGEMENTS, grid
 from nba_cli.reports.formats.layout import remarks
 from nba_cli.reports.request import OPTIONS, Request, format_of
-from nba_cli.runs.command_line import typed
+from nba_cli.runs.command_line import shell_line
 
 VALUES = {
     "output": (options.FOLDER,),
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     given, filters = parse_words("table", arguments, OPTIONS)
     request = Request(**given)
     form = format_of(request)
-    report, layout = compose(request, filters, typed(["nba", "table", *arguments]))
+    report, layout = compose(request, filters, shell_line(["nba", "table", *arguments]))
     missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
     if form == "terminal":
         console, found = rich.get_console(), grid(report, layout)

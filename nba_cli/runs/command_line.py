@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 
-def typed(words: Iterable[str]) -> str:
+def shell_line(words: Iterable[str]) -> str:
     """The words as one types them into a shell, with quotes where it needs them."""
     return " ".join(map(in_quotes, words))
 
@@ -33,6 +33,6 @@ def commands(stage: str, jobs: Sequence[Sequence[str]], options: Sequence[str] =
         values = [list(dict.fromkeys(column)) for column in zip(*rows, strict=True)]
         if sorted(itertools.product(*values)) == sorted(rows):
             swept = [f"{key}={','.join(found)}" for key, found in zip(keys.pop(), values, strict=True)]
-            return [typed([*head, "--multirun", *options, *swept])]
+            return [shell_line([*head, "--multirun", *options, *swept])]
     plain = [word for word in options if not word.startswith("hydra")]  # a launcher is for many jobs
-    return [typed([*head, *plain, *job]) for job in jobs]
+    return [shell_line([*head, *plain, *job]) for job in jobs]

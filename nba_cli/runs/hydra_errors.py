@@ -8,6 +8,7 @@ import re
 import traceback
 
 from nba_cli.errors import Refused, did_you_mean
+from nba_cli.files import conf_dir
 from nba_cli.runs.command_line import in_quotes
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
@@ -76,7 +77,6 @@ def one_line(error: BaseException) -> str | None:
         return f"{error.filename or 'output'}: {error.strerror}.{hint}"
     if not _expected(error):
         return None
-    from hydra.core.override_parser.types import Quote, QuotedString
 
     if missing := _missing(error):
         return f"{missing} has no value. Add {missing}=…"
@@ -90,12 +90,9 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
-        typed = re.sub(r"'((?:[^'\\]|\\.)*)'", r"\1", found[2])  # without the quotes that cli/quoting.py put
-        one = QuotedString(text=typed, quote=Quote.single).with_quotes()
-        from nba_cli.runs.registry import CHOICES  # imports torch, for which other commands than Hydra's need not wait
-
-        said = f"{found[1]}={typed}: several values are a sweep: add --multirun."
-        return said if found[1] in CHOICES else f"{said} If it is one value: {in_quotes(f'{found[1]}={one}')}"
+        values = re.sub(r"'((?:[^'\\]|\\.)*)'", r"\1", found[2])  # without the quotes that cli/quoting.py put
+        said = f"{found[1]}={values}: several values are a sweep: add --multirun."
+        return f"{said} {_as_one(found[1], values)}".rstrip()
     if found := re.search(r"Error merging override (\S+)", text):
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
         return f"{found[1]}: {why[0]}"
@@ -103,6 +100,18 @@ def one_line(error: BaseException) -> str | None:
     said = " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
     option = getattr(error, "full_key", None)
     return f"{option}: {said}" if option and option not in said else said
+
+
+def _as_one(option: str, values: str) -> str:
+    """How to write the values as one, if that can be meant: a part or an experiment has a name, and no number has a
+    comma."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    group = option.lstrip("+")
+    if "/" in group or (conf_dir() / group).is_dir() or re.fullmatch(r"[-+\d.,e ]+", values):
+        return ""
+    one = QuotedString(text=values, quote=Quote.single).with_quotes()
+    return f"If it is one value: {in_quotes(f'{option}={one}')}"
 
 
 def _missing(error: BaseException | None) -> str | None:

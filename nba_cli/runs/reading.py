@@ -1,4 +1,4 @@
-"""Finished runs, read from their folders."""
+"""Finished runs, read from their folders, and what is known of others before they are made."""
 
 from __future__ import annotations
 
@@ -47,8 +47,7 @@ def read_one(out: Path, known: dict[str, Any] | None = None) -> Record:
 
 
 def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
-    settings, origin = found.pop("settings"), origin_of(found)
-    seeds = seeds_of(settings)
+    (seeds, settings), origin = apart(found.pop("settings")), origin_of(found)
     about = {"stage": found["stage"], "precision": found.get("precision")}
     if found["stage"] == "evaluate":
         about["model"] = found.pop("measured", found.get("model"))  # an older record knows the file alone
@@ -64,24 +63,31 @@ def made_of(out: Path, found: dict[str, Any], known: dict[str, Any]) -> Record:
     )
 
 
-def expected(out: Path, stage: str, settings: dict[str, Any], victim: str | None) -> Record:
-    """What a run that is not made yet will say of its settings; of its precision, origin and figures nothing is known.
+def expected(out: Path, stage: str, settings: Mapping[str, Any], victim: str | None) -> Record:
+    """What a run that is not made yet will say of its settings; of its origin and figures nothing is known, and of its
+    precision nothing where the machine that runs it decides.
 
     Args:
-        out: where it is to lie
+        out: a folder that it may lie in
         stage: attack, defend or evaluate
         settings: nested, as in its `metrics.json`
         victim: its label
     """
-    seeds = seeds_of(settings)
-    known = recipe(settings, victim, {"stage": stage})
-    del known["precision"]  # auto, until a machine runs it
+    seeds, rest = apart(settings)
+    known = recipe(rest, victim, {"stage": stage})
+    if known["precision"] == "auto":
+        del known["precision"]
     return Record(out, known, seeds, origin_of({}), {})
 
 
-def seeds_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """The seeds by dotted path, taken out of nested settings."""
-    return {name: value for name in declared().seeds for value in taken(settings, name)}
+def apart(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """(seeds by dotted path, the other settings, nested)."""
+    seeds, rest = {}, settings
+    for name in declared().seeds:
+        found = at(settings, name)
+        if found is not None:
+            seeds[name], rest = found, without(rest, name)
+    return seeds, rest
 
 
 def origin_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -91,12 +97,18 @@ def origin_of(found: dict[str, Any]) -> dict[str, Any]:
     return own | {"day": (made.get("date") or "")[:10], "victim_commit": found.get("victim_commit")}
 
 
-def taken(settings: Any, path: str) -> list[Any]:
-    """The value at a dotted path of nested settings, taken out of them; none where there is none."""
-    *parts, leaf = path.split(".")
-    for part in parts:
-        settings = settings.get(part, {})
-    return [settings.pop(leaf)] if leaf in settings else []
+def at(settings: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of nested settings; None where there is none."""
+    head, _, tail = path.partition(".")
+    return at(settings.get(head, {}), tail) if tail else settings.get(head)
+
+
+def without(settings: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Nested settings but for what stands at a dotted path."""
+    head, _, tail = path.partition(".")
+    if tail:
+        return {**settings, head: without(settings[head], tail)}
+    return {name: value for name, value in settings.items() if name != head}
 
 
 def recipe(settings: Mapping[str, Any], victim: str | None, about: dict[str, Any]) -> dict[str, Any]:

@@ -25,16 +25,16 @@ SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One finished run. Thousands of them are held at once, so what is equal in several of them is one object.
+    """One run, finished or expected. Thousands are held at once, so what is equal in several of them is one object.
 
     Fields:
-        folder: where it lies
+        folder: where it lies; of an expected one, a folder that it may lie in
         recipe: its settings by dotted path, see `named`, but for its own seeds; what an older record does not know yet
             was at its default
         repetition: its own seeds by dotted path
         origin: day, commit, victim_commit, torch, processor, instructions and threads; None for what the record
             does not say
-        numbers: every number of its `metrics.json` outside the settings, by dotted path
+        numbers: every number of its `metrics.json` outside the settings, by dotted path; none of an expected one
     """
 
     folder: Path

@@ -62,11 +62,12 @@ def test_a_comma_gets_the_line_that_would_work(nba: Run, tmp_path: Path, tiny_fi
     assert nba(*given, *word, dataset=False)[0] == 0
 
 
-def test_several_parts_are_a_sweep_and_nothing_else(nba: Run) -> None:
-    assert nba("defend", "defense=ft,none") == (
-        2,
-        "nba: defense=ft,none: several values are a sweep: add --multirun.\n",
-    )
+PARTS = ("defense=ft,none", "+attack=sig,blend", "+experiment=demo,teacher", "hydra/launcher=basic,joblib", "seed=1,2")
+
+
+@pytest.mark.parametrize("word", PARTS)
+def test_several_parts_or_numbers_are_a_sweep_and_nothing_else(nba: Run, word: str) -> None:
+    assert nba("defend", word) == (2, f"nba: {word}: several values are a sweep: add --multirun.\n")
 
 
 def test_a_working_folder_of_hydras_does_not_nest_runs(

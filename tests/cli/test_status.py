@@ -47,22 +47,24 @@ def test_status_tells_the_four_states_apart(tmp_path: Path, capfd: pytest.Captur
     assert running.is_dir()
 
 
-def test_figures_stand_below_each_other_or_where_the_terminal_is_narrow_below_their_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_figures_stand_beside_their_runs_or_below_where_the_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = "attack/broken/metrics.json: cannot be used (no JSON). Do the run again, or delete its folder."
     runs = [("finished", "attack/a", "ACC 91.23  ASR 100.00"), ("running", "attack/longer", "victim, epoch 2")]
-    runs.append(("interrupted", "attack/new", ""))
-    monkeypatch.setattr(rich.get_console(), "width", 80)
+    runs += [("interrupted", "attack/new", ""), ("finished", "attack/broken", damaged)]
+    needed = 13 + len("attack/longer") + 2 + len("ACC 100.00  ASR 100.00  RA 100.00")
+    monkeypatch.setattr(rich.get_console(), "width", needed)
     assert status.run_lines(runs) == [
         "finished     attack/a       ACC 91.23  ASR 100.00",
         "running      attack/longer  victim, epoch 2",
         "interrupted  attack/new",
-    ]
-    monkeypatch.setattr(rich.get_console(), "width", 40)
+        f"finished     attack/broken  {damaged}",
+    ], "one long line is no reason to part the others from their figures"
+    monkeypatch.setattr(rich.get_console(), "width", needed - 1)
     assert status.run_lines(runs) == [
         "finished     attack/a\n             ACC 91.23  ASR 100.00",
         "running      attack/longer\n             victim, epoch 2",
         "interrupted  attack/new",
+        f"finished     attack/broken\n             {damaged}",
     ]
 
 

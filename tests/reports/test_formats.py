@@ -154,7 +154,15 @@ def test_marks_of_a_crowd_are_smaller() -> None:
         panel = scatter("", points, Axis("x", [0, 99]), Axis("y", [0, 1]))
         return float(re.findall(r'r="([\d.]+)" fill="#0072B2" stroke', panel)[0])
 
-    assert radius(1) == radius(8) > radius(16) > radius(32) > 0
+    assert radius(1) == radius(8) > radius(16) > radius(32) > 2
+    assert radius(40) == radius(400), "and can be told from the dot of a leader"
+
+
+def test_marks_of_a_crowd_are_nearer() -> None:
+    panel = scatter("", [Point(0.5, 0.5, number, "") for number in range(16)], Axis("x", [0, 1]), Axis("y", [0, 1]))
+    led = re.findall(r'<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" stroke=', panel)
+    ways = [math.dist((float(x), float(y)), (float(u), float(v))) for x, y, u, v in led]
+    assert len(ways) == 15 and min(ways) == pytest.approx(NEAR * SIZE / math.sqrt(2), abs=0.1)
 
 
 @pytest.mark.parametrize(("panels", "wide"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (9, 3)])

@@ -34,9 +34,12 @@ def test_commands_are_one_sweep_where_the_jobs_are_a_product() -> None:
         ("a='b,c'", "\"a='b,c'\""),
         ("a=b c", "'a=b c'"),
         ("a='$b'", "'a='\"'\"'$b'\"'\"''"),
+        ("a='`b`'", "'a='\"'\"'`b`'\"'\"''"),
+        ("a='b!'", "'a='\"'\"'b!'\"'\"''"),
+        ("a='\"'", "'a='\"'\"'\"'\"'\"''"),
         ("a='b\\c'", "'a='\"'\"'b\\c'\"'\"''"),
     ],
 )
 def test_a_word_is_quoted_as_one_would(word: str, line: str) -> None:
-    assert command_line.typed([word]) == line
+    assert command_line.shell_line([word]) == line
     assert shlex.split(line) == [word], "and a shell reads it back"

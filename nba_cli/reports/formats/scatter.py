@@ -14,7 +14,8 @@ WIDTH, HEIGHT = 300, 240
 WIDE = 400  # where one or two share a row: a narrower drawing would be enlarged, with its letters
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 38  # margins
 SIZE = 4.2  # half the width of a mark
-CROWD = 8  # from so many marks on they are smaller, so that fewer of them would cover another
+CROWD = 8  # beyond so many marks they are smaller, so that fewer of them would cover another,
+LEAST = 2.0  # but no smaller than this
 ROOTED = (0.0, 1.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)  # percent, the ticks of a root axis
 NEAR = 2.5  # two marks that are nearer, in units of their size, would cover each other
 
@@ -69,7 +70,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers that cover [low, high]."""
     span = max(high - low, 1e-9)
     step = next(s * 10**e for e in range(-6, 9) for s in (1, 2, 5) if span / (s * 10**e) <= wanted)
-    first, last = int(low // step), int(-(-high // step))
+    first, last = math.floor(round(low / step, 9)), math.ceil(round(high / step, 9))  # 80 / 0.2 is 400, and no less
     return [round(k * step, 10) for k in range(first, last + 1)]
 
 
@@ -102,7 +103,7 @@ def scatter(title: str, points: Sequence[Point], level: Axis, upright: Axis, wid
     turned = f'transform="translate(12 {TOP + plot_height / 2}) rotate(-90)" text-anchor="middle"'
     parts.append(f"<text {turned}>{escape(upright.title)}</text>")
     places = [(across(point.x), down(point.y)) for point in points]
-    size = SIZE * min(1.0, math.sqrt(CROWD / max(len(points), 1)))
+    size = max(LEAST, SIZE * min(1.0, math.sqrt(CROWD / max(len(points), 1))))
     drawn = apart(places, NEAR * size, (LEFT, TOP), (width - RIGHT, HEIGHT - BOTTOM))
     parts += [leader(point, *ends) for point, *ends in zip(points, places, drawn, strict=True) if ends[0] != ends[1]]
     for point, place in zip(points, drawn, strict=True):
