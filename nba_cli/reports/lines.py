@@ -13,6 +13,7 @@ from nba_cli.reports.pivot import Shape, ordered
 from nba_cli.reports.published import Published
 from nba_cli.reports.significance import Summary, by_victim, summary
 from nba_cli.runs.declared import declared
+from nba_cli.runs.presets import value_of
 from nba_cli.runs.record import Record, to_text
 
 COMPARABLE = ("attack", "defense", "dataset", "attack.rate")  # what published figures say of themselves
@@ -67,7 +68,7 @@ class Line:
 
 
 def axis_of(having: Sequence[Record], x: str) -> Axis:
-    values = [run.get(x) for run in having]
+    values = [value_of(run, x) for run in having]
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return Axis(x, sorted(set(values)), numeric=True)
     return Axis(x, in_order(having, x), numeric=False)
@@ -75,8 +76,10 @@ def axis_of(having: Sequence[Record], x: str) -> Axis:
 
 def in_order(having: Sequence[Record], name: str) -> list[str]:
     """The values of a setting in words, in the order of a table."""
-    shape = Shape(rows=[name], cols=[], figures=[], order={name: list(declared().parts.get(name, {}))})
-    return [word for (word,) in ordered([(to_text(run.get(name)),) for run in having], [name], shape)]
+    values = sorted({to_text(value_of(run, name)) for run in having})  # a preset follows its kind
+    order = [value for kind in declared().parts.get(name, {}) for value in values if value.split(" ")[0] == kind]
+    shape = Shape(rows=[name], cols=[], figures=[], order={name: order})
+    return [word for (word,) in ordered([(value,) for value in values], [name], shape)]
 
 
 def lines_of(having: Sequence[Record], axis: Axis, split: str, compare: str | None) -> list[Line]:
@@ -89,14 +92,16 @@ def lines_of(having: Sequence[Record], axis: Axis, split: str, compare: str | No
         raise Refused(f"compare={compare}: published figures say no {axis.name}. Choose x={', '.join(COMPARABLE)}.")
     rows = published.read(compare) if compare else []
     labels = in_order(having, split)
+    cells: dict[tuple[str, str], list[Record]] = {}
+    for run in having:
+        cells.setdefault((to_text(value_of(run, split)), to_text(value_of(run, axis.name))), []).append(run)
     lines = []
     for number, label in enumerate(labels):
-        own = [run for run in having if to_text(run.get(split)) == label]
         runs: dict[float, list[Record]] = {}
         beside: dict[tuple[float, str], Other] = {}
         for value in axis.values:
             place = axis.place(value, (number + 0.5) / len(labels) - 0.5)
-            if here := [run for run in own if to_text(run.get(axis.name)) == to_text(value)]:
+            if here := cells.get((label, to_text(value))):
                 runs[place] = here
                 theirs = others(published.beside(rows, here), axis, place)
                 beside |= {(other.place, other.source): other for other in theirs}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nba_cli.runs.presets import preset
+from nba_cli.runs.presets import preset, value_of
 from nba_cli.runs.record import Record, differing, to_text
 
 
@@ -17,7 +17,7 @@ def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -
     for own, others in ((rows, cols), (cols, rows)):
         groups: dict[tuple[str, ...], list[Record]] = {}
         for record in records:
-            groups.setdefault(tuple(to_text(record.get(name)) for name in own), []).append(record)
+            groups.setdefault(tuple(to_text(value_of(record, name)) for name in own), []).append(record)
         for group in groups.values():
             for name, values in differing(group).items():
                 if not any(goes_with(name, axis) for axis in others):

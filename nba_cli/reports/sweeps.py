@@ -12,6 +12,7 @@ from nba_cli.reports.formats.marks import colour_of
 from nba_cli.reports.lines import Line, axis_of, lines_of, of_victims
 from nba_cli.reports.mixtures import heads, mixed
 from nba_cli.runs import record
+from nba_cli.runs.presets import value_of
 from nba_cli.runs.record import SHORT, Record
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def with_setting(found: list[Record], x: str | None) -> list[Record]:
 def usual_split(having: Sequence[Record], x: str) -> str:
     """Attack or defense: the first that differs and is not the axis itself."""
     names = [name for name in ("attack", "defense") if name != x]
-    return next((name for name in names if len({run.get(name) for run in having}) > 1), names[-1])
+    return next((name for name in names if len({value_of(run, name) for run in having}) > 1), names[-1])
 
 
 def refuse_mixtures(having: Sequence[Record], x: str, split: str) -> None:

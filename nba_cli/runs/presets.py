@@ -20,6 +20,11 @@ def called(record: Record, part: str) -> str:
     return f"{kind} {folder}" if folder else kind
 
 
+def value_of(record: Record, name: str) -> Any:
+    """A setting; of a part, what it is called."""
+    return called(record, name) if name in declared().parts else record.get(name)
+
+
 def beyond(record: Record, settings: dict[str, Any]) -> dict[str, Any]:
     """Those of its settings that the presets of its parts, by which it is called, do not say."""
     parts = {name.partition(".")[0] for name in settings}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,15 @@ def test_nothing_published_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureF
     put(tmp_path, "own", "sig", "nba", 0, (0.8, 0.1, 0.5))
     drawn(tmp_path, x="defense", compare="published")
     assert "compare=published: none of its rows is for these attacks, defenses and data sets" in caplog.text
+
+
+def test_a_preset_is_a_value_of_its_own_behind_its_kind(tmp_path: Path) -> None:
+    """Else the runs of a kind as by default and as selected would be refused, for each setting of the preset."""
+    for made in (Path(__file__).parents[2] / "results/six_attacks/defend").glob("*-blend-s1-*"):
+        shutil.copytree(made, tmp_path / "defend" / made.name)
+    acc, _, ra = drawn(tmp_path, x="defense", compare="published")
+    names = [each.get_text() for each in ra.get_xticklabels()]
+    assert names[:3] == ["none", "ft", "ft selected"] and len(names) == 16
+    assert names[-2:] == ["nba", "nba without_pseudo"]
+    places = [line.get_xdata()[0] for line in acc.lines if len(line.get_xdata()) == 1]
+    assert places.count(1) == places.count(2) == 1, "what is published of ft stands beside both"
