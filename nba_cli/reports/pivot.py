@@ -94,9 +94,7 @@ def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequenc
     """
     lines: Lines = {}
     for record in records:
-        row = key_of(record, shape.rows)
-        own = apart(record, split[row], shape.rows)
-        lines.setdefault((key_of(record, shape.cols), row + own), []).append(record)
+        lines.setdefault(place_of(record, shape, split), []).append(record)
     found: Lines = {}
     for (col, row), group in lines.items():
         unique = len({record.seeds for record in group}) == len(group)
@@ -106,18 +104,20 @@ def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequenc
 
 
 def to_come(lines: Lines, shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[tuple[Key, Key]]:
-    """(section, line) of each run that is not made yet.
-
-    Of its precision nothing may be known. Then it has no line of its own where one agrees with all that is known.
-    """
+    """(section, line) of each run that is not made yet: a line of others, if they agree in all that is known of it."""
     found = []
     for record in shape.expected:
-        col, row = key_of(record, shape.cols), key_of(record, shape.rows)
-        unknown = tuple(f"{name}=" for name in split[row] if name not in record.settings)
-        own = row + apart(record, split[row], shape.rows)
+        col, own = place_of(record, shape, split)
+        unknown = tuple(f"{name}=" for name in split[own[: len(shape.rows)]] if name not in record.settings)
         agreeing = (line for _, line in lines if own == tuple(word for word in line if not word.startswith(unknown)))
         found.append((col, next(agreeing, own)))
     return found
+
+
+def place_of(record: Record, shape: Shape, split: Mapping[Key, Sequence[str]]) -> tuple[Key, Key]:
+    """(section, line) of a run: the line says what tells it from others of its row, too."""
+    row = key_of(record, shape.rows)
+    return key_of(record, shape.cols), row + apart(record, split[row], shape.rows)
 
 
 def key_of(record: Record, names: Iterable[str]) -> Key:
