@@ -13,10 +13,12 @@ from omegaconf import DictConfig, open_dict
 
 from nba_cli import devices
 from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
+from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook
 from nba_cli.cli.launchers import is_parallel, workers
 from nba_cli.cli.words import part_of, recorded
 from nba_cli.console import LOG
+from nba_cli.pipeline import room
 from nba_cli.pipeline.needs import crafts, missing
 from nba_cli.reports.experiments import job_run
 from nba_cli.runs.durations import Workload, workload
@@ -26,7 +28,7 @@ from nba_cli.runs.jobs import Jobs, expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import named
-from nba_cli.runs.settings import AttackRun
+from nba_cli.runs.settings import AttackRun, DefendRun
 
 OPTION = "dry_run"  # which makes no job another
 MOST = 1000  # jobs whose agenda is made: some ten seconds
@@ -50,16 +52,24 @@ def announced(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook |
     """The outlook of a sweep that begins now, behind the line that heads it.
 
     Whatever an estimate stumbles over stops no sweep: Hydra would make a warning of it, and start no job at all.
+    Raises what `check` raises.
     """
-    count = plural(len(jobs), "job")
+    count, found = plural(len(jobs), "job"), None
     try:
         found = outlook(loader, config, jobs)
         said = found.heading(workers(config.hydra)) if found else count
     except Exception as error:
         LOG.warning(f"sweep: {count}; {untold(error)}")
         return None
+    check(loader, config, jobs, found)
     LOG.info(f"sweep: {said}")
     return found
+
+
+def check(loader: ConfigLoader, config: DictConfig, jobs: Jobs, outlook: Outlook | None) -> None:
+    """Refuse a sweep with a value that fits none of its jobs. Raises what Hydra raises of that value."""
+    if outlook and any(planned.state == REFUSED for planned in outlook.agenda):
+        Composer(loader.get_search_path()).try_values(config, jobs.columns)
 
 
 def untold(error: Exception) -> str:
@@ -104,6 +114,8 @@ def planned(label: str, stage: str, run: AttackRun, threads: int | None) -> Plan
     own, state = work_of(stage, run, threads), state_of(folder_of(stage, run), run.overwrite)
     if state != FINISHED:
         run.logger.check()
+        if isinstance(run, DefendRun):
+            room.check_defense(run)
     before = [] if state == FINISHED else missing(run)
     needs = tuple(Need(what=what, work=work_of("attack", each, threads)) for what, each in before)
     return Planned(label=label, state=state, own=own, needs=needs, again=run.overwrite)

@@ -14,12 +14,14 @@ from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from nba_cli import console
 from nba_cli.cli import agenda, orphans, planning
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
 from nba_cli.cli.launchers import has_workers, is_parallel
+from nba_cli.cli.leftovers import tidy
 from nba_cli.cli.words import recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
@@ -44,7 +46,7 @@ class Sweep(Callback):
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
         total, swept, outlook = hydra.sweeper.get("n_trials"), list[str](), None
         if total is None:
-            with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
+            with contextlib.suppress(HydraException, OmegaConfBaseException, Refused):  # the sweeper is about to say it
                 loader = GlobalHydra.instance().config_loader()
                 jobs = planning.jobs_of(loader, config)
                 total, swept = len(jobs), jobs.swept
@@ -71,6 +73,7 @@ class Sweep(Callback):
         self.view.stop()
         code = conclude(self.journal, self.options)
         self.journal.close()
+        tidy(self.journal.folder.parent.parent)
         return code
 
 

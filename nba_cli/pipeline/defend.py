@@ -44,7 +44,7 @@ def defend(run: DefendRun, out: Path) -> None:
         seed=f"{run.seed}, of the defense {run.defense_seed}",
         poisoned=poison_note(attack, known["counts"]["poisoned"], len(train)),
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images "
-        f"({100 * run.dataset.clean_ratio:.4g} % of the training set)",
+        f"({100 * len(clean) / len(train):.4g} % of the training set)",
     )
     network = bench.load(folder.intact(source, folder.WEIGHTS))
     with tracked(bench) as onward:

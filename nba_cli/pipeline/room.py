@@ -3,8 +3,8 @@ before anything runs, because the system ends a process that takes too much with
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from nba_cli.training import Plan
 from nba_cli.victims import Network, Victim
 
 T = TypeVar("T")
+USUAL = 32  # pixels a side, where the data set has not been looked at
 COPIES = 3  # of the weights, while they are trained: themselves, their gradient, its momentum
 WEIGHT = 4  # bytes: they stay fp32
 KEPT = 2, 4  # images of the two passes that tell what one image more keeps for the backward pass
@@ -65,6 +66,21 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
             f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "
             f"{have / 1e9:,.0f}. Choose a smaller one."
         )
+
+
+def check_defense(run: DefendRun) -> None:
+    """Refuse a victim that the defense cannot clean, as far as that can be told without data.
+
+    Raises:
+        Refused: the defense does not suit it.
+    """
+    size = run.dataset.size or USUAL
+    blank = Data(torch.zeros(2, 3, size, size, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    network = None
+    with contextlib.suppress(Refused):  # a victim that does not suit such images may suit the run's
+        network = attempted(lambda: on_meta(run.victim, Splits(blank, blank, 2)))
+    if network is not None:
+        run.defense.check(network)
 
 
 def chosen(victim: Victim) -> str:
@@ -125,7 +141,7 @@ class Attended(torch.autograd.Function):
         return out
 
 
-@contextmanager
+@contextlib.contextmanager
 def fused_attention() -> Iterator[None]:
     """Attention keeps what it keeps on a CPU or GPU. The meta device has no fused one: it would keep the weights of all
     pairs of tokens [...,T,T], several times as much as all else of a ViT with many tokens.

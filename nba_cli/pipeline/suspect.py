@@ -23,7 +23,8 @@ def opened(bench: Workbench, file: Path) -> tuple[Network, External]:
     source = external.read(file)
     check(source, bench, file)
     network = run.victim.build(splits.num_classes, splits.train)
-    weights.load_tensors(network, source.tensors, file, quiet=run.victim.mean is not None)
+    own = run.victim.mean is not None
+    weights.load_tensors(network, source.tensors, file, label=run.victim.label, quiet=own)
     return network, source
 
 

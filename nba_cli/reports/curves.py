@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
@@ -37,6 +38,12 @@ def name_of(run: Record, among: Sequence[Record]) -> str:
     return " ".join([called(run, name) for name in shown] + [f"{k}={to_text(v)}" for k, v in more.items()])
 
 
+def of_epochs(axes: Any, what: str) -> None:
+    """Count epochs along the horizontal axis, in whole numbers."""
+    axes.set_xlabel(f"epoch of the {what}")
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
 def training(found: list[Record], given: dict[str, str]) -> None:
     """Loss and accuracy on training batches over epochs, victims above defenses; the phases of a defense in turn."""
     histories = with_lines(found, folder.HISTORY)
@@ -54,7 +61,7 @@ def training(found: list[Record], given: dict[str, str]) -> None:
             loss.plot(epochs, [line["loss"] for line in history], label=name, **look)
             accuracy.plot(epochs, [100 * line["acc"] for line in history], **look)
         for axes in (loss, accuracy):
-            axes.set_xlabel(f"epoch of the {what}")
+            of_epochs(axes, what)
         legend(part, loss, row)
 
 
@@ -78,6 +85,6 @@ def defense(found: list[Record], given: dict[str, str]) -> None:
             first = next((k for k, point in enumerate(points) if point.get("phase") == "student"), 0)
             if first > 1:  # the teacher's epochs come first
                 axes.axvline(first - 0.5, color="#999999", linewidth=0.8, linestyle=":")
-        axes.set_xlabel("epoch of the defense")
+        of_epochs(axes, "defense")
         axes.set_ylim(-3, 103)
     legend(part, every[0], row)

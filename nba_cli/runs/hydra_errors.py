@@ -86,7 +86,8 @@ def one_line(error: BaseException) -> str | None:
     if found := re.search(r"Could not find '((?:hydra/)?\w+)/([^']*)'", text):
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {did_you_mean(choice, options)}"
+        near = _of_torchvision(choice) if group == "victim" else ""
+        return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {near or did_you_mean(choice, options)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
@@ -112,6 +113,13 @@ def _as_one(option: str, values: str) -> str:
         return ""
     one = QuotedString(text=values, quote=Quote.single).with_quotes()
     return f"If it is one value: {in_quotes(f'{option}={one}')}"
+
+
+def _of_torchvision(victim: str) -> str:
+    """How to choose a network that torchvision has under this name; nothing if there is none."""
+    from nba_cli.victims.torchvision import classifiers
+
+    return f"Did you mean victim=torchvision victim.name={victim}?" if victim in classifiers() else ""
 
 
 def _missing(error: BaseException | None) -> str | None:

@@ -26,6 +26,13 @@ SIZES: dict[str, Callable[[tuple[int, int]], Any]] = {
 """What constructors call the size of their images -> it, of (H,W)."""
 
 
+def classifiers() -> list[str]:
+    """The names of torchvision's classifiers, such as resnet50."""
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
 @dataclass(kw_only=True)
 class TorchvisionVictim(Victim):
     """A victim whose network torchvision makes."""
@@ -51,9 +58,7 @@ class Torchvision(TorchvisionVictim):
     name: str = field(default=MISSING)
 
     def __post_init__(self) -> None:
-        from torchvision import models
-
-        known = models.list_models(module=models)
+        known = classifiers()
         if self.name not in known:
             raise Refused(
                 f"victim.name={self.name}: torchvision has no such classifier. {did_you_mean(self.name, known)}"

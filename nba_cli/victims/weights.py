@@ -54,8 +54,11 @@ def load(model: nn.Module, path: Path) -> None:
     load_tensors(model, read(path), path)
 
 
-def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: bool = False) -> None:
-    """Load tensors, which came from `path`, into `model`; if they bring no normalisation, its own stays.
+def load_tensors(
+    model: nn.Module, found: dict[str, Tensor], path: Path, *, label: str = "this victim", quiet: bool = False
+) -> None:
+    """Load tensors, which came from `path`, into `model`, the victim `label`; if they bring no normalisation, its own
+    stays.
 
     Raises:
         Refused: they do not fit (names the first tensors that differ), are of another kind or are not finite.
@@ -76,7 +79,7 @@ def load_tensors(model: nn.Module, found: dict[str, Tensor], path: Path, quiet: 
         first = "; ".join(
             f"{key}: file {shapes.get(key, 'none')}, victim {wanted.get(key, 'none')}" for key in wrong[:3]
         )
-        raise Refused(f"{path}: {len(wrong)} tensors do not fit this victim ({first}). Is victim=… the right one?")
+        raise Refused(f"{path}: {len(wrong)} tensors do not fit {label} ({first}). Is victim=… the right one?")
     for key, value in found.items():
         if not own[key].is_floating_point():  # a counter, which no output depends on
             continue

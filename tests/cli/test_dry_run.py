@@ -57,6 +57,15 @@ def test_it_tells_what_is_finished_refused_and_skipped_and_how_long_the_rest_tak
     assert code == 0 and "skipped   attack=unknown  attack=unknown is for models from elsewhere" in text
 
 
+def test_a_defense_that_does_not_suit_the_victim_is_refused(nba: Run) -> None:
+    given = ("defend", "-m", "victim=vit_tiny", "defense=fp,ft", "dry_run=true")
+    rows = nba(*given)[1].splitlines()
+    assert [row[:10].strip() for row in rows[:2]] == ["refused", "to do"], rows
+    assert "defense=fp prunes channels that convolutions put out; this victim is a transformer." in rows[0]
+    rows = nba(*given, "victim.patch=64", "dataset=fashion_mnist", "dataset.size=64", dataset=False)[1].splitlines()
+    assert [row[:10].strip() for row in rows[:2]] == ["to do", "to do"], "it has no network yet to look at"
+
+
 def test_the_time_is_that_of_runs_on_as_many_threads(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = ("defend", *TINY, "attack.rate=0.2", "defense=clp", "reference=false")
     assert nba(*given)[0] == 0

@@ -82,6 +82,9 @@ REFUSED = [
     ("attack", ["attack=3"], "attack=3: there is no such attack. Choose from: badnets, "),
     ("attack", ["attack=[badnets,blend]"], "attack=[badnets,blend]: there is no such attack."),
     ("attack", ["attack=null"], "attack=null: there is no such attack. Did you mean 'none'?"),
+    ("attack", ["~attack"], "~attack: parts are replaced, not deleted. Set attack=… to another."),
+    ("attack", ["victim=resnet50"], "no such victim. Did you mean victim=torchvision victim.name=resnet50?"),
+    ("attack", ["victim=resnet35"], "there is no such victim. Did you mean 'resnet34'?"),
     ("attack", ["train=null"], "train=null: "),
     ("attack", ["seed=10000000000000000000"], "seed=10000000000000000000: an integer must lie between -2^63 and 2^63"),
     ("attack", ["attack.size=1000000000"], "attack.size=1000000000: must lie in [1,1024]."),
@@ -134,12 +137,13 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     code, text = nba(command, *arguments)
     assert code == 2
     assert text.startswith("nba: ") and text.count("\n") == 1 and line in text
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and ".locks" not in path.parts]
-    assert left == []
+    assert not (tmp_path / "runs").exists()
 
 
-def test_what_settings_alone_refuse_leaves_no_folder(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", "attack.rate=1.5")[0] == 2 and not (tmp_path / "runs").exists()
+def test_what_a_refused_run_leaves_of_others_stays(nba: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "notes").mkdir(parents=True)
+    assert nba("attack", "attack.rate=0.9")[0] == 2
+    assert [each.name for each in (tmp_path / "runs").iterdir() if each.name != ".locks"] == ["notes"]
 
 
 def test_an_unknown_command_is_refused() -> None:

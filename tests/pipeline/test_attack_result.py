@@ -74,7 +74,7 @@ def test_what_the_user_gives_is_not_overruled(nba: Run, tmp_path: Path, elsewher
     assert settings["victim"]["std"] == [0.5] * 3 and settings["victim"]["mean"] == CIFAR10[0]
     assert "otherwise: attack.target=1 (it says 2), victim.std=[0.5, 0.5, 0.5] (it says [0.247, 0.243, 0.261])" in text
     code, text = nba("evaluate", f"weights={elsewhere.file}", "victim=wrn_16_1", dataset=False)
-    assert code == 2 and "tensors do not fit this victim" in text and text.count("\n") <= 2
+    assert code == 2 and "tensors do not fit wrn_16_1 (" in text and text.count("\n") <= 2
 
 
 def test_the_target_of_a_trigger_that_the_user_gives(nba: Run, tmp_path: Path, elsewhere: Elsewhere) -> None:

@@ -148,7 +148,7 @@ def test_backdoorbenchs_other_names_mean_torchvisions_networks(
 def test_names_that_do_not_fit_are_named(nba: Run, tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(1), "conv1.weight": torch.ones(2)}, tmp_path / "other.pt")
     code, text = nba("defend", f"weights={tmp_path}/other.pt", *WRN, *SHORT)
-    assert code == 2 and "tensors do not fit this victim (block1" in text and text.count("\n") <= 2
+    assert code == 2 and "tensors do not fit wrn_10_1 (block1" in text and text.count("\n") <= 2
 
 
 def test_normalisation_from_outside(nba: Run, tmp_path: Path, public_state: dict[str, torch.Tensor]) -> None:

@@ -184,6 +184,11 @@ def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path
     assert len(list((tmp_path / "runs" / "defend").iterdir())) == 2, "a run of its own"
 
 
+def test_the_share_of_clean_images_is_that_of_those_it_sees(nba: Run) -> None:
+    _, text = nba("defend", *SHORT, "defense=none", "dataset.clean_ratio=0.0001")
+    assert "sees 3 clean images (1.25 % of the training set)" in text, "one of each class"
+
+
 def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> None:
     code, text = nba("defend", *SHORT, "defense=none", "dataset.reserved=30", "dataset.clean_ratio=0.2")
     assert code == 0 and "210 training and 30 reserved images" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_epochs_of_victims_and_defenses_share_no_axis(runs: Path, tmp_path: Path
     assert svg.count(">victim: training loss<") == svg.count(">defense: training loss<") == 1
     plot.main([f"output={runs}", "stage=attack", "file=one"])
     assert "of the defense" not in Path("one.svg").read_text()
+
+
+def test_a_single_epoch_is_marked_by_a_whole_number(nba: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert nba("attack", *TINY, "train.epochs=1")[0] == 0
+    plot.main([f"output={tmp_path}/runs", "file=one"])
+    marks = [float(mark) for mark in re.findall(r">([\d.]+)<", Path("one.svg").read_text().partition("epoch of")[0])]
+    assert 1 in marks and all(mark == int(mark) for mark in marks if mark < 2), marks
 
 
 def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:
