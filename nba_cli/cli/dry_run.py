@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from nba_cli.cli import planning
 from nba_cli.cli.agenda import FINISHED, REFUSED, first
+from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook, expected, in_words
 from nba_cli.cli.launchers import check_launcher, workers
 from nba_cli.cli.planning import OPTION
@@ -78,7 +79,8 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
     refused = [planned.why for planned in outlook.agenda if planned.state == REFUSED]
     if refused and len(jobs) == 1:
         raise Refused(refused[0])
-    planning.check(loader, config, jobs, outlook)
+    if refused:
+        Composer(loader.get_search_path()).try_values(config, jobs.columns)
     wide = max(len(planned.label) for planned in outlook.agenda)
     for planned in outlook.agenda:
         due = planned.own is not None and planned.state != FINISHED

@@ -13,11 +13,9 @@ from omegaconf import DictConfig, open_dict
 
 from nba_cli import devices
 from nba_cli.cli.agenda import FINISHED, REFUSED, SKIPPED, Agenda, Need, Planned, plural, state_of
-from nba_cli.cli.composer import Composer
 from nba_cli.cli.forecast import Outlook
 from nba_cli.cli.launchers import is_parallel, workers
 from nba_cli.cli.words import part_of, recorded
-from nba_cli.console import LOG
 from nba_cli.pipeline import room
 from nba_cli.pipeline.needs import crafts, missing
 from nba_cli.reports.experiments import job_run
@@ -48,28 +46,17 @@ def outlook(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | N
     return Outlook(agenda_of(stage, jobs, loader, config), Path(config.output))
 
 
-def announced(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> Outlook | None:
-    """The outlook of a sweep that begins now, behind the line that heads it.
+def foreseen(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> tuple[Outlook | None, str]:
+    """The outlook of a sweep that begins now, and the line that heads it.
 
     Whatever an estimate stumbles over stops no sweep: Hydra would make a warning of it, and start no job at all.
-    Raises what `check` raises.
     """
-    count, found = plural(len(jobs), "job"), None
+    count = plural(len(jobs), "job")
     try:
         found = outlook(loader, config, jobs)
-        said = found.heading(workers(config.hydra)) if found else count
+        return found, f"sweep: {found.heading(workers(config.hydra)) if found else count}"
     except Exception as error:
-        LOG.warning(f"sweep: {count}; {untold(error)}")
-        return None
-    check(loader, config, jobs, found)
-    LOG.info(f"sweep: {said}")
-    return found
-
-
-def check(loader: ConfigLoader, config: DictConfig, jobs: Jobs, outlook: Outlook | None) -> None:
-    """Refuse a sweep with a value that fits none of its jobs. Raises what Hydra raises of that value."""
-    if outlook and any(planned.state == REFUSED for planned in outlook.agenda):
-        Composer(loader.get_search_path()).try_values(config, jobs.columns)
+        return None, f"sweep: {count}; {untold(error)}"
 
 
 def untold(error: Exception) -> str:

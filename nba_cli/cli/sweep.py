@@ -14,14 +14,12 @@ from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from nba_cli import console
 from nba_cli.cli import agenda, orphans, planning
 from nba_cli.cli.forecast import Outlook, progress_words
 from nba_cli.cli.journal import CHOICE, FILE, Job, Journal, job_of
 from nba_cli.cli.launchers import has_workers, is_parallel
-from nba_cli.cli.leftovers import tidy
 from nba_cli.cli.words import recorded
 from nba_cli.console import LOG
 from nba_cli.errors import Refused
@@ -44,13 +42,13 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra, overrides = config.hydra, list(config.hydra.overrides.task)
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
-        total, swept, outlook = hydra.sweeper.get("n_trials"), list[str](), None
+        total, swept, outlook, self.heading = hydra.sweeper.get("n_trials"), list[str](), None, ""
         if total is None:
-            with contextlib.suppress(HydraException, OmegaConfBaseException, Refused):  # the sweeper is about to say it
+            with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
                 loader = GlobalHydra.instance().config_loader()
                 jobs = planning.jobs_of(loader, config)
                 total, swept = len(jobs), jobs.swept
-                outlook = planning.announced(loader, config, jobs)
+                outlook, self.heading = planning.foreseen(loader, config, jobs)
         self.journal = Journal(Path(hydra.sweep.dir))
         kept = recorded(overrides)
         self.journal.open(hydra.job.name, kept + self.options, swept, total)
@@ -63,6 +61,11 @@ class Sweep(Callback):
         self.view.start()
         Sweep.current = self
 
+    def announce(self) -> None:
+        """Say what the sweep has before it; called when its values have been tried, so nothing refuses it any more."""
+        if self.heading:
+            LOG.info(self.heading)
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what a job returned until the sweep ends, with all of its settings, which nobody reads."""
         job_return.cfg = job_return.hydra_cfg = job_return.overrides = None
@@ -73,7 +76,6 @@ class Sweep(Callback):
         self.view.stop()
         code = conclude(self.journal, self.options)
         self.journal.close()
-        tidy(self.journal.folder.parent.parent)
         return code
 
 

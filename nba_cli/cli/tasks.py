@@ -22,7 +22,6 @@ from nba_cli import devices, ranks
 from nba_cli.cli import dry_run, orphans
 from nba_cli.cli.journal import Job, Journal
 from nba_cli.cli.launchers import has_workers, is_parallel
-from nba_cli.cli.leftovers import tidy
 from nba_cli.cli.planning import OPTION
 from nba_cli.cli.quoting import quoted
 from nba_cli.cli.sweep import Sweep
@@ -33,7 +32,7 @@ from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.pipeline.perform import perform
 from nba_cli.runs import folder, foreign, summary
-from nba_cli.runs.compose import install, typed_run
+from nba_cli.runs.compose import REFUSED, install, typed_run
 from nba_cli.runs.declared import declared
 from nba_cli.runs.hydra_errors import one_line
 from nba_cli.runs.naming import folder_of
@@ -119,12 +118,13 @@ def _perform(stage: str, cfg: DictConfig) -> str | float | None:
         raise Refused(f"{OPTION}=true: give it on the command line, not in a file.")
     if config.job.chdir:  # it would make every relative path one below the run's folder
         os.chdir(config.runtime.cwd)
-    if config.mode is RunMode.MULTIRUN:
-        return _job(stage, cfg, config)
     try:
-        return str(perform(stage, typed_run(cfg, stage), lambda out: rich.print(summary.side_by_side([out]))))
+        if config.mode is RunMode.RUN:
+            return str(perform(stage, typed_run(cfg, stage), lambda out: rich.print(summary.side_by_side([out]))))
+        return _job(stage, cfg, config)
     finally:
-        tidy(Path(cfg.output))
+        with contextlib.suppress(OSError):  # it is not there, or another job has just removed it
+            (Path(cfg.output) / REFUSED).rmdir()
 
 
 def _job(stage: str, cfg: DictConfig, config: Any) -> str | float | None:

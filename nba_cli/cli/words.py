@@ -96,7 +96,8 @@ def check_choices(words: list[str]) -> None:
             (override,) = OverridesParser.create().parse_overrides([word])
             group, value = str(override.key_or_group), override.value()
             if group in CHOICES and override.is_delete():
-                raise Refused(f"{word}: parts are replaced, not deleted. Set {group}=… to another.")
+                none = f" or {group}=none" if "none" in choices(group) else ""
+                raise Refused(f"{word}: parts are replaced, not deleted. Choose another by {group}=…{none}.")
             for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
                 if group in CHOICES and not isinstance(choice, (str, QuotedString, Glob)):
                     near = did_you_mean(str(choice), choices(group))

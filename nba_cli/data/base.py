@@ -30,7 +30,7 @@ def say_resized(given: str, size: int) -> None:
 class Dataset:
     """Fields:
     root: folder with data files, downloaded and decoded ones too; null means $NBA_DATA, else ~/.cache/nba
-    clean_ratio: the defender's share of the training set, in (0,1], stratified by class
+    clean_ratio: the defender's share of the training set, in (0,1], stratified by class; an image of each at least
     clean_seed: which images the defender has
     clean_disjoint: draw only images that the attacker did not change
     held: if there are clean images only: the share of them, in (0,1), that is held out to measure on

@@ -57,7 +57,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 raise Refused(f"{path}: array {missing[0]} is missing; found {', '.join(archive.files) or 'none'}.")
             found = {key: archive[key] for key in keys}
     except UNREADABLE as error:
-        raise Refused(f"{path}: not a readable .npz ({error}).") from error
+        raise Refused(f"{path}: not a readable .npz, such as np.savez writes of arrays.") from error
     if strange := [key for key, value in found.items() if not isinstance(value, np.ndarray)]:
         raise Refused(f"{path}: {strange[0]} is no array.")
     return found

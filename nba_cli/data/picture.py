@@ -50,7 +50,7 @@ def decoded(content: bytes, file: Path) -> Image.Image:
         with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
     except UNREADABLE as error:
-        raise Refused(f"{file}: not a readable image ({error}).") from error
+        raise Refused(f"{file}: not a readable image, such as a PNG or JPEG.") from error
 
 
 def pixels(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -98,7 +98,9 @@ class Defense:
         domains.check(self, "defense")
 
     def check(self, model: Network) -> None:
-        """Refuse a network that the method cannot work on; `model` may lie on the meta device.
+        """Refuse a network that the method cannot work on.
+
+        `model` may lie on the meta device. Before the data are known it is one for two classes and images of 32x32.
 
         Raises:
             Refused: it lacks what the method works on.

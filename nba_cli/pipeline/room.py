@@ -4,8 +4,9 @@ before anything runs, because the system ends a process that takes too much with
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import torch
@@ -68,17 +69,44 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         )
 
 
+@dataclass(frozen=True)
+class Blank:
+    """A victim as it is known before its data are: for two classes and images of `size` x `size`, or of a usual size.
+
+    Fields:
+        name: all of its settings; `victim` itself has no hash
+    """
+
+    name: str
+    victim: Victim = field(compare=False)
+    size: int | None
+
+
+@functools.lru_cache(maxsize=16)  # the jobs of a sweep share their victims
+def network_of(blank: Blank) -> Network | None:
+    """Its network on the meta device; None if that cannot be told.
+
+    Raises:
+        Refused: images of the given size do not suit it.
+    """
+    victim, side = blank.victim, blank.size or USUAL
+    channels = len(victim.mean or victim.std or "RGB")
+    images = Data(torch.zeros(2, channels, side, side, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    try:
+        return attempted(lambda: on_meta(victim, Splits(images, images, 2)))
+    except Refused:
+        if blank.size is None:  # those of the data set may suit it
+            return None
+        raise
+
+
 def check_defense(run: DefendRun) -> None:
     """Refuse a victim that the defense cannot clean, as far as that can be told without data.
 
     Raises:
         Refused: the defense does not suit it.
     """
-    size = run.dataset.size or USUAL
-    blank = Data(torch.zeros(2, 3, size, size, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    network = None
-    with contextlib.suppress(Refused):  # a victim that does not suit such images may suit the run's
-        network = attempted(lambda: on_meta(run.victim, Splits(blank, blank, 2)))
+    network = network_of(Blank(repr(run.victim), run.victim, run.dataset.size))
     if network is not None:
         run.defense.check(network)
 

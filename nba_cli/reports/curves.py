@@ -44,6 +44,13 @@ def of_epochs(axes: Any, what: str) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
+def divide(axes: Any, points: Sequence[dict], start: int) -> None:
+    """A dotted line where the teacher's epochs end and the student's begin; `start` is where the first point lies."""
+    first = next((k for k, point in enumerate(points) if point.get("phase") == "student"), 0)
+    if any(point.get("phase") == "teacher" for point in points[:first]):
+        axes.axvline(start + first - 0.5, color="#999999", linewidth=0.8, linestyle=":")
+
+
 def training(found: list[Record], given: dict[str, str]) -> None:
     """Loss and accuracy on training batches over epochs, victims above defenses; the phases of a defense in turn."""
     histories = with_lines(found, folder.HISTORY)
@@ -60,6 +67,8 @@ def training(found: list[Record], given: dict[str, str]) -> None:
             epochs, look = range(1, len(history) + 1), style(number, len(history))
             loss.plot(epochs, [line["loss"] for line in history], label=name, **look)
             accuracy.plot(epochs, [100 * line["acc"] for line in history], **look)
+            for axes in (loss, accuracy):
+                divide(axes, history, 1)
         for axes in (loss, accuracy):
             of_epochs(axes, what)
         legend(part, loss, row)
@@ -82,9 +91,7 @@ def defense(found: list[Record], given: dict[str, str]) -> None:
         for number, (name, (_, points)) in enumerate(zip(names, curves, strict=True)):
             values = [100 * point[figure] if sound.is_number(point.get(figure)) else math.nan for point in points]
             axes.plot(range(len(points)), values, label=name, **style(number, len(points)))
-            first = next((k for k, point in enumerate(points) if point.get("phase") == "student"), 0)
-            if first > 1:  # the teacher's epochs come first
-                axes.axvline(first - 0.5, color="#999999", linewidth=0.8, linestyle=":")
-        of_epochs(axes, "defense")
+            divide(axes, points, 0)
+        of_epochs(axes, "defense (0: before; last point: after)")
         axes.set_ylim(-3, 103)
     legend(part, every[0], row)

@@ -99,6 +99,7 @@ def refuse_mixtures(having: Sequence[Record], x: str, split: str) -> None:
     found = mixed(having, [x], [split])
     if names := heads(list(found)):
         said = ", ".join(f"{name} ({', '.join(found[name])})" for name in names[:NAMED])
-        more = f" and {len(names) - NAMED} more settings" if len(names) > NAMED else ""
+        rest = names[NAMED:]
+        more = f" and {len(rest)} more settings" if len(rest) > 1 else f" and {rest[0]}" if rest else ""
         choose = f"Choose one value, or set lines={names[0]}." if len(names) == 1 else "Choose one value of each."
         raise Refused(f"x={x}: these runs differ in {said}{more}, too. {choose}")

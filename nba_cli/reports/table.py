@@ -13,8 +13,7 @@ from nba_cli.reports import delivery
 from nba_cli.reports.composition import FIGURES, compose
 from nba_cli.reports.filters import parse_words
 from nba_cli.reports.formats import FORMATS, terminal
-from nba_cli.reports.formats.grid import ARRANGEMENTS, grid
-from nba_cli.reports.formats.layout import remarks
+from nba_cli.reports.formats.grid import ARRANGEMENTS, grid, remarks
 from nba_cli.reports.request import OPTIONS, Request, format_of
 from nba_cli.runs.command_line import shell_line
 
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     if form == "terminal":
         console, found = rich.get_console(), grid(report, layout)
         console.print(terminal.table(found, layout.title, console.width))
-        for text in remarks(report, layout, found.notes):
+        for text in remarks(report, layout, found):
             console.print(text, markup=False, highlight=False)
         said = missing
     elif request.file is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import re
 import traceback
 
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.files import conf_dir
+from nba_cli.files import choices, conf_dir
 from nba_cli.runs.command_line import in_quotes
 
 DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
@@ -50,6 +51,7 @@ def _of_no_part(error: BaseException) -> str | None:
     return None
 
 
+ADDED = ("experiment",)  # groups that a run may do without
 KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
 """What parallel launchers raise when one of their processes is gone; known by name, as the launchers are optional."""
 
@@ -87,7 +89,8 @@ def one_line(error: BaseException) -> str | None:
         group, choice = found.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         near = _of_torchvision(choice) if group == "victim" else ""
-        return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {near or did_you_mean(choice, options)}"
+        among = {*options, *choices(group)}  # Hydra does not list those in subfolders, such as selected/ft
+        return f"{group}={choice}: there is no such {group.rpartition('/')[2]}. {near or did_you_mean(choice, among)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], error)
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
@@ -96,11 +99,20 @@ def one_line(error: BaseException) -> str | None:
         return f"{said} {_as_one(found[1], values)}".rstrip()
     if found := re.search(r"Error merging override (\S+)", text):
         why = str(error.__cause__ or error.__context__ or text).strip().splitlines()
-        return f"{found[1]}: {why[0]}"
+        return f"{found[1]}: {_of_type(why[0])}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = " ".join(line for line in lines if not line.startswith(("object_type", "full_key", "reference_type")))
     option = getattr(error, "full_key", None)
     return f"{option}: {said}" if option and option not in said else said
+
+
+def _of_type(line: str) -> str:
+    """OmegaConf's line about a value of another type, in plain words; any other line as it is."""
+    if found := re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (Float|Integer)", line):
+        return f"{found[1]!r} is not {'a number' if found[2] == 'Float' else 'a whole number'}."
+    if found := re.match(r"Value '(.*)' is not a valid bool", line):
+        return f"{found[1]!r} is not true or false."
+    return line
 
 
 def _as_one(option: str, values: str) -> str:
@@ -117,9 +129,12 @@ def _as_one(option: str, values: str) -> str:
 
 def _of_torchvision(victim: str) -> str:
     """How to choose a network that torchvision has under this name; nothing if there is none."""
-    from nba_cli.victims.torchvision import classifiers
+    from nba_cli.victims import classifiers
 
-    return f"Did you mean victim=torchvision victim.name={victim}?" if victim in classifiers() else ""
+    with contextlib.suppress(ImportError, RuntimeError):  # a torchvision that does not fit PyTorch
+        if victim in classifiers():
+            return f"Did you mean victim=torchvision victim.name={victim}?"
+    return ""
 
 
 def _missing(error: BaseException | None) -> str | None:
@@ -147,6 +162,8 @@ def _unknown_key(key: str, error: BaseException) -> str:
     owner = getattr(cause, "object_type", None)
     options = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
     parent, _, leaf = refused.rpartition(".")
+    if key in ADDED:
+        return f"{key}: it is added by a plus: +{key}=… Choose from: {', '.join(choices(key))}."
     where = f" in {parent}" if parent else ""
     if owner in KINDS:  # of a sweep over several it tells which one
         where += f" ({KINDS[owner]})"

@@ -155,9 +155,10 @@ def subject(run: EvaluateRun) -> tuple[AttackRun, Path]:
             changes["precision"] = precision_of(Path(run.run))
         return dataclasses.replace(base, **changes), Path(run.run) / folder.WEIGHTS
     if run.victim is None or run.dataset is None:
+        lacking = [f"{name}=…" for name in ("victim", "dataset") if getattr(run, name) is None]
         raise Refused(
             f"weights={run.weights}: this file does not say what its weights belong to. "
-            "Add victim=… and dataset=… (and attack=… for ASR and RA)."
+            f"Add {' and '.join(lacking)} (and attack=… for ASR and RA)."
         )
     return AttackRun(**({"attack": GROUPS["attack"]["none"]()} | changes | parts)), Path(str(run.weights))
 

@@ -5,7 +5,7 @@ from nba_cli.victims.mobilenet import MobileNetV2
 from nba_cli.victims.preact_resnet import PreActResNet18
 from nba_cli.victims.resnet import ResNet
 from nba_cli.victims.tapped import Tapped, wrap
-from nba_cli.victims.torchvision import Torchvision
+from nba_cli.victims.torchvision import Torchvision, classifiers
 from nba_cli.victims.vgg import VGG
 from nba_cli.victims.vit import ViTTiny
 from nba_cli.victims.wrn import WideResNet
@@ -33,5 +33,6 @@ __all__ = [
     "ViTTiny",
     "Victim",
     "WideResNet",
+    "classifiers",
     "wrap",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from nba_cli.victims.base import Victim
 from nba_cli.victims.preact_resnet import PreActResNet18
-from nba_cli.victims.torchvision import Torchvision
+from nba_cli.victims.torchvision import Torchvision, classifiers
 
 TRIGGERED = "bd_test_dataset"
 """The folder of triggered test images that BackdoorBench leaves beside the file: <class>/<number of the image>.png."""
@@ -56,11 +56,9 @@ class Origin:
 
         None: it names none, or an unknown one.
         """
-        from torchvision import models
-
         if self.model_name == "preactresnet18":
             return PreActResNet18()
-        return Torchvision(name=self.model_name) if self.model_name in models.list_models(module=models) else None
+        return Torchvision(name=self.model_name) if self.model_name in classifiers() else None
 
     @property
     def statistics(self) -> Statistics | None:

@@ -1,7 +1,7 @@
 """Networks that torchvision builds, as victims. Parameter names are torchvision's own.
 
-torchvision is imported where a network is built, here and in what derives from this: it takes nearly as long to
-import as PyTorch, and most runs do without it.
+torchvision is imported where a network is built or looked for, here and in what derives from this: it takes nearly as
+long to import as PyTorch, and most runs do without it.
 """
 
 from __future__ import annotations

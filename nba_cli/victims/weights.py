@@ -57,8 +57,7 @@ def load(model: nn.Module, path: Path) -> None:
 def load_tensors(
     model: nn.Module, found: dict[str, Tensor], path: Path, *, label: str = "this victim", quiet: bool = False
 ) -> None:
-    """Load tensors, which came from `path`, into `model`, the victim `label`; if they bring no normalisation, its own
-    stays.
+    """Load tensors from `path` into `model`, the victim `label`; its normalisation stays if they bring none.
 
     Raises:
         Refused: they do not fit (names the first tensors that differ), are of another kind or are not finite.
@@ -84,9 +83,7 @@ def load_tensors(
         if not own[key].is_floating_point():  # a counter, which no output depends on
             continue
         if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
-            raise Refused(
-                f"{path}: {key} holds {value.dtype} ({value.layout}); this victim has {own[key].dtype} there."
-            )
+            raise Refused(f"{path}: {key} holds {value.dtype} ({value.layout}); {label} has {own[key].dtype} there.")
         if not value.float().isfinite().all():
             raise Refused(
                 f"{path}: {key} holds numbers that are infinite or none (NaN). Such a model classifies nothing."

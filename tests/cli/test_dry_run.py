@@ -17,8 +17,11 @@ from nba_cli.cli.forecast import Outlook
 from nba_cli.cli.journal import Journal
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
+from nba_cli.data import Splits
+from nba_cli.pipeline import room
 from nba_cli.runs.durations import Experience
 from nba_cli.runs.sound import with_seal
+from nba_cli.victims import Network, Victim
 
 TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
 SWEEP = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=none,ft", "defense.train.steps=2", "seed=0,1")
@@ -62,8 +65,22 @@ def test_a_defense_that_does_not_suit_the_victim_is_refused(nba: Run) -> None:
     rows = nba(*given)[1].splitlines()
     assert [row[:10].strip() for row in rows[:2]] == ["refused", "to do"], rows
     assert "defense=fp prunes channels that convolutions put out; this victim is a transformer." in rows[0]
-    rows = nba(*given, "victim.patch=64", "dataset=fashion_mnist", "dataset.size=64", dataset=False)[1].splitlines()
-    assert [row[:10].strip() for row in rows[:2]] == ["to do", "to do"], "it has no network yet to look at"
+    assert nba(*given, "victim.patch=8", "dataset.size=12")[0] == 2, "that size does not suit the victim"
+    assert nba(*given[:-1], "victim.patch=12", "dry_run=true")[0] == 0, "the data set's own size may suit it"
+
+
+def test_the_networks_of_a_sweep_are_built_once_a_victim(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    usual = room.on_meta
+
+    def counted(victim: Victim, splits: Splits) -> Network:
+        built.append(victim.label)
+        return usual(victim, splits)
+
+    monkeypatch.setattr(room, "on_meta", counted)
+    room.network_of.cache_clear()
+    assert nba("defend", "-m", "victim=wrn_16_1,wrn_16_2", "defense=ft,fp", "seed=0,1", "dry_run=true")[0] == 0
+    assert sorted(built) == ["wrn_16_1", "wrn_16_2"]
 
 
 def test_the_time_is_that_of_runs_on_as_many_threads(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,11 @@ REFUSED = [
     ("attack", ["+attack.typo=1"], "+attack.typo: there is no such option."),
     ("attack", ["+seeed=1"], "+seeed: there is no such option. Did you mean 'seed'?"),
     ("attack", ["+attack.version=7"], "+attack.version: there is no such option."),
-    ("attack", ["attack.rate=lots"], "attack.rate=lots: Value 'lots' of type 'str' could not be converted to Float"),
+    ("attack", ["attack.rate=lots"], "attack.rate=lots: 'lots' is not a number."),
+    ("attack", ["seed=1.5"], "seed=1.5: '1.5' is not a whole number."),
+    ("attack", ["reference=perhaps"], "reference=perhaps: 'perhaps' is not true or false."),
+    ("attack", ["experiment=demo"], "experiment: it is added by a plus: +experiment=… Choose from: all2one, "),
+    ("defend", ["defense=selected/nba"], "no such defense. Did you mean 'selected/nad'?"),
     ("attack", ["attack.rate=1.5"], "attack.rate=1.5: a poison rate lies in (0,1]"),
     ("attack", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
     ("defend", ["attack.rate=0.9"], "asks for 216 poisoned images, but only 160"),
@@ -82,7 +86,7 @@ REFUSED = [
     ("attack", ["attack=3"], "attack=3: there is no such attack. Choose from: badnets, "),
     ("attack", ["attack=[badnets,blend]"], "attack=[badnets,blend]: there is no such attack."),
     ("attack", ["attack=null"], "attack=null: there is no such attack. Did you mean 'none'?"),
-    ("attack", ["~attack"], "~attack: parts are replaced, not deleted. Set attack=… to another."),
+    ("attack", ["~attack"], "~attack: parts are replaced, not deleted. Choose another by attack=… or attack=none."),
     ("attack", ["victim=resnet50"], "no such victim. Did you mean victim=torchvision victim.name=resnet50?"),
     ("attack", ["victim=resnet35"], "there is no such victim. Did you mean 'resnet34'?"),
     ("attack", ["train=null"], "train=null: "),
@@ -137,13 +141,12 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     code, text = nba(command, *arguments)
     assert code == 2
     assert text.startswith("nba: ") and text.count("\n") == 1 and line in text
-    assert not (tmp_path / "runs").exists()
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and ".locks" not in path.parts]
+    assert left == []
 
 
-def test_what_a_refused_run_leaves_of_others_stays(nba: Run, tmp_path: Path) -> None:
-    (tmp_path / "runs" / "notes").mkdir(parents=True)
-    assert nba("attack", "attack.rate=0.9")[0] == 2
-    assert [each.name for each in (tmp_path / "runs").iterdir() if each.name != ".locks"] == ["notes"]
+def test_what_settings_alone_refuse_leaves_no_folder(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", "attack.rate=1.5")[0] == 2 and not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_command_is_refused() -> None:

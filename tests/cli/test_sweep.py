@@ -94,7 +94,7 @@ def test_a_failed_job_leaves_its_traceback_is_listed_and_the_others_run(
 def test_a_sweep_whose_jobs_all_finished_leaves_runs_and_nothing_else(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", "-m", *TINY, "seed=0,1", "attack=none")
     assert code == 0 and "job 2 of 2: seed=1" in text
-    assert not (tmp_path / "runs" / ".sweeps").exists()
+    assert not list((tmp_path / "runs" / ".sweeps").iterdir())
 
 
 @pytest.mark.parametrize("way", ["tune=true", "dataset.reserved=30"])
@@ -119,16 +119,31 @@ def test_one_process_of_a_parallel_launcher_is_not_left_silent(nba: Run, tmp_pat
     assert code == 0 and "side by side" in text and not rich.get_console().quiet
 
 
-def test_a_sweep_refused_before_its_first_job_leaves_no_journal(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("attack", "-m", *TINY, "attack=badnets,typo")
-    assert code == 2 and text.startswith("nba: attack=typo: there is no such attack.")
-    assert not (tmp_path / "runs").exists()
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("attack", "attack=badnets,typo"),
+        ("attack", "attack=badnets,typo", "seed=range(600)"),
+        ("evaluate", "weights=x.pt", "attack=badnets,typo"),
+        ("attack", "attack.rate=0.2,lots"),
+        ("attack", "--config-dir={own}", "attack=badnets,mine"),
+    ],
+)
+def test_a_sweep_refused_before_its_first_job_is_one_line_and_leaves_no_journal(
+    nba: Run, tmp_path: Path, given: tuple[str, ...]
+) -> None:
+    (tmp_path / "own" / "attack").mkdir(parents=True)
+    (tmp_path / "own" / "attack" / "mine.yaml").write_text("rate: [")
+    stage, *words = (word.replace("{own}", f"{tmp_path}/own") for word in given)
+    code, text = nba(stage, "-m", *words)
+    assert code == 2 and text.startswith("nba: ") and text.count("\n") == 1, text
+    assert not list((tmp_path / "runs" / ".sweeps").iterdir())
 
 
 def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: Path) -> None:
     code, text = nba("attack", "-m", *TINY, "attack.rate=0.2,7")
     assert code == 2 and "  attack.rate=7: attack.rate=7.0: a poison rate lies in (0,1]" in text
-    assert "To run just these again" not in text and not (tmp_path / "runs" / ".sweeps").exists()
+    assert "To run just these again" not in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
     assert len(finished(tmp_path, "attack")) == 1 and not (tmp_path / "runs" / ".refused").exists()
 
 

@@ -145,9 +145,13 @@ def test_images_of_a_folder_get_the_size_that_the_file_names(
 
 def test_a_file_that_names_nothing_needs_victim_and_dataset(nba: Run, tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(1)}, tmp_path / "plain.pt")
-    for given in ((), ("victim=wrn_16_1",), ("dataset=cifar10",)):
+    for given, lacking in (
+        ((), "victim=… and dataset=…"),
+        (("victim=wrn_16_1",), "dataset=…"),
+        (("dataset=cifar10",), "victim=…"),
+    ):
         code, text = nba("evaluate", f"weights={tmp_path}/plain.pt", *given, dataset=False)
-        assert code == 2 and "does not say what its weights belong to. Add victim=… and dataset=…" in text
+        assert code == 2 and f"does not say what its weights belong to. Add {lacking} (and attack=…" in text
 
 
 def test_all2all_is_seen_in_the_labels(nba: Run, tmp_path: Path, elsewhere: Elsewhere) -> None:

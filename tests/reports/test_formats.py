@@ -14,8 +14,9 @@ from records import HOSTILE, put
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS
+from nba_cli.reports.formats.grid import Block, Grid, Row, legend
 from nba_cli.reports.formats.html import columns
-from nba_cli.reports.formats.layout import Layout, number
+from nba_cli.reports.formats.layout import number
 from nba_cli.reports.formats.marks import COLOURS, SHAPES, mark
 from nba_cli.reports.formats.scatter import (
     LEFT,
@@ -118,8 +119,10 @@ def test_a_share_half_way_between_two_is_rounded_as_one_reads_it() -> None:
     assert number("acc", 0.78165) == "78.17", "not 78.16, as 100 times the nearest float would be"
 
 
-def test_layout_defaults_say_what_the_star_means() -> None:
-    assert "95 % interval that excludes 0" in Layout().legend
+def test_the_star_is_explained_where_there_is_one() -> None:
+    with_star, without = (Grid(None, ["defense", "ACC"], [Block("", [Row(["ft *", word])])]) for word in ("1 *", "1"))
+    assert "95 % interval that excludes 0" in legend(with_star)
+    assert "*" not in legend(without) and "ACC, ASR, RA, DER in percent" in legend(without)
 
 
 def test_marks_of_a_page_differ() -> None:

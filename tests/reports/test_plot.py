@@ -36,7 +36,7 @@ def runs(nba: Run, tmp_path: Path) -> Path:
     ("words", "said"),
     [
         (["kind=training"], ["defense: training loss", "badnets ft defense.train.steps=3 defense_seed=0"]),
-        (["kind=defense"], ["ASR, %", "epoch of the defense"]),
+        (["kind=defense"], ["ASR, %", "epoch of the defense (0: before; last point: after)"]),
         (["x=defense.train.steps"], ["defense.train.steps", "ft", "ASR, %", "defense: one victim each"]),
     ],
 )
@@ -71,12 +71,14 @@ def test_epochs_of_victims_and_defenses_share_no_axis(runs: Path, tmp_path: Path
     assert "of the defense" not in Path("one.svg").read_text()
 
 
-def test_a_single_epoch_is_marked_by_a_whole_number(nba: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["training", "defense"])
+def test_epochs_are_counted_in_whole_numbers(nba: Run, tmp_path: Path, kind: str) -> None:
     pytest.importorskip("matplotlib")
-    assert nba("attack", *TINY, "train.epochs=1")[0] == 0
-    plot.main([f"output={tmp_path}/runs", "file=one"])
-    marks = [float(mark) for mark in re.findall(r">([\d.]+)<", Path("one.svg").read_text().partition("epoch of")[0])]
-    assert 1 in marks and all(mark == int(mark) for mark in marks if mark < 2), marks
+    assert nba("defend", *TINY, "defense=ft", "defense.train.steps=1", "snapshots=true")[0] == 0
+    plot.main([f"output={tmp_path}/runs", "stage=defend", f"kind={kind}", "file=one"])
+    below = Path("one.svg").read_text().partition("epoch of the defense")[0]
+    marks = [float(mark) for mark in re.findall(r">([\d.]+)<", below)]
+    assert marks and all(mark == int(mark) for mark in marks), marks
 
 
 def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nba_cli.reports.formats.layout import BEST, MISSING, Layout, cell, gap, number, title
+from nba_cli.reports.formats.layout import BEST, MISSING, STARRED, UNITS, Layout, cell, gap, number, title
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section, is_share
 
@@ -52,6 +52,17 @@ class Grid:
 def grid(report: Report, layout: Layout) -> Grid:
     """The report, arranged as it is asked for."""
     return ARRANGEMENTS[layout.arrangement](report, layout)
+
+
+def legend(found: Grid) -> str:
+    """What the figures are, and the star if there is one."""
+    starred = any(BEST in word for block in found.blocks for row in block.rows for word in row.words[1:])
+    return f"{UNITS} {STARRED}" if starred else UNITS
+
+
+def remarks(report: Report, layout: Layout, found: Grid) -> list[str]:
+    """What stands around the table that `found` is."""
+    return [text for text in (layout.origin, legend(found), *found.notes, *report.notes) if text]
 
 
 def listed(report: Report, layout: Layout) -> Grid:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from nba_cli.reports.formats.grid import APART, Grid, flat, grid, parts_of
-from nba_cli.reports.formats.layout import MISSING, Layout, remarks, title
+from nba_cli.reports.formats.grid import APART, Grid, flat, grid, parts_of, remarks
+from nba_cli.reports.formats.layout import MISSING, Layout, title
 from nba_cli.reports.formats.marks import mark
 from nba_cli.reports.formats.scatter import WIDE, WIDTH, Point, linear, rooted, scatter
 from nba_cli.reports.published import Published
@@ -35,7 +35,7 @@ def html(report: Report, layout: Layout) -> str:
     )
     found = grid(report, layout)
     parts = [f"<header><h1>{escape(layout.title)}</h1>"]
-    parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout, found.notes)]
+    parts += [f"<p class=note>{escape(text)}</p>" for text in remarks(report, layout, found)]
     parts += [f"<pre>{escape(layout.command)}</pre>"] if layout.command else []
     parts += ["</header>", "<main>", *pictures(layout), *charts(report, layout.published), *table(found)]
     if layout.missing:

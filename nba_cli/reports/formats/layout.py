@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nba_cli.reports.published import Published
-from nba_cli.reports.report import Cell, Report, is_share
+from nba_cli.reports.report import Cell, is_share
 from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import Difference
 
@@ -33,9 +32,9 @@ UNITS = (
     "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
     "and clean sets."
 )
-LEGEND = (
-    f"{UNITS} * is better than every other defense in its "
-    "place: the paired difference has a 95 % interval that excludes 0. No defense at all (none) does not compete."
+STARRED = (
+    "* is better than every other defense in its place: the paired difference has a 95 % interval that excludes 0. "
+    "No defense at all (none) does not compete."
 )
 
 
@@ -48,7 +47,6 @@ class Layout:
         label: what a text refers to it by, in letters, digits and hyphens
         command: line that makes the table again
         origin: when, where and with which code the runs were made
-        legend: what the figures are
         missing: command lines that fill the missing cells
         published: label of a section and of a line -> what others published for it
         pictures: name of an attack -> PNG of its trigger
@@ -60,7 +58,6 @@ class Layout:
     label: str = "results"
     command: str = ""
     origin: str = ""
-    legend: str = LEGEND
     missing: list[str] = field(default_factory=list)
     published: dict[tuple[str, str], list[Published]] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -99,8 +96,3 @@ def gap(figure: str, found: Difference | None, n: int) -> str:
 
 def title(figure: str) -> str:
     return TITLES.get(figure, figure)
-
-
-def remarks(report: Report, layout: Layout, notes: Sequence[str] = ()) -> list[str]:
-    """What stands around a table; `notes` explain how it is arranged."""
-    return [text for text in (layout.origin, layout.legend, *notes, *report.notes) if text]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from nba_cli.reports.formats.grid import flat, grid
-from nba_cli.reports.formats.layout import Layout, remarks
+from nba_cli.reports.formats.grid import flat, grid, legend, remarks
+from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.report import Report
 
 MARK = "<!-- made by nba table -->"  # a file that has it may be replaced
@@ -32,7 +32,7 @@ def markdown(report: Report, layout: Layout) -> str:
     cells = [[*map(plain, row.words[:labels]), *row.words[labels:]] for row in rows]
     table = ["| " + " | ".join(row) + " |" for row in (map(plain, headings), rule, *cells)]
     head = [f"# {plain(layout.title)}", ""] + ([code(layout.command), ""] if layout.command else [])
-    said = remarks(report, layout, found.notes)
-    notes = [line for text in said for line in (text if text == layout.legend else plain(text), "")]
+    own = legend(found)
+    notes = [line for text in remarks(report, layout, found) for line in (text if text == own else plain(text), "")]
     gaps = ["", "Missing; this fills them:", "", *map(code, layout.missing)] if layout.missing else []
     return "\n".join([*head, *notes, *table, *gaps, "", MARK]) + "\n"
