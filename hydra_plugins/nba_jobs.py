@@ -16,6 +16,7 @@ from nba_cli.cli.composer import Composer
 from nba_cli.cli.journal import Journal
 from nba_cli.cli.launchers import WhileThere, check_launcher
 from nba_cli.cli.sweep import Sweep
+from nba_cli.console import LOG
 from nba_cli.errors import Refused
 from nba_cli.runs.jobs import Jobs, jobs_of
 
@@ -46,8 +47,8 @@ class JobSweeper(BasicSweeper):
             # Hydra has just written it; nobody reads it, and it holds the address of a logger, maybe with a password
             (Path(self.config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
             self.composer.try_values(self.config, batch.jobs.columns)
-            if Sweep.current:
-                Sweep.current.announce()
+            if Sweep.current and Sweep.current.heading:
+                LOG.info(Sweep.current.heading)  # now: nothing refuses the sweep any more
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         assert self.config

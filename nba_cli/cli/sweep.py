@@ -61,11 +61,6 @@ class Sweep(Callback):
         self.view.start()
         Sweep.current = self
 
-    def announce(self) -> None:
-        """Say what the sweep has before it; called when its values have been tried, so nothing refuses it any more."""
-        if self.heading:
-            LOG.info(self.heading)
-
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what a job returned until the sweep ends, with all of its settings, which nobody reads."""
         job_return.cfg = job_return.hydra_cfg = job_return.overrides = None
