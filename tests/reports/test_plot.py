@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Run
@@ -79,6 +80,15 @@ def test_epochs_are_counted_in_whole_numbers(nba: Run, tmp_path: Path, kind: str
     below = Path("one.svg").read_text().partition("epoch of the defense")[0]
     marks = [float(mark) for mark in re.findall(r">([\d.]+)<", below)]
     assert marks and all(mark == int(mark) for mark in marks), marks
+
+
+def test_a_line_divides_the_teachers_epochs_from_the_students() -> None:
+    drawn: list[float] = []
+    axes = SimpleNamespace(axvline=lambda x, **_: drawn.append(x))
+    student = [{"phase": "student"}] * 2
+    curves.divide(axes, [{"phase": "teacher"}] * 3 + student, 1)
+    curves.divide(axes, student, 1)
+    assert drawn == [3.5], "the third epoch is the teacher's last; without a teacher there is nothing to divide"
 
 
 def test_a_run_is_named_by_what_tells_it_from_those_of_its_kinds(tmp_path: Path) -> None:
