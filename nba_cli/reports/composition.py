@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.reports import pivot, published
+from nba_cli.reports.delivery import is_true
 from nba_cli.reports.filters import select, why_none
 from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.missing import missing_jobs
@@ -58,6 +59,7 @@ def compose(request: Request, filters: dict[str, list[str]], typed: str = "") ->
         missing=missing_jobs(experiment, records, request.root) if experiment else [],
         arrangement=request.layout,
         sections_down=shape.cols == down,
+        spread=request.spread is None or is_true(request.spread, "spread"),
     )
     return report, layout
 

@@ -26,14 +26,14 @@ MARKS = (
 """What nba's own Markdown, LaTeX, pages, CSV, JSON and pictures hold."""
 
 
-def is_true(option: str | None) -> bool:
-    """What overwrite=… says.
+def is_true(option: str | None, name: str = "overwrite") -> bool:
+    """What overwrite=… says, or another option of this name.
 
     Raises:
         Refused: neither true nor false.
     """
     if option not in (None, *WORDS):
-        raise Refused(f"overwrite={option}: true or false.")
+        raise Refused(f"{name}={option}: true or false.")
     return option == "true"
 
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "rows": "setting, or several with commas, that the lines stand for",
     "cols": "setting, or several with commas, that the sections stand for, or the columns of a matrix",
     "figures": "columns: short names (acc, asr, ra, der, seconds, forward, …) or paths into metrics.json",
+    "spread": "false: figures without their standard deviation, for a matrix of several",
     "against": "row that paired differences are taken to",
     "compare": "published: the numbers that come with nba, beside ours; or a CSV file of others",
     "format": "terminal, markdown, csv, json, latex or html; without it, what the ending of file says",
@@ -44,6 +45,7 @@ class Request:
     rows: str | None = None
     cols: str | None = None
     figures: str | None = None
+    spread: str | None = None
     against: str | None = None
     compare: str | None = None
     format: str | None = None

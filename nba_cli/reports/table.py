@@ -24,6 +24,7 @@ VALUES = {
     "format": (*FORMATS, "terminal"),
     "layout": tuple(ARRANGEMENTS),
     "file": (options.FILE,),
+    "spread": delivery.WORDS,
     "overwrite": delivery.WORDS,
 }
 """What completion offers of the options."""

@@ -11,7 +11,7 @@ from nba_cli.errors import Refused
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import FORMATS
-from nba_cli.reports.formats.grid import Grid, grid, parts_of, values
+from nba_cli.reports.formats.grid import Grid, grid, legend, parts_of, values
 from nba_cli.reports.request import Request
 
 
@@ -33,6 +33,16 @@ def test_attacks_go_down_and_defenses_across(root: Path) -> None:
     assert cells(found)["average"] == ["—", "86.00 ± 0.50 / 60.50 ± 0.50 / 25.00 ± 0.00", "—"]
     shown = "Each cell: ACC / ASR / RA. n = 3, unless a cell says another."
     assert found.notes == [shown, "The average is taken over 2 attacks."]
+
+
+def test_figures_without_their_spread(root: Path) -> None:
+    found = matrix(root, spread="false")
+    assert cells(found)["blend"][2] == "87.50 / 2.00 * / 80.00 *"
+    assert "percent; mean over n victims" in legend(found) and "mean ± standard deviation" in legend(matrix(root))
+    listed = grid(*compose(Request(output=str(root), spread="false"), {}))
+    assert not any("±" in word for block in listed.blocks for row in block.rows for word in row.words)
+    with pytest.raises(Refused, match="spread=some: true or false"):
+        matrix(root, spread="some")
 
 
 def test_rows_and_cols_turn_it_with_the_same_figures(root: Path) -> None:

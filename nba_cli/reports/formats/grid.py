@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nba_cli.reports.formats.layout import BEST, MISSING, STARRED, UNITS, Layout, cell, gap, number, title
+from nba_cli.reports.formats.layout import BEST, MISSING, STARRED, UNITS, WITHIN, Layout, cell, gap, number, title
 from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section, is_share
 
@@ -55,9 +55,10 @@ def grid(report: Report, layout: Layout) -> Grid:
 
 
 def legend(found: Grid) -> str:
-    """What the figures are, and the star if there is one."""
-    starred = any(BEST in word for block in found.blocks for row in block.rows for word in row.words[1:])
-    return f"{UNITS} {STARRED}" if starred else UNITS
+    """What the figures are: mean, standard deviation and star, as far as there are such."""
+    words = [word for block in found.blocks for row in block.rows for word in row.words[1:]]
+    said = UNITS("mean ± standard deviation" if any(WITHIN in word for word in words) else "mean")
+    return f"{said} {STARRED}" if any(BEST in word for word in words) else said
 
 
 def remarks(report: Report, layout: Layout, found: Grid) -> list[str]:
@@ -73,7 +74,7 @@ def listed(report: Report, layout: Layout) -> Grid:
     for section in with_averages(report):
         rows = []
         for line in section.lines:
-            rows.append(row_of(report, line, "average" if section.over else ""))
+            rows.append(row_of(report, layout, line, "average" if section.over else ""))
             others = layout.published.get((section.label, line.label), [])
             rows += [published_row(report, other) for other in others]
         blocks.append(Block(section.label, rows, over(section, report.figures)))
@@ -101,11 +102,11 @@ def compared(report: Report) -> list[str]:
     return [figure for figure in report.figures if is_share(figure) and figure != "der"] if report.against else []
 
 
-def row_of(report: Report, line: Line, kind: str) -> Row:
+def row_of(report: Report, layout: Layout, line: Line, kind: str) -> Row:
     if not line.records:
         gaps = [""] * len(compared(report))
         return Row([line.label, "0", *([MISSING] * len(report.figures)), *gaps], "missing")
-    cells = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    cells = [cell(figure, line.cells.get(figure), spread=layout.spread) for figure in report.figures]
     gaps = [
         gap(figure, line.cells[figure].difference, line.n) if figure in line.cells else ""
         for figure in compared(report)
@@ -122,7 +123,7 @@ def matrix(report: Report, layout: Layout) -> Grid:
     """One block: a cell holds all figures of a line in a section."""
     sections = with_averages(report)
     most = max((line.n for section in sections for line in section.lines), default=0)
-    cells = [[matrix_cell(report, line, most) for line in section.lines] for section in sections]
+    cells = [[matrix_cell(report, layout, line, most) for line in section.lines] for section in sections]
     of_sections = [section.label for section in sections]
     of_lines = [line.label for line in sections[0].lines] if sections else []
     if layout.sections_down:
@@ -148,11 +149,11 @@ def values(names: list[str], number: str) -> str:
     return f"{names[0]}{some}" if names[0].isalpha() else f"value{some} of {names[0]}"
 
 
-def matrix_cell(report: Report, line: Line, most: int) -> str:
+def matrix_cell(report: Report, layout: Layout, line: Line, most: int) -> str:
     """The figures of a line, and its n where it is not that of most others."""
     if not line.cells:
         return "—" if line.records else MISSING
-    words = [cell(figure, line.cells.get(figure)) for figure in report.figures]
+    words = [cell(figure, line.cells.get(figure), spread=layout.spread) for figure in report.figures]
     return APART.join(words if line.n == most else [*words, f"n={line.n}"])
 
 

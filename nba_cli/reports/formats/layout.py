@@ -27,11 +27,9 @@ TITLES = {
     "backward": "backward passes",
 }
 MISSING = "missing"
+WITHIN = " ± "  # a mean and its standard deviation
 BEST = " *"  # ends a figure that is better than all others in its place
-UNITS = (
-    "ACC, ASR, RA, DER in percent; mean ± standard deviation over n victims, each the mean of its defense seeds "
-    "and clean sets."
-)
+UNITS = "ACC, ASR, RA, DER in percent; {} over n victims, each the mean of its defense seeds and clean sets.".format
 STARRED = (
     "* is better than every other defense in its place: the paired difference has a 95 % interval that excludes 0. "
     "No defense at all (none) does not compete."
@@ -52,6 +50,7 @@ class Layout:
         pictures: name of an attack -> PNG of its trigger
         arrangement: a list of sections, or a matrix
         sections_down: whether the sections are the lines of the matrix, else its columns
+        spread: whether a mean has its standard deviation beside it
     """
 
     title: str = "Results"
@@ -63,6 +62,7 @@ class Layout:
     pictures: dict[str, bytes] = field(default_factory=dict)
     arrangement: str = "list"
     sections_down: bool = False
+    spread: bool = True
 
 
 def number(figure: str, value: float) -> str:
@@ -74,12 +74,12 @@ def number(figure: str, value: float) -> str:
     return f"{value:.1f}" if figure.startswith("seconds") else f"{value:.3f}"
 
 
-def cell(figure: str, found: Cell | None) -> str:
-    """mean ± std, starred where it is the best."""
+def cell(figure: str, found: Cell | None, *, spread: bool = True) -> str:
+    """mean ± std, or the mean without `spread`; starred where it is the best."""
     if found is None:
         return "—"
-    spread = found.summary.std
-    text = number(figure, found.summary.mean) + (f" ± {number(figure, spread)}" if spread is not None else "")
+    mean, std = number(figure, found.summary.mean), found.summary.std
+    text = f"{mean}{WITHIN}{number(figure, std)}" if spread and std is not None else mean
     return text + (BEST if found.best else "")
 
 
