@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from records import HOSTILE, put
 
+from nba_cli.files import choices
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.formats import FORMATS
@@ -35,7 +36,6 @@ from nba_cli.reports.formats.scatter import (
 )
 from nba_cli.reports.formats.spread import apart
 from nba_cli.reports.request import Request
-from nba_cli.runs.declared import declared
 
 
 def test_every_form_says_the_same(root: Path) -> None:
@@ -128,7 +128,8 @@ def test_the_star_is_explained_where_there_is_one() -> None:
 def test_marks_of_a_page_differ() -> None:
     every = [mark(kind, 0, 0) for kind in range(len(COLOURS) * len(SHAPES))]
     assert len(set(every)) == len(every)
-    assert len(set(COLOURS)) == len(COLOURS) >= len(declared().parts["defense"]), "each defense has a colour of its own"
+    rows = [name for name in choices("defense") if not name.startswith("demo/")]
+    assert len(set(COLOURS)) == len(COLOURS) >= len(rows), "each defense and each preset has a colour of its own"
 
 
 def test_marks_that_would_cover_one_another_are_set_apart() -> None:

@@ -21,6 +21,14 @@ COLOURS = (
     "#D2003C",
     "#D200C3",
     "#D2A55A",
+    "#692DD2",
+    "#A51E4B",
+    "#69A5FF",
+    "#3CB4C3",
+    "#696996",
+    "#C3A5A5",
+    "#78784B",
+    "#5A961E",
 )
 """The first seven are those of Okabe & Ito 2008, for colour-blind readers. Each of the others was chosen as far as
 possible from those before it, as seen with and without colour blindness, and visible on white and on black."""
@@ -58,7 +66,7 @@ def colour_of(kind: int) -> str:
 def mark(kind: int, x: float, y: float, *, size: float = 5, hollow: bool = False) -> str:
     """The SVG of one mark at pixel (x, y).
 
-    The first 16 kinds have a colour each, the first 112 differ in colour or shape: the numbers of both share no factor.
+    The first 24 kinds have a colour each, the first 168 differ in colour or shape: the numbers of both share no factor.
     """
     colour, corners = colour_of(kind), list(SHAPES.values())[kind % len(SHAPES)]
     if hollow:  # it has a fill that is not seen, so that the pointer finds it
