@@ -20,17 +20,18 @@ def percent(share: float | None) -> str:
 
 
 def figures(rows: Sequence[Row], der: float | None = None) -> Table:
-    """One line a row: ACC, ASR, RA in percent, seconds; DER on the last line."""
+    """One line a row: ACC, ASR, RA in percent, seconds; DER, if there is one, on the last line."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     table.add_column("")
     for title in FIGURES:
-        table.add_column(title, justify="right")
+        if title != "DER" or der is not None:
+            table.add_column(title, justify="right")
     for number, (title, shares, seconds) in enumerate(rows):
         last = der is not None and number == len(rows) - 1
         table.add_row(
             title,
             *(percent(shares[key]) for key in ("acc", "asr", "ra")),
-            percent(der) if last else "",
+            *([percent(der) if last else ""] if der is not None else []),
             "" if seconds is None else f"{seconds:.1f}",
             style="bold" if last else None,
         )

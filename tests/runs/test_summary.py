@@ -26,6 +26,11 @@ def test_before_and_after_in_percent() -> None:
     assert lines[2] == ["after", "86.42", "2.00", "0.03", "98.98", "12.3"]
 
 
+def test_a_victim_has_no_der() -> None:
+    lines = text_of(summary.figures([("victim", FIGURES, 12.34)]))
+    assert lines[0] == ["ACC", "ASR", "RA", "seconds"] and lines[1] == ["victim", "86.42", "99.97", "0.03", "12.3"]
+
+
 def finished(folder: Path, defense: str | None, **changes: object) -> Path:
     parts = {"dataset": {"kind": "cifar10"}, "attack": {"kind": "blend"}, "seed": 0}
     found = {
