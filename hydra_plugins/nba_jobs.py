@@ -48,7 +48,7 @@ class JobSweeper(BasicSweeper):
             (Path(self.config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
             self.composer.try_values(self.config, batch.jobs.columns)
             if Sweep.current and Sweep.current.heading:
-                LOG.info(Sweep.current.heading)  # now: nothing refuses the sweep any more
+                LOG.info(Sweep.current.heading)
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         assert self.config

@@ -34,6 +34,7 @@ class Sweep(Callback):
     """Hydra's handle on a sweep: opens its journal and its view. Hydra builds it, so the command line finds it here."""
 
     current: ClassVar[Sweep | None] = None
+    heading = ""  # what it has before it, which its sweeper says when nothing refuses it any more
 
     def __getstate__(self) -> dict:
         """Parallel launchers send callbacks to their processes; journal and view stay with the parent."""
@@ -42,7 +43,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra, overrides = config.hydra, list(config.hydra.overrides.task)
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
-        total, swept, outlook, self.heading = hydra.sweeper.get("n_trials"), list[str](), None, ""
+        total, swept, outlook = hydra.sweeper.get("n_trials"), list[str](), None
         if total is None:
             with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it
                 loader = GlobalHydra.instance().config_loader()

@@ -7,7 +7,7 @@ from math import ceil
 from textwrap import wrap
 
 from nba_cli.reports.formats.columns import stacked
-from nba_cli.reports.formats.grid import APART, Grid, grid, legend, parts_of, remarks
+from nba_cli.reports.formats.grid import APART, Grid, grid, legend, parts_of
 from nba_cli.reports.formats.layout import BEST, Layout
 from nba_cli.reports.report import Report
 
@@ -52,11 +52,9 @@ def longest_word(text: str) -> float:
 def latex(report: Report, layout: Layout) -> str:
     """A booktabs table with caption and label: a table* if it fits on a page, else a longtable."""
     found = grid(report, layout)
-    said = legend(found)
-    others = [text for text in remarks(report, layout, found) if text != said]
-    comments = [layout.command, *others, *layout.missing]
+    comments = [layout.command, layout.origin, *found.notes, *report.notes, *layout.missing]
     title = layout.title if layout.title.endswith((".", "?", "!")) else f"{layout.title}."
-    caption = " ".join([title, said.replace("* is", "Bold is"), *found.notes])
+    caption = " ".join([title, legend(found).replace("* is", "Bold is"), *found.notes])
     titled = rf"\caption{{{escape(caption)}}}\label{{tab:{layout.label}}}"
     label, panels = fitted(found)
     form = on_one_page if length(found, label, panels) <= PAGE_LINES else over_pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nba_cli.reports.formats.grid import flat, grid, legend, remarks
+from nba_cli.reports.formats.grid import flat, grid, legend
 from nba_cli.reports.formats.layout import Layout
 from nba_cli.reports.report import Report
 
@@ -32,7 +32,7 @@ def markdown(report: Report, layout: Layout) -> str:
     cells = [[*map(plain, row.words[:labels]), *row.words[labels:]] for row in rows]
     table = ["| " + " | ".join(row) + " |" for row in (map(plain, headings), rule, *cells)]
     head = [f"# {plain(layout.title)}", ""] + ([code(layout.command), ""] if layout.command else [])
-    own = legend(found)
-    notes = [line for text in remarks(report, layout, found) for line in (text if text == own else plain(text), "")]
+    said = [plain(layout.origin), legend(found), *map(plain, [*found.notes, *report.notes])]
+    notes = [line for text in said if text for line in (text, "")]
     gaps = ["", "Missing; this fills them:", "", *map(code, layout.missing)] if layout.missing else []
     return "\n".join([*head, *notes, *table, *gaps, "", MARK]) + "\n"
