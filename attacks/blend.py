@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks.base import Attack
 from nba_cli import options
 from nba_cli.data import read_picture
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest
 
 
@@ -95,7 +95,8 @@ class Blend(Attack):
     def image(self, shape: tuple[int, int, int]) -> Tensor:
         """The key image k [C,H,W] in [0,1]: a function of the settings alone, hence never redrawn per image."""
         if self.key not in DRAWERS:
-            return read_key(self.file, file_digest(self.file), shape[1:])
+            with given_as(f"attack.key={self.key}", self.file):
+                return read_key(self.file, file_digest(self.file), shape[1:])
         return DRAWERS[self.key](shape, torch.Generator().manual_seed(self.key_seed))
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:

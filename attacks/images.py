@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks.base import Attack
 from nba_cli import options
 from nba_cli.data import SUFFIXES, read_picture
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 
 
 @dataclass(kw_only=True)
@@ -94,12 +94,15 @@ class Images(Attack):
         true = labels.tolist()
         for number, file in self.files.items():
             if number >= len(true):
-                raise Refused(f"{file}: there is no test image {number}; this data set has 0 to {len(true) - 1}.")
+                raise Refused(
+                    f"attack.path={self.path}: {file}: there is no test image {number}; this data set has 0 to "
+                    f"{len(true) - 1}."
+                )
             claimed = file.parent.name if file.parent != self.folder else ""
             if claimed.isdecimal() and int(claimed) != true[number]:
                 raise Refused(
-                    f"{file}: test image {number} of this data set is of class {true[number]}. "
-                    "These are the triggered images of another one, or in another order."
+                    f"attack.path={self.path}: {file}: test image {number} of this data set is of class "
+                    f"{true[number]}. These are the triggered images of another one, or in another order."
                 )
         numbers = [number for number in super().meant_for(labels, num_classes).tolist() if number in self.files]
         if not numbers:
@@ -118,12 +121,13 @@ class Images(Attack):
         """
         if number not in self.files:
             raise Refused(f"attack.path={self.path}: it does not show test image {number}.")
-        pixels = torch.from_numpy(read_picture(self.files[number]).copy())
+        with given_as(f"attack.path={self.path}", self.folder):
+            pixels = torch.from_numpy(read_picture(self.files[number]).copy())
         if tuple(pixels.shape[1:]) != size:
             height, width = pixels.shape[1:]
             raise Refused(
-                f"{self.files[number]}: {height}x{width} pixels, and the data set's images have {size[0]}x{size[1]}. "
-                "They are read as they are."
+                f"attack.path={self.path}: {self.files[number]}: {height}x{width} pixels, and the data set's images "
+                f"have {size[0]}x{size[1]}. They are read as they are."
             )
         return pixels
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MANY = 40
 """More choices than this are not read one by one."""
@@ -11,6 +12,18 @@ MANY = 40
 
 class Refused(Exception):
     """Bad input. The message is shown to the user as it is, on one line, without a traceback."""
+
+
+@contextmanager
+def given_as(option: str, place: object) -> Iterator[None]:
+    """Let a refusal of `place`, a file or folder, or of a file in it, begin with the option=value that led there."""
+    try:
+        yield
+    except Refused as error:
+        said = str(error)
+        if not said.startswith(str(place)):
+            raise
+        raise Refused(f"{option}: {said.removeprefix(f'{place}: ')}") from error
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -1,8 +1,10 @@
-"""What a refusal suggests."""
+"""What a refusal suggests, and the option that it names."""
 
 from __future__ import annotations
 
-from nba_cli.errors import MANY, did_you_mean
+import pytest
+
+from nba_cli.errors import MANY, Refused, did_you_mean, given_as
 
 
 def test_the_nearest_choice_is_suggested() -> None:
@@ -23,3 +25,17 @@ def test_of_many_the_dotted_ones_are_named_by_their_heads() -> None:
 def test_of_many_numbers_every_one_is_named() -> None:
     choices = [f"0.{number:03}" for number in range(MANY + 1)]
     assert did_you_mean("zzz", choices) == f"Choose from: {', '.join(choices)}."
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("/set.npz: no array in it.", "dataset.path=set.npz: no array in it."),
+        ("/set.npz (train): no image.", "dataset.path=set.npz: /set.npz (train): no image."),
+        ("seed=x: no number.", "seed=x: no number."),
+    ],
+)
+def test_a_refusal_of_a_file_names_the_option_that_gave_it(said: str, shown: str) -> None:
+    with pytest.raises(Refused) as refusal, given_as("dataset.path=set.npz", "/set.npz"):
+        raise Refused(said)
+    assert str(refusal.value) == shown

@@ -43,6 +43,15 @@ def flags_first(words: Sequence[str]) -> list[str]:
     return sorted(words, key=is_setting)
 
 
+def no_such_flag(word: str) -> str:
+    """Why `word`, which starts with a dash, is refused: a flag mistyped, or a setting written as one."""
+    flag, _, value = word.partition("=")
+    hint = did_you_mean(flag, ["--help", *FLAGS])
+    if not hint.startswith("Did you"):
+        hint = f"Settings have no dashes in front: {flag.lstrip('-').replace('-', '_')}={value or '…'}"
+    return f"{flag}: there is no such flag. {hint}"
+
+
 def flags(words: Sequence[str]) -> argparse.Namespace:
     """Hydra's flags among the words, and the settings as `overrides`.
 
@@ -57,7 +66,7 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     except argparse.ArgumentError as error:
         raise Refused(f"{error.argument_name}: {error.message}.") from error
     if unknown:
-        raise Refused(f"{unknown[0]}: there is no such flag. {did_you_mean(unknown[0], ['--help', *FLAGS])}")
+        raise Refused(no_such_flag(unknown[0]))
     if asked.config_dir and not Path(asked.config_dir).is_dir():
         raise Refused(f"--config-dir {asked.config_dir}: no such folder.")
     for word in asked.overrides:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from nba_cli.console import LOG
 from nba_cli.data.augment import Augment
 from nba_cli.data.clean_set import hold_out
 from nba_cli.data.images import Data, Splits
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 
 SMALLEST, LARGEST = 8, 4096  # pixels a side
 
@@ -71,8 +73,9 @@ class Dataset:
     def folder(self) -> Path:
         return Path(self.root or os.environ.get("NBA_DATA") or "~/.cache/nba").expanduser()
 
-    def at(self, path: str) -> Path:
-        """Where a path given by the user is: as it stands, else under `root`.
+    @contextmanager
+    def at(self, path: str) -> Iterator[Path]:
+        """Where dataset.path=`path` is, as it stands or else under `root`; what is refused of it names that option.
 
         Raises:
             Refused: in neither place.
@@ -81,7 +84,8 @@ class Dataset:
         found = given if given.is_absolute() or given.exists() else self.folder / given
         if not found.exists():
             raise Refused(f"dataset.path={path}: no such file or folder, here or in {self.folder}.")
-        return found
+        with given_as(f"dataset.path={path}", found):
+            yield found
 
     def place(self, data: Data, device: torch.device) -> Data:
         """`data` where training and measuring read it: on `device`, or on the CPU, from where batches are copied."""

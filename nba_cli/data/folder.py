@@ -17,7 +17,7 @@ from nba_cli import console, options
 from nba_cli.console import LOG
 from nba_cli.data import pixel_cache, tree
 from nba_cli.data.base import Dataset, say_resized
-from nba_cli.data.images import Splits
+from nba_cli.data.images import Data, Splits
 from nba_cli.data.picture import decoded, pixels
 from nba_cli.data.pixel_cache import About
 from nba_cli.data.tree import Layout
@@ -127,22 +127,32 @@ class Folder(Dataset):
         return self.folder / "cache"
 
     def identity(self) -> str:
-        return tree.source(self.at(self.path), self.cache, self.layout).digest
+        with self.at(self.path) as path:
+            return tree.source(path, self.cache, self.layout).digest
 
     def read(self) -> Splits:
-        path, size = self.at(self.path), cast(int, self.size)
-        source = tree.source(path, self.cache, self.layout)
-        place = self.cache / f"{source.digest[:16]}-{size}-{self.version}"
-        try:
-            about, sets = pixel_cache.open_sets(place, partial(decode, path, self.layout, size, source.digest))
-        except OSError as error:
-            raise Refused(
-                f"{self.cache}: the decoded images cannot be kept there ({error.strerror}). "
-                "Set dataset.root=FOLDER to where there is room."
-            ) from error
+        size = cast(int, self.size)
+        with self.at(self.path) as path:
+            source = tree.source(path, self.cache, self.layout)
+            about, sets = self.decoded(path, size, source.digest)
         tree.remember(path, self.cache, source)
         if about.came not in ("", f"{size}x{size} images"):
             say_resized(about.came, size)
         first, *rest = sets.values()
         count = len(about.classes)
         return Splits(first, rest[0], count) if rest else self.divide(first, count)
+
+    def decoded(self, path: Path, size: int, digest: str) -> tuple[About, dict[str, Data]]:
+        """The images below `path`, of this digest, as they lie decoded in the cache, where they are put if need be.
+
+        Raises:
+            Refused: an image cannot be read, or the cache cannot be written.
+        """
+        place = self.cache / f"{digest[:16]}-{size}-{self.version}"
+        try:
+            return pixel_cache.open_sets(place, partial(decode, path, self.layout, size, digest))
+        except OSError as error:
+            raise Refused(
+                f"{self.cache}: the decoded images cannot be kept there ({error.strerror}). "
+                "Set dataset.root=FOLDER to where there is room."
+            ) from error

@@ -107,12 +107,13 @@ class Npz(Dataset):
     flip: bool = False
 
     def identity(self) -> str:
-        return file_digest(self.at(self.path))
+        with self.at(self.path) as path:
+            return file_digest(path)
 
     def read(self) -> Splits:
-        path = self.at(self.path)
-        found = read_arrays(path)
-        if CLEAN_KEYS[0] not in found:
-            return to_splits(found, path)
-        clean = to_data(found["x_clean"], found["y_clean"], str(path))
-        return self.divide(clean, count_classes(clean, str(path)))
+        with self.at(self.path) as path:
+            found = read_arrays(path)
+            if CLEAN_KEYS[0] not in found:
+                return to_splits(found, path)
+            clean = to_data(found["x_clean"], found["y_clean"], str(path))
+            return self.divide(clean, count_classes(clean, str(path)))

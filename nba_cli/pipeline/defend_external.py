@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks import Unknown
 from nba_cli.console import LOG
 from nba_cli.data import clean_share
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest
 from nba_cli.pipeline import cleaning, trigger_choice
 from nba_cli.pipeline.suspect import opened
@@ -34,7 +34,8 @@ def defend_external(run: DefendRun, out: Path) -> None:
         raise Refused("dataset.clean_disjoint=true: nobody knows which images the attacker of weights=… changed.")
     bench = open_workbench("defend", run, out)
     splits = bench.splits
-    network, source = opened(bench, path)
+    with given_as(f"weights={run.weights}", path):
+        network, source = opened(bench, path)
     attack = trigger_choice.from_user(run, run.trigger, splits)
     dataset = run.dataset
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)

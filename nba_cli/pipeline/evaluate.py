@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from nba_cli import console
+from nba_cli.errors import given_as
 from nba_cli.files import file_digest
 from nba_cli.pipeline import trigger_choice
 from nba_cli.pipeline.attack import helper
@@ -35,7 +36,8 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
     bench = open_workbench("evaluate", measured, out)
     if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
         bench.check_data(Path(run.run), "test")
-    network, _ = opened(bench, file)
+    with given_as(f"run={run.run}" if run.run is not None else f"weights={run.weights}", file):
+        network, _ = opened(bench, file)
     bench.header(weights=str(file))
     with tracked(bench):  # before a trigger is learned, which may train a helper model
         attack = trigger_choice.for_evaluation(run, bench, partial(helper, bench))

@@ -10,7 +10,7 @@ from typing import Any
 
 from attacks import Attack, Images, Mode, NoAttack, Unknown
 from nba_cli.data import DATASETS, Dataset, Folder, TorchvisionSet
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun, DefendRun, EvaluateRun, Machine, option_names
@@ -28,11 +28,12 @@ def completed(run: DefendRun | EvaluateRun, given: Collection[str]) -> DefendRun
     file = Path(str(run.weights))
     if not file.is_file():
         raise Refused(f"weights={file}: {'a folder; give the file in it' if file.is_dir() else 'no such file'}.")
-    origin = said(file, file_digest(file))
+    with given_as(f"weights={run.weights}", file):
+        origin = said(file, file_digest(file))
     dataset = with_size(unless_given("dataset", own_set(origin), run.dataset, given), origin, given)
     if origin.clean_data is not None and own_set(origin) is None and "dataset" not in given:
         raise Refused(
-            f"{file}: its data set is {origin.clean_data}, which is none of ours. Give it by dataset=folder "
+            f"weights={file}: its data set is {origin.clean_data}, which is none of ours. Give it by dataset=folder "
             "dataset.path=FOLDER, or dataset=npz dataset.path=FILE."
         )
     victim = with_statistics(unless_given("victim", origin.victim, run.victim, given), origin, given)

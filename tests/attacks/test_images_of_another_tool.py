@@ -79,7 +79,7 @@ def test_images_that_do_not_fit_are_refused(shown: Path, tmp_path: Path) -> None
     (shown / "1/3.png").unlink()
     refused(shown, "no image of a class other than target=0", target=0)
     (shown / "0/0.png").write_bytes(b"text")
-    refused(shown, "0.png: not a readable image")
+    refused(shown, f"attack.path={shown}: {shown}/0/0.png: not a readable image")
 
 
 def test_their_content_names_the_run_not_their_place(shown: Path, tmp_path: Path) -> None:

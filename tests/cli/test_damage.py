@@ -173,11 +173,11 @@ def test_an_archive_whose_members_are_no_arrays(nba: Run, tmp_path: Path) -> Non
         for name in ("x_train", "y_train", "x_test", "y_test"):
             archive.writestr(f"{name}.npy", b"no array")
     code, text = nba("attack", *FAST, "dataset=npz", f"dataset.path={file}", dataset=False)
-    assert code == 2 and f"nba: {file}: x_train is no array." in text
+    assert code == 2 and f"nba: dataset.path={file}: x_train is no array." in text
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(file)
     code, text = nba("attack", *FAST, "dataset=npz", f"dataset.path={file}", dataset=False)
-    assert code == 2 and f"nba: {file}: not a readable .npz" in text
+    assert code == 2 and f"nba: dataset.path={file}: not a readable .npz" in text
 
 
 @pytest.mark.parametrize("lacking", ["digests", "counts", "made"])

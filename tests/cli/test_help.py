@@ -85,6 +85,12 @@ FLAGS = [
     ),
     ("defend", ("--multirum",), "--multirum: there is no such flag. Did you mean '--multirun'?"),
     ("defend", ("--helf", "seed=1"), "--helf: there is no such flag. Did you mean '--help'?"),
+    ("defend", ("--dry-run",), "--dry-run: there is no such flag. Settings have no dashes in front: dry_run=…"),
+    (
+        "attack",
+        ("--train.epochs=3",),
+        "--train.epochs: there is no such flag. Settings have no dashes in front: train.epochs=3",
+    ),
     ("defend", ("--cfg",), "--cfg/-c: expected one argument."),
     ("defend", ("--cfg", "jobs"), "--cfg/-c: invalid choice: 'jobs' (choose from 'job', 'hydra', 'all')."),
     ("defend", ("--config-dir", "nowhere"), "--config-dir nowhere: no such folder."),

@@ -92,7 +92,14 @@ def test_an_unreadable_image_is_named(nba: Run, tmp_path: Path) -> None:
             Image.new("RGB", (16, 16)).save(folder / "0.png")
     (tmp_path / "set/test/b/0.png").write_text("text")
     answer = nba("attack", "dataset=folder", f"dataset.path={tmp_path}/set", dataset=False)
-    refused(answer, "test/b/0.png: not a readable image")
+    refused(answer, f"nba: dataset.path={tmp_path}/set: {tmp_path}/set/test/b/0.png: not a readable image")
+    assert left(tmp_path) == []
+
+
+def test_a_key_that_is_no_image(nba: Run, tmp_path: Path) -> None:
+    key = tmp_path / "key.png"
+    key.write_text("text")
+    refused(nba("attack", "attack=blend", f"attack.key={key}"), f"nba: attack.key={key}: not a readable image")
     assert left(tmp_path) == []
 
 
@@ -138,10 +145,14 @@ def test_weights_that_are_damaged_or_of_another_victim(nba: Run, tmp_path: Path,
     file = tmp_path / "model.safetensors"
     weights.save(WideResNet(depth=16).build(3, tiny), file)
     refused(
-        nba("evaluate", f"weights={file}", "victim=wrn_16_1", "victim.depth=10"), "tensors do not fit", "block1.layer.1"
+        nba("evaluate", f"weights={file}", "victim=wrn_16_1", "victim.depth=10"),
+        f"nba: weights={file}: ",
+        "tensors do not fit",
+        "block1.layer.1",
     )
     file.write_bytes(b"damaged")
-    refused(nba("evaluate", f"weights={file}", "victim=wrn_16_1"), "not a readable safetensors file")
+    for command in (("evaluate",), ("defend", "attack=unknown")):
+        refused(nba(*command, f"weights={file}", "victim=wrn_16_1"), f"nba: weights={file}: not a readable safetensors")
     assert left(tmp_path) == []
 
 
