@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
@@ -140,7 +140,8 @@ class Folder(Dataset):
             say_resized(about.came, size)
         first, *rest = sets.values()
         count = len(about.classes)
-        return Splits(first, rest[0], count) if rest else self.divide(first, count)
+        splits = Splits(first, rest[0], count) if rest else self.divide(first, count)
+        return replace(splits, names=about.classes)
 
     def decoded(self, path: Path, size: int, digest: str) -> tuple[About, dict[str, Data]]:
         """The images below `path`, of this digest, as they lie decoded in the cache, where they are put if need be.

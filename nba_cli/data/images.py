@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,3 +87,9 @@ class Splits:
     num_classes: int
     defender: bool = False
     """Clean images are all there is: `train` is the defender's clean set, `test` its hold-out."""
+    names: Sequence[str] = ()
+    """Of the classes, by label, where the files give them names."""
+
+    def class_of(self, label: int) -> str:
+        """A class in words: its name and its number, as in "cat (3)", or its number alone."""
+        return f"{self.names[label]} ({label})" if self.names else str(label)

@@ -38,7 +38,7 @@ class About:
         shape: [C,H,W] of the images
         counts: by split, the number of images of each class, one class after the other
         pixels: by split, SHA-256 of its file
-    came: the image files by their sizes, in words; empty: not known
+        came: the image files by their sizes, in words; empty: not known
     """
 
     source: str

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import Unknown
 from nba_cli.console import LOG
-from nba_cli.data import clean_share
+from nba_cli.data import Splits, clean_share
 from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest
 from nba_cli.pipeline import cleaning, trigger_choice
@@ -61,7 +61,7 @@ def defend_external(run: DefendRun, out: Path) -> None:
             "victim": str(path),
         }
         cleaning.record(bench, attack, cleaned, before=before, reference=None, known=known)
-        rich.print(changes_table(changed, len(splits.test)))
+        rich.print(changes_table(changed, splits))
         LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
 
 
@@ -72,14 +72,16 @@ def changed_predictions(before: Tensor, after: Tensor) -> list[dict[str, int]]:
     return [{"from": one, "to": two, "count": count} for (one, two), count in ranked]
 
 
-def changes_table(changed: list[dict[str, int]], total: int) -> Table:
-    """Changed predictions, the most frequent kinds."""
+def changes_table(changed: list[dict[str, int]], splits: Splits) -> Table:
+    """Changed predictions on the test set, the most frequent kinds."""
     count = sum(each["count"] for each in changed)
-    found = Table(title=f"{count} of {total} predictions changed", title_justify="left", box=None, padding=(0, 2))
+    found = Table(
+        title=f"{count} of {len(splits.test)} predictions changed", title_justify="left", box=None, padding=(0, 2)
+    )
     for title in ("from class", "to class", "images"):
-        found.add_column(title, justify="right")
+        found.add_column(title, justify="left" if splits.names and "class" in title else "right")
     for each in changed[:SHOWN]:
-        found.add_row(*(str(each[key]) for key in ("from", "to", "count")))
+        found.add_row(splits.class_of(each["from"]), splits.class_of(each["to"]), str(each["count"]))
     if len(changed) > SHOWN:
         found.add_row("…", "…", str(sum(each["count"] for each in changed[SHOWN:])))
     return found

@@ -62,6 +62,8 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     assert found["before"]["acc"] is not None and found["figures"]["asr"] is None and found["der"] is None
     assert found["settings"]["attack"]["kind"] == "unknown", "nobody said which trigger it knows"
     assert "6 predictions changed" in text and "a hold-out of 6 images" in text and "holds no normalisation" in text
+    was, became = (found["changed"][0][key] for key in ("from", "to"))
+    assert f"{'abc'[was]} ({was}) {'abc'[became]} ({became}) " in " ".join(text.split()), "classes by their folders"
     cleaned = torch.load(out / "cleaned.pt", weights_only=True)
     before = torch.load(file, weights_only=True)
     assert cleaned.keys() == before.keys() and not torch.equal(cleaned["conv1.weight"], before["conv1.weight"])
