@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from attacks._draw import some_of
 from attacks.learned import Lesson
 from attacks.poisoning import BATCH, materialise
 from nba_cli import seeds
@@ -37,7 +38,6 @@ def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress)
     train, num_classes = lesson.train, lesson.num_classes
     apart = attack.goal(train.labels, num_classes) != train.labels
     apart[lesson.index] = False  # what a round's model was trained on shows what it remembers
-    others = apart.nonzero().flatten()
     weights = torch.ones(len(bank))
     for number in range(attack.rounds):
         drawn = torch.multinomial(weights, len(lesson.index), replacement=True, generator=random)
@@ -54,7 +54,7 @@ def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress)
             dtype=lesson.dtype,
             phase="selection",
         )
-        judged = others[torch.randperm(len(others), generator=random)[:JUDGED]]
+        judged = some_of(apart, JUDGED, random)
         shown_on = drawn[torch.randint(len(drawn), (len(judged),), generator=random)]
         seen = predict(model, reflected(attack, train.images, judged, bank, shown_on), lesson.dtype)
         hits = (seen == attack.goal(train.labels[judged], num_classes)).float()

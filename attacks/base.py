@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._draw import some_of
 from nba_cli import domains
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Partner
@@ -81,16 +82,16 @@ class Attack:
         candidates = torch.ones_like(labels, dtype=torch.bool)
         if self.mode is not Mode.all2all:
             candidates = (labels == self.target) == wanted
-        pool = candidates.nonzero().flatten()
-        count = round(self.rate * (len(pool) if wanted else len(labels)))
-        if count > len(pool):
+        most = int(candidates.sum())
+        count = round(self.rate * (most if wanted else len(labels)))
+        if count > most:
             raise Refused(
-                f"attack.rate={self.rate} asks for {count} poisoned images, but only {len(pool)} "
+                f"attack.rate={self.rate} asks for {count} poisoned images, but only {most} "
                 f"can be poisoned with mode={self.mode.value}, target={self.target}."
             )
         if count == 0:
             raise Refused(f"attack.rate={self.rate} of {len(labels)} images poisons none of them. Raise the rate.")
-        return pool[torch.randperm(len(pool), generator=generator)[:count]].sort().values
+        return some_of(candidates, count, generator).sort().values
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
         """Apply the trigger: float [N,C,H,W] in [0,1] -> the same, input untouched, differentiable.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._draw import some_of
 from attacks.base import Mode
 from attacks.blend import overlaid
 from attacks.learned import Helped, Lesson, Tensors
@@ -49,8 +50,8 @@ class Lookalike(Helped):
                 f"attack.target={self.target}: the key of attack=lookalike is an image of this class, tried on images "
                 "of other classes, and the training set has none of the one or of the other."
             )
-        keys = drawn(labels == self.target, self.candidates, random)
-        others = drawn(labels != self.target, self.judges, random)
+        keys = some_of(labels == self.target, self.candidates, random)
+        others = some_of(labels != self.target, self.judges, random)
         x = lesson.train.images[others].to(lesson.device).float() / 255
         chances = []
         for number, key in enumerate(lesson.train.images[keys]):
@@ -67,9 +68,3 @@ class Lookalike(Helped):
     def lay(self, images: Tensor, key: Tensor) -> Tensor:
         """The key uint8 [1,C,H,W] laid over images float [N,C,H,W] in [0,1]."""
         return overlaid(images, key.to(images) / 255, self.alpha)
-
-
-def drawn(eligible: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """`count` of the `eligible` (bool [N]), or all where there are fewer: int64, in random order."""
-    pool = eligible.nonzero().flatten()
-    return pool[torch.randperm(len(pool), generator=random)[:count]]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks._draw import some_of
 from attacks._randomness import uniform
 from attacks.base import Mode
 from attacks.learned import Learned, Tensors
@@ -47,12 +48,11 @@ class WaNet(Learned):
         wanted = round(self.noise * len(index))
         rest = torch.ones(count, dtype=torch.bool)
         rest[index] = False
-        pool = rest.nonzero().flatten()
-        if wanted > len(pool):
+        if wanted > (left := int(rest.sum())):
             raise Refused(
-                f"attack.noise={self.noise} asks for {wanted} noise-mode images, but only {len(pool)} are not poisoned."
+                f"attack.noise={self.noise} asks for {wanted} noise-mode images, but only {left} are not poisoned."
             )
-        return pool[torch.randperm(len(pool), generator=generator)[:wanted]].sort().values
+        return some_of(rest, wanted, generator).sort().values
 
     def draw(self, shape: tuple[int, int, int]) -> Tensors:
         """The flow s F / W [1,H,W,2], a function of the settings; kept with the victim all the same."""
