@@ -94,6 +94,7 @@ class SAU(Defense):
         """The shared adversarial perturbation d [N,C,H,W] of a batch; both models are in eval mode."""
         with torch.no_grad():
             clean = [network(x).argmax(1) for network in (suspect, model)]
+        torch.clear_autocast_cache()  # older releases would train on the weights that were cast here, without gradient
         delta = torch.full_like(x, self.eps)
         for _ in range(self.steps):
             delta = delta.detach().requires_grad_()

@@ -115,13 +115,17 @@ def test_hardened_crafts_without_a_trace_in_the_victim(tiny: Data) -> None:
 
 
 def test_a_hardened_victim_withstands_what_misleads_another(tiny: Data) -> None:
-    """The other one passes as many images, but unchanged."""
+    """The other one passes as many images, but unchanged. Two victims each: a single one may be an outlier."""
     x, y = tiny.images.float() / 255, tiny.labels
     losses = []
     for eps in (1e-6, 0.15):
         objective, _ = Hardened(eps=eps).joint_training(3, 3, 0, torch.device("cpu"))
-        plan, random = Plan(steps=60, lr=0.05, batch=60), torch.Generator().manual_seed(0)
-        victim = fit(untrained(tiny), tiny, plan, objective, augment=Augment(0, False), generator=random).eval()
-        error = lambda delta, f=victim: F.cross_entropy(f((x + delta).clamp(0, 1)), y)  # noqa: E731
-        losses.append(error(ascend(error, torch.zeros_like(x[:1]), torch.tensor(0.15), 5)).item())
-    assert losses[0] > 4 * losses[1], losses
+        plan, total = Plan(steps=60, lr=0.05, batch=60), 0.0
+        for seed in (1, 2):
+            random = torch.Generator().manual_seed(seed)
+            victim = fit(untrained(tiny, seed), tiny, plan, objective, augment=Augment(0, False), generator=random)
+            victim.eval()
+            error = lambda delta, f=victim: F.cross_entropy(f((x + delta).clamp(0, 1)), y)  # noqa: E731
+            total += error(ascend(error, torch.zeros_like(x[:1]), torch.tensor(0.15), 5)).item()
+        losses.append(total)
+    assert losses[0] > 10 * losses[1], losses

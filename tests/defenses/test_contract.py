@@ -43,6 +43,18 @@ def test_contract(name: str, victim: Network, tiny: Data) -> None:
         assert phases == ["teacher"] * 3 + ["student"] * 3
 
 
+@pytest.mark.parametrize("name", DEFENSES)
+def test_bf16_trains_the_same_weights_as_fp32(name: str, victim: Network, tiny: Data) -> None:
+    """PyTorch 2.6 hands a weight that was cast without gradient on to later passes under the same autocast."""
+    before = victim.state_dict()
+    moved = []
+    for dtype in (torch.float32, torch.bfloat16):
+        given = dataclasses.replace(evidence(victim, tiny), dtype=dtype)
+        cured = DEFENSES[name](**SHORT[name])(given, generator(0, "defense"))
+        moved.append({key for key, value in cured.named_parameters() if not torch.equal(value, before[key])})
+    assert moved[0] == moved[1]
+
+
 def test_evidence_holds_nothing_of_the_attack() -> None:
     assert [field.name for field in dataclasses.fields(Evidence)] == [
         "model",
