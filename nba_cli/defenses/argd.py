@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices, domains
 from nba_cli.defenses._attention import unit, weighted
+from nba_cli.defenses._cutout import with_cutout
 from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -41,13 +42,16 @@ class Embedding(nn.Module):
 class ARGD(Defense):
     """min_S CE + node + edge mean_pairs (E(S) - E(T))^2 + embed |g(S) - g(T)|^2, over attention relation graphs.
 
-    Nodes: attention maps of the last stages, compared as in NAD. Edges E, one a pair of stages: the
-    squared distance between the two maps of a sample, the larger one pooled to the other's size, divided by the largest
-    such distance in the batch. Ours: the embedding g, a learned vector of nodes and edges (the authors attend from each
-    teacher stage to all student stages). Teacher T: the suspect model fine-tuned on the clean set, then
-    frozen. The authors' node weights 2000, 5000, 2000 average over positions; summed, as here, they become 2, 20, 31.
-    The embeddings are trained with the student (in public code their parameters never reach the optimizer). Cost a
-    step: one teacher pass forward, one student pass forward and backward.
+    Nodes: attention maps of the last stages, compared as in NAD. Edges E, one a pair of stages: the squared distance
+    between the two maps of a sample, the larger one pooled to the other's size, divided by the largest such
+    distance in the batch. Ours: the embedding g, a learned vector of nodes and edges (the authors attend from each
+    teacher stage to all student stages), and its scale: |g(S) - g(T)|^2 is up to 4, theirs, a mean over positions,
+    a hundredth of that. Both are small beside the nodes. As theirs, student and teacher train on images in which a
+    square is blacked out; ours covers all of `cutout` pixels a side (theirs of 3 covers 2x2). Teacher T: the
+    suspect model fine-tuned on the clean set, then frozen. The authors' node weights 2000, 5000, 2000 average over
+    positions; summed, as here, they become 2, 20, 31. The embeddings are trained with the student (in public code
+    their parameters never reach the optimizer). Cost a step: one teacher pass forward, one student pass forward and
+    backward.
 
     Ours: the schedule, with a rate of 0.05. The authors' code trains for ten epochs with batches of 64 and a weight
     decay of 1e-4, at a rate of 0.1 for three, 0.01 for three and 0.001 for four; on the development victims (CIFAR-10,
@@ -58,16 +62,18 @@ class ARGD(Defense):
         edge: weight of the edges
         embed: weight of the embedding
         width: length of a node's embedding
+        cutout: side in pixels of the square that is blacked out in each image; 0: none
         teacher: how long and how hard to fine-tune the teacher
         student: how long and how hard to distil the student
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     weights: list[float] = domains.within([2.0, 20.0, 31.0], "[0,inf)")
     edge: float = domains.within(1.0, "[0,inf)")
     embed: float = domains.within(1.0, "[0,inf)")
     width: int = domains.within(32, "[1,4096]")
+    cutout: int = domains.within(3, "[0,4096]")
     teacher: Plan = field(default_factory=lambda: Plan(steps=200, lr=0.05, schedule=Schedule.cosine))
     student: Plan = field(default_factory=lambda: Plan(steps=400, lr=0.05, schedule=Schedule.cosine))
 
@@ -81,6 +87,7 @@ class ARGD(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
+        common["augment"] = with_cutout(common["augment"], self.cutout)
         teacher = fine_tuned(evidence, self.teacher, common)
         embedding = self.embedding(teacher, evidence, generator)
 

@@ -27,8 +27,9 @@ class FTSAM(Defense):
     The inner maximum is e = rho T^2 g / |T g| with g the gradient at w. Large weights, in which a backdoor lives, are
     perturbed most, and shrink. Cost a step: two forward and two backward passes.
 
-    Label smoothing, peak rate and epochs are those of the authors' code. Ours: batches of 128 (theirs 256), one cosine
-    over the whole training (theirs, stepped per batch, falls and rises again every 200 steps), Nesterov momentum.
+    Label smoothing, peak rate and epochs are those of the authors' code. Ours: batches of 128 (theirs 256), so twice
+    the steps; one cosine down to 0 over the whole training (theirs, stepped per batch, falls and rises again every 200
+    steps and ends at its peak); Nesterov momentum. Theirs takes a rho of 8 and no smoothing on GTSRB.
 
     Fields:
         rho: radius of the perturbation, above 0

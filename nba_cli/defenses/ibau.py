@@ -36,9 +36,11 @@ class IBAU(Defense):
         Phi(d) = d + step grad_d (CE - decay |d|^2)
 
     where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0. Ours: d* is found
-    anew in each step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is estimated
-    on the images that carry it. Cost a step: inner + 1 passes forward and backward; on the portion 2 more, and K
-    products with second derivatives, each about two passes.
+    anew in each step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is
+    estimated on the images that carry it. So |d*| is `inner` times `size` at most; theirs is found on the whole
+    clean set, at a rate of 10 without a bound, and serves for a round. Their images are not augmented; ours are.
+    Cost a step: inner + 1 passes forward and backward; on the portion 2 more, and K products with second
+    derivatives, each about two passes.
 
     Size, step, portion, length and rate were chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100)
     that appears in no table. The authors' step of 0.1 with 1 % of the images removed little there; that step with

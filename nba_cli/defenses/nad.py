@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nba_cli import domains
 from nba_cli.defenses._attention import attention_distance
+from nba_cli.defenses._cutout import with_cutout
 from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
@@ -62,8 +63,7 @@ class NAD(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
-        augment = common["augment"]
-        common["augment"] = lambda images, generator: blacked_out(augment(images, generator), self.cutout, generator)
+        common["augment"] = with_cutout(common["augment"], self.cutout)
         teacher = fine_tuned(evidence, self.teacher, common)
 
         def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,22 +82,3 @@ class NAD(Defense):
             compiling=evidence.compiling,
             **common,
         )
-
-
-def blacked_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Cutout (DeVries & Taylor 2017): images [N,C,H,W] with a square of `side` pixels set to 0, its centre anywhere.
-
-    Each image draws its own; at the border the square is cut off.
-    """
-    if not side:
-        return images
-    height, width = images.shape[2:]
-
-    def covered(length: int) -> Tensor:
-        centre = torch.randint(length, (len(images), 1), generator=generator, device=images.device)
-        low = centre - side // 2
-        place = torch.arange(length, device=images.device)
-        return (place >= low) & (place < low + side)  # [N, length]
-
-    hole = covered(height)[:, None, :, None] & covered(width)[:, None, None, :]
-    return images.masked_fill(hole, 0.0)

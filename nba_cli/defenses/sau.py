@@ -29,10 +29,12 @@ class SAU(Defense):
 
         clean CE(h(x), y) + adversarial CE(h(x+d), y) + unlearn E[-log(1 - h(x+d)_j)]
 
-    the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are adversarial
-    examples that both models share; ordinary ones are not. As in the authors' code, d starts at +eps everywhere, x + d
-    is not clipped to [0,1], and batch norm keeps to its running statistics throughout. Ours: a batch of 128 (theirs
-    256), augmented images (theirs none), and Adam without AMSGrad. Cost a step: two passes forward of f, 1 + `steps`
+    the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are
+    adversarial examples that both models share; ordinary ones are not. As in the authors' code, d starts at
+    +eps everywhere, x + d is not clipped to [0,1], and batch norm keeps to its running statistics throughout,
+    unless `batch_statistics` asks for what theirs calls train_mode. Ours: half the images of theirs (1,000
+    batches of 128; theirs 100 epochs in batches of 256), augmented (theirs not), Adam without AMSGrad, and the
+    unlearning loss from logits, whose slope does not vanish. Cost a step: two passes forward of f, 1 + `steps`
     passes forward and backward of both models for the attack, two more of h.
 
     Fields:
@@ -44,6 +46,7 @@ class SAU(Defense):
         clean: weight of the clean loss
         adversarial: weight of the adversarial loss
         unlearn: weight of the unlearning loss
+        batch_statistics: normalise what trains by its batch, of clean and attacked images, instead
         train: how long and how hard to train
     """
 
@@ -57,6 +60,7 @@ class SAU(Defense):
     clean: float = domains.within(1.0, "[0,inf)")
     adversarial: float = domains.within(0.0, "[0,inf)")
     unlearn: float = domains.within(1.0, "[0,inf)")
+    batch_statistics: bool = False
     train: Plan = field(
         default_factory=lambda: Plan(
             steps=1000, lr=1e-4, optimizer=Optimizer.adam, schedule=Schedule.constant, decay=0.0
@@ -73,6 +77,7 @@ class SAU(Defense):
             training = model.training
             model.eval()
             attacked_x = x + self.perturb(suspect, model, x, y)
+            model.train(self.batch_statistics)
             logits, attacked = model(torch.cat([x, attacked_x])).float().chunk(2)
             with torch.no_grad():
                 before, wrong = suspect(x).argmax(1), suspect(attacked_x).argmax(1)

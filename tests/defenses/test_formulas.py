@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import untrained, untrained_evidence
+from builders import SHORT, untrained, untrained_evidence
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from nba_cli.data import Augment, Data, hold_out, to_float
-from nba_cli.defenses import ANP, ARGD, CLP, FP, FT, FTKD, FTSAM, IBAU, MCR, SAU, Evidence, anp, fp
+from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FT, FTKD, FTSAM, IBAU, MCR, SAU, Evidence, _cutout, anp, fp
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses._batch_norm import refresh_statistics
+from nba_cli.defenses._cutout import blacked_out
 from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses.anp import Masked
 from nba_cli.defenses.argd import Embedding
@@ -26,10 +27,9 @@ from nba_cli.defenses.fp import classifier
 from nba_cli.defenses.ftsam import ascent
 from nba_cli.defenses.ibau import hypergradient
 from nba_cli.defenses.mcr import Curve
-from nba_cli.defenses.nad import blacked_out
 from nba_cli.defenses.sau import jensen_shannon, unlearning
 from nba_cli.seeds import generator
-from nba_cli.training import Plan, silent
+from nba_cli.training import Optimizer, Plan, silent
 from nba_cli.victims import Network, ResNet, Victim, WideResNet
 
 
@@ -235,7 +235,7 @@ def test_mcr_takes_the_middle_with_fresh_statistics_of_augmented_images(
         assert torch.equal(fresh.get_buffer(name), value), "all clean images, as the training saw them"
 
 
-def test_nad_blacks_out_one_square_in_every_image() -> None:
+def test_cutout_blacks_out_one_square_in_every_image() -> None:
     images = torch.ones(200, 3, 8, 10)
     dark = blacked_out(images, 3, torch.Generator().manual_seed(0)) == 0
     assert torch.equal(dark[:, 0], dark[:, 2]), "in all channels"
@@ -248,6 +248,22 @@ def test_nad_blacks_out_one_square_in_every_image() -> None:
         )
     assert dark[:, 0].any(0).all(), "everywhere in the image"
     assert blacked_out(images, 0, torch.Generator()) is images
+
+
+@pytest.mark.parametrize("name", ["nad", "argd"])
+def test_teacher_and_student_train_on_images_with_a_hole(
+    name: str, tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(images: Tensor, side: int, random: torch.Generator) -> Tensor:
+        seen.append(side)
+        return blacked_out(images, side, random)
+
+    monkeypatch.setattr(_cutout, "blacked_out", noted)
+    defense: Any = DEFENSES[name]
+    defense(**SHORT[name], cutout=5)(untrained_evidence(tiny), generator(0, "defense"))
+    assert seen == [5] * 6, "three batches each"
 
 
 def test_ft_kd_adds_the_suspects_answers_on_clean_images(tiny: Data) -> None:
@@ -381,6 +397,20 @@ def test_saus_attack_follows_the_authors_step_by_step(tiny: Data) -> None:
                 delta = (delta.detach() + 0.05 * slope.sign()).clamp(-0.1, 0.1)
         same = (found[k] - delta[0]).abs() < 1e-6
         assert same.float().mean() > 0.99, "but for slopes that are nearly 0"
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_sau_normalises_what_trains_by_the_batch_if_asked(tiny: Data, batch_statistics: bool) -> None:
+    """Clean and attacked images in one batch; the attack itself and the suspect keep to running statistics."""
+    given = untrained_evidence(tiny)
+    before = {name: value.clone() for name, value in given.model.named_buffers()}
+    sau = SAU(
+        train=Plan(steps=2, batch=8, lr=1e-4, optimizer=Optimizer.adam), steps=1, batch_statistics=batch_statistics
+    )
+    found = dict(sau(given, generator(0, "defense")).named_buffers())
+    assert int(found["bn1.num_batches_tracked"]) == 2 * batch_statistics
+    assert torch.equal(found["bn1.running_mean"], before["bn1.running_mean"]) is not batch_statistics
+    assert all(torch.equal(value, before[name]) for name, value in given.model.named_buffers())
 
 
 def test_fp_ranks_channels_as_the_classifier_reads_them(tiny: Data) -> None:

@@ -174,10 +174,10 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/mcr": (5, "56f8"),
     "defense/nad": (3, "bcf0"),
     "defense/anp": (3, "6e99"),
-    "defense/argd": (4, "5d67"),
+    "defense/argd": (5, "65c6"),
     "defense/ibau": (4, "aa99"),
     "defense/ftsam": (3, "e484"),
-    "defense/sau": (2, "27c1"),
+    "defense/sau": (2, "4629"),
     "defense/clp": (2, "e3ec"),
     "defense/nba": (5, "da9f"),
 }
