@@ -4,8 +4,11 @@ arXiv:2110.03735)."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nba_cli import devices, domains
+from nba_cli.data import Data, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
@@ -22,12 +26,19 @@ Inner = Callable[[Tensor], Tensor]
 """delta -> scalar, differentiable in delta and in the weights."""
 
 
+class Search(Enum):
+    """Where d* is found. batch: anew in each step, on its batch. set: once an epoch, on all clean images."""
+
+    batch = "batch"
+    set = "set"
+
+
 @dataclass(kw_only=True)
 class IBAU(Defense):
     """min_w CE(f_w(x + d*), y) with d* = argmax_d CE(f_w(x + d), y) - decay |d|^2
 
     d is ONE perturbation for the whole batch, as a trigger is. As in the authors' code, a portion of the batch carries
-    d*, the other images stay clean. Ours: d climbs the loss of the true labels (theirs of the model's own predictions).
+    d*, the other images stay clean.
 
     The weights follow the hypergradient, which knows that d* moves with w:
 
@@ -35,20 +46,26 @@ class IBAU(Defense):
         v      = sum_{k<K} ((d Phi / dd)^T)^k dL/dd
         Phi(d) = d + step grad_d (CE - decay |d|^2)
 
-    where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0. Ours: d* is found
-    anew in each step, from zero, by gradient ascent in steps of fixed length on the whole batch, while Phi is
-    estimated on the images that carry it. So |d*| is `inner` times `size` at most; theirs is found on the whole
-    clean set, at a rate of 10 without a bound, and serves for a round. Their images are not augmented; ours are.
-    Cost a step: inner + 1 passes forward and backward; on the portion 2 more, and K products with second
-    derivatives, each about two passes.
+    where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0.
 
-    Size, step, portion, length and rate were chosen on a development victim (CIFAR-10, WRN-16-1, badnets, seed 100)
-    that appears in no table. The authors' step of 0.1 with 1 % of the images removed little there; that step with
-    portion = 1 destroyed other victims: where the loss still curves upwards in d, v grows with each iteration.
+    search=set is the authors' algorithm: d* is found once an epoch by one pass over the clean set, climbing the loss of
+    the model's own predictions from zero at a rate of `rate`, without a bound; Phi is estimated on a whole batch (ours:
+    the step's; theirs: the first one, always). search=batch is ours: d* climbs the loss of the true labels anew in each
+    step, from zero, in `inner` steps of length `size` on the whole batch, so that |d*| is their product at most, and
+    Phi is estimated on the images that carry it. The images of a step are augmented (theirs are not). Cost a step: 1
+    pass forward and backward, and 1 forward, for the search on the set, or `inner` passes on the batch; 1 for the loss;
+    2 for the images that carry d*; and K products with second derivatives, each about two passes, on those of Phi.
+
+    Size, step, portion, length and learning rate were chosen with search=batch on a development victim (CIFAR-10,
+    WRN-16-1, badnets, seed 100) that appears in no table. The authors' step of 0.1 with 1 % of the images removed
+    little there; that step with portion = 1 destroyed other victims: where the loss still curves upwards in d, v grows
+    with each iteration.
 
     Fields:
-        inner: ascent steps that find d*
-        size: length of an ascent step, L2
+        search: where d* is found: batch or set
+        inner: with search=batch: ascent steps that find d*
+        size: with search=batch: length of an ascent step, L2
+        rate: with search=set: what the gradient is multiplied by in an ascent step
         decay: weight of |d|^2
         step: step of Phi; the fixed point needs it below 2 over the largest curvature
         iterations: K
@@ -58,8 +75,10 @@ class IBAU(Defense):
 
     version: ClassVar[int] = 4
 
+    search: Search = Search.batch
     inner: int = domains.within(5, "[1,inf)")
     size: float = domains.within(2.0, "(0,inf)")
+    rate: float = domains.within(10.0, "(0,inf)")
     decay: float = domains.within(0.001, "[0,inf)")
     step: float = domains.within(0.01, "(0,inf)")
     iterations: int = domains.within(5, "[1,inf)")
@@ -71,17 +90,24 @@ class IBAU(Defense):
     )
 
     def backward_images(self, clean: int) -> float:
-        return (self.inner + 1 + self.portion * (2 + self.iterations)) * self.train.images(clean)
+        found, phi = (self.inner, self.portion) if self.search is Search.batch else (1, 1)
+        return (found + 1 + self.portion + phi * (1 + self.iterations)) * self.train.images(clean)
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         # second derivatives of convolutions are slow in channels_last
         model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)
         common = evidence.training(generator, progress)
-        fit(model, evidence.clean, self.train, self.objective, phase="i-bau", **common)
+        found = self.found_on(evidence.clean, model) if self.search is Search.set else None
+        fit(model, evidence.clean, self.train, partial(self.objective, found=found), phase="i-bau", **common)
         return model.to(memory_format=torch.channels_last)
 
-    def objective(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean CE of a batch whose first images carry d*. Its gradient is the hypergradient."""
+    def objective(
+        self, model: nn.Module, x: Tensor, y: Tensor, found: Iterator[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The mean CE of a batch whose first images carry d*, the next one `found`, if it is not looked for here.
+
+        Its gradient is the hypergradient.
+        """
         training = model.training
         model.eval()  # as the authors do: batch statistics would tie the samples of a batch together
         x = x.contiguous()
@@ -94,12 +120,15 @@ class IBAU(Defense):
         def inner(delta: Tensor, count: int = carry) -> Tensor:
             return outer(delta, count) - self.decay * delta.square().sum()
 
-        delta = self.climb(lambda delta: inner(delta, len(x)), torch.zeros_like(x[:1]))
+        if found is None:
+            delta, phi = self.climb(partial(inner, count=len(x)), torch.zeros_like(x[:1])), inner
+        else:
+            delta, phi = next(found), partial(inner, count=len(x))
         logits = model(x).float()
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
         # second derivatives want fp32, and fused attention has none
         with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
-            loss, slopes = hypergradient(outer, inner, delta, weights, self.step, self.iterations)
+            loss, slopes = hypergradient(outer, phi, delta, weights, self.step, self.iterations)
         model.train(training)
         # d/dw of this sum is `slopes`; what is added and taken away again makes its value the loss
         carrier = torch.stack([(slope * value).sum() for slope, value in zip(slopes, weights, strict=True)]).sum()
@@ -112,6 +141,20 @@ class IBAU(Defense):
             (slope,) = torch.autograd.grad(inner(delta), delta)
             delta = delta.detach() + self.size * slope / slope.norm().clamp_min(1e-12)
         return delta
+
+    def found_on(self, clean: Data, model: nn.Module) -> Iterator[Tensor]:
+        """d* for each step: the same one through an epoch, at whose beginning `model`, in eval mode, is asked."""
+        device = next(model.parameters()).device
+        while True:
+            delta = torch.zeros_like(clean.images[:1], dtype=torch.float32, device=device)
+            for part in torch.arange(len(clean)).split(self.train.batch):
+                x = to_float(clean.batch(part, device)[0]).contiguous()
+                delta.requires_grad_()
+                said = model(x).argmax(1)  # with gradient: older releases would keep weights cast without for the step
+                gain = F.cross_entropy(model(x + delta).float(), said) - self.decay * delta.square().sum()
+                (slope,) = torch.autograd.grad(gain, delta)
+                delta = delta.detach() + self.rate * slope
+            yield from itertools.repeat(delta, self.train.steps_per_epoch(len(clean)))
 
 
 def hypergradient(

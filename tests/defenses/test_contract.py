@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nba_cli.data import Data
 from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FT, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
+from nba_cli.defenses.ibau import Search
 from nba_cli.defenses.nba.pseudo import Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import Meter
@@ -138,10 +139,14 @@ def test_the_control_of_nad_has_its_schedule() -> None:
     assert FTNAD().train == NAD().student == NAD().teacher
 
 
-@pytest.mark.parametrize("name", [name for name in DEFENSES if name not in ("none", "clp")])
-def test_a_defense_knows_how_many_images_it_passes_backward(name: str, tiny: Data) -> None:
+COUNTED = [(name, {}) for name in DEFENSES if name not in ("none", "clp")]
+COUNTED.append(("ibau", {"search": Search.set, "train": Plan(epochs=2, batch=20, lr=1e-3, optimizer=Optimizer.adam)}))
+
+
+@pytest.mark.parametrize(("name", "more"), COUNTED)
+def test_a_defense_knows_how_many_images_it_passes_backward(name: str, more: dict[str, Any], tiny: Data) -> None:
     given = evidence(untrained(tiny), tiny)
-    defense = DEFENSES[name](**SHORT[name])
+    defense = DEFENSES[name](**SHORT[name] | more)
     meter = Meter(given.model)
     defense(given, generator(0, "defense"))
     assert defense.backward_images(len(given.clean)) == pytest.approx(meter.counts["backward"], rel=0.1)

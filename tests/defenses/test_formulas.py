@@ -25,7 +25,7 @@ from nba_cli.defenses.argd import Embedding
 from nba_cli.defenses.clp import lipschitz, readers
 from nba_cli.defenses.fp import classifier
 from nba_cli.defenses.ftsam import ascent
-from nba_cli.defenses.ibau import hypergradient
+from nba_cli.defenses.ibau import Search, hypergradient
 from nba_cli.defenses.mcr import Curve
 from nba_cli.defenses.sau import jensen_shannon, unlearning
 from nba_cli.seeds import generator
@@ -160,6 +160,37 @@ def test_ibaus_hypergradient_on_a_quadratic() -> None:
     _, (short,) = hypergradient(outer, inner, best, [w], step=0.3, iterations=3)
     series = 0.6 * (1 + 0.4 + 0.16)
     assert torch.allclose(short, series * c * (best - t) + b * w.detach(), atol=1e-5)
+
+
+def test_ibaus_search_on_the_set_is_one_pass_an_epoch_from_zero(tiny: Data) -> None:
+    model, clean = untrained(tiny).eval(), tiny[torch.arange(30)]
+    attack = IBAU(search=Search.set, rate=2.0, decay=0.5, train=Plan(epochs=2, batch=20, lr=1e-3))
+    found = attack.found_on(clean, model)
+    wanted = torch.zeros(1, 3, 16, 16)
+    for part in (torch.arange(20), torch.arange(20, 30)):
+        x, wanted = to_float(clean.images[part]), wanted.detach().requires_grad_()
+        loss = F.cross_entropy(model(x + wanted), model(x).argmax(1)) - 0.5 * wanted.square().sum()
+        wanted = wanted + 2 * torch.autograd.grad(loss, wanted)[0]
+    first, second = next(found), next(found)
+    assert torch.allclose(first, wanted, atol=1e-6) and first.norm() > 0 and torch.equal(first, second), "two batches"
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(2)
+    assert not torch.allclose(next(found), first), "the next epoch asks the network as it is by then"
+
+
+def test_ibau_estimates_phi_of_the_set_on_the_whole_batch(tiny: Data) -> None:
+    x, y, delta = to_float(tiny.images[:8]), tiny.labels[:8], 0.1 * torch.rand(1, 3, 16, 16)
+    attack = IBAU(search=Search.set, portion=0.25, iterations=2, step=0.2, decay=0.3)
+    model = untrained(tiny).train()
+    attack.objective(model, x, y, iter([delta]))[0].backward()
+    weights = list(model.eval().parameters())
+    outer = lambda d: F.cross_entropy(model(x[:2] + d), y[:2])  # noqa: E731
+    inner = lambda d: F.cross_entropy(model(x + d), y) - 0.3 * d.square().sum()  # noqa: E731
+    _, slopes = hypergradient(outer, inner, delta, weights, 0.2, 2)
+    plain = torch.autograd.grad(F.cross_entropy(model(x[2:]), y[2:], reduction="sum"), weights)
+    for weight, one, two in zip(weights, slopes, plain, strict=True):
+        assert weight.grad is not None and torch.allclose(weight.grad, (2 * one + two) / 8, atol=1e-5)
 
 
 def test_ibaus_objective_carries_the_hypergradient(tiny: Data) -> None:
