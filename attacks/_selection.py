@@ -8,11 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attacks._draw import some_of
 from attacks.learned import Lesson
 from attacks.poisoning import BATCH, materialise
 from nba_cli import seeds
-from nba_cli.data import scaled_batch
+from nba_cli.data import scaled_batch, some_of
 from nba_cli.training import Event, Plan, Progress, fit, predict
 
 JUDGED = 2000  # images on which a round's reflections are judged

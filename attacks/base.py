@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._draw import some_of
 from nba_cli import domains
+from nba_cli.data import some_of
 from nba_cli.errors import Refused
 from nba_cli.training import Objective, Partner
 

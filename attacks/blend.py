@@ -15,7 +15,7 @@ from attacks.base import Attack
 from nba_cli import options
 from nba_cli.data import read_picture
 from nba_cli.errors import Refused, given_as
-from nba_cli.files import file_digest
+from nba_cli.files import file_digest, given
 
 
 def draw_noise(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
@@ -87,7 +87,7 @@ class Blend(Attack):
     @property
     def file(self) -> Path:
         """The key image's file, where `key` is one."""
-        return Path(os.path.expanduser(self.key))
+        return given(self.key)
 
     def identity(self) -> str:
         return "" if self.key in DRAWERS else file_digest(self.file)

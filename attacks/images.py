@@ -15,6 +15,7 @@ from attacks.base import Attack
 from nba_cli import options
 from nba_cli.data import SUFFIXES, read_picture
 from nba_cli.errors import Refused, given_as
+from nba_cli.files import given
 
 
 @dataclass(kw_only=True)
@@ -51,7 +52,7 @@ class Images(Attack):
                 "attack=images: triggered test images, <number of the image>.png, are read from attack.path=FOLDER. "
                 "Add it; beside an attack_result.pt of BackdoorBench bd_test_dataset is found without."
             )
-        return Path(os.path.expanduser(self.path))
+        return given(self.path)
 
     @cached_property
     def files(self) -> dict[int, Path]:

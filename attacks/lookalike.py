@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._draw import some_of
 from attacks.base import Mode
 from attacks.blend import overlaid
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, domains, seeds
+from nba_cli.data import some_of
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Progress, silent
 

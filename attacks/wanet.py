@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._draw import some_of
 from attacks._randomness import uniform
 from attacks.base import Mode
 from attacks.learned import Learned, Tensors
 from nba_cli import domains, seeds
+from nba_cli.data import some_of
 from nba_cli.errors import Refused
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """torch.no_grad for passes of a network that is trained in the same autocast region.
+
+    Autocast keeps the weights that it has cast. Older releases (2.9, not 2.14) hand those that were cast here, without
+    gradient, on to the passes that train, and the weights never learn (PyTorch issues 105211, 112583).
+    """
+    with torch.no_grad():
+        yield
+    torch.clear_autocast_cache()
 
 
 def exact(device: torch.device) -> contextlib.AbstractContextManager:

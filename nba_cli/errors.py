@@ -16,14 +16,19 @@ class Refused(Exception):
 
 @contextmanager
 def given_as(option: str, place: object) -> Iterator[None]:
-    """Let a refusal of `place`, a file or folder, or of a file in it, begin with the option=value that led there."""
+    """Let a refusal of `place`, a file or folder, or of a file in it, begin with the option=value that led there.
+
+    The place itself is not said twice.
+    """
     try:
         yield
     except Refused as error:
         said = str(error)
-        if not said.startswith(str(place)):
+        if not said.startswith(tuple(f"{place}{after}" for after in (":", " ", ",", "/"))):
             raise
-        raise Refused(f"{option}: {said.removeprefix(f'{place}: ')}") from error
+        if option.endswith(f"={place}"):
+            said = said.removeprefix(f"{place}: ")
+        raise Refused(f"{option}: {said}") from error
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -13,11 +13,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
          stat.S_IFBLK: "device"}  # fmt: skip
 """What may lie in the place of a file. Reading a pipe may take for ever, and a rename would replace a device."""
+
+
+def given(path: str) -> Path:
+    """A path as a user writes it. "." becomes the folder's name, by which a refusal of what lies in it begins."""
+    found = Path(os.path.expanduser(path))
+    return found if found.parts else Path.cwd()
 
 
 def regular(path: Path) -> Path:
@@ -116,6 +122,16 @@ def file_digest(path: Path) -> str:
         raise Refused(f"{path}: no such file.")
     stat = os.stat(path)
     return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+def digest_of(option: str, file: str) -> str:
+    """The digest of the file that a user gave as `option`.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    with given_as(f"{option}={file}", Path(file)):
+        return file_digest(Path(file))
 
 
 def unchanged(path: Path, recorded: str | None, cure: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nba_cli.errors import MANY, Refused, did_you_mean, given_as
@@ -30,12 +32,22 @@ def test_of_many_numbers_every_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("/set.npz: no array in it.", "dataset.path=set.npz: no array in it."),
-        ("/set.npz (train): no image.", "dataset.path=set.npz: /set.npz (train): no image."),
+        ("set: no array in it.", "dataset.path=set: no array in it."),
+        ("set (train): no image.", "dataset.path=set: set (train): no image."),
+        ("set/a.png: no image.", "dataset.path=set: set/a.png: no image."),
+        ("sets/a.png: no image.", "sets/a.png: no image."),
         ("seed=x: no number.", "seed=x: no number."),
     ],
 )
 def test_a_refusal_of_a_file_names_the_option_that_gave_it(said: str, shown: str) -> None:
-    with pytest.raises(Refused) as refusal, given_as("dataset.path=set.npz", "/set.npz"):
+    with pytest.raises(Refused) as refusal, given_as("dataset.path=set", Path("set")):
         raise Refused(said)
     assert str(refusal.value) == shown
+
+
+def test_a_file_that_lies_elsewhere_than_the_option_says_is_named_beside_it() -> None:
+    with (
+        pytest.raises(Refused, match=r"^dataset\.path=set: /root/set: no array"),
+        given_as("dataset.path=set", "/root/set"),
+    ):
+        raise Refused("/root/set: no array in it.")

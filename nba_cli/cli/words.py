@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from nba_cli.cli.commands import FLAGS
+from nba_cli.cli.vocabulary import vocabulary
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.files import choices, conf_dir
 from nba_cli.runs.command_line import in_quotes
@@ -43,13 +44,22 @@ def flags_first(words: Sequence[str]) -> list[str]:
     return sorted(words, key=is_setting)
 
 
-def no_such_flag(word: str) -> str:
-    """Why `word`, which starts with a dash, is refused: a flag mistyped, or a setting written as one."""
+def as_setting(word: str) -> str | None:
+    """The setting that a flag is meant to be: dry_run=… of --dry-run. None: no command has one of that name."""
     flag, _, value = word.partition("=")
-    hint = did_you_mean(flag, ["--help", *FLAGS])
-    if not hint.startswith("Did you"):
-        hint = f"Settings have no dashes in front: {flag.lstrip('-').replace('-', '_')}={value or '…'}"
-    return f"{flag}: there is no such flag. {hint}"
+    setting = flag.lstrip("-").replace("-", "_")
+    known = vocabulary()
+    heads = {option.partition(".")[0] for each in known.options.values() for option in each} | set(known.parts)
+    return f"{setting}={value or '…'}" if setting.partition(".")[0] in heads else None
+
+
+def refuse_dashes(word: str) -> None:
+    """
+    Raises:
+        Refused: `word` is a setting written as a flag.
+    """
+    if setting := as_setting(word):
+        raise Refused(f"{word}: settings have no dashes in front. Write {setting}")
 
 
 def flags(words: Sequence[str]) -> argparse.Namespace:
@@ -59,6 +69,9 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
         Refused: a flag that Hydra does not have, or one without its value, or a folder that is not there; or a word
             that is neither flag nor setting.
     """
+    for word in words:
+        if word[:2] == "--" and "=" in word:  # before Hydra's parser, which has a flag --run of its own
+            refuse_dashes(word)
     parser = get_args_parser()
     parser.exit_on_error = False
     try:
@@ -66,7 +79,8 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     except argparse.ArgumentError as error:
         raise Refused(f"{error.argument_name}: {error.message}.") from error
     if unknown:
-        raise Refused(no_such_flag(unknown[0]))
+        refuse_dashes(unknown[0])
+        raise Refused(f"{unknown[0]}: there is no such flag. {did_you_mean(unknown[0], ['--help', *FLAGS])}")
     if asked.config_dir and not Path(asked.config_dir).is_dir():
         raise Refused(f"--config-dir {asked.config_dir}: no such folder.")
     for word in asked.overrides:

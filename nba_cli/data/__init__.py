@@ -3,6 +3,7 @@
 from nba_cli.data.augment import Augment, to_float
 from nba_cli.data.base import Dataset
 from nba_cli.data.clean_set import clean_share, hold_out
+from nba_cli.data.draw import some_of
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
 from nba_cli.data.images import Data, Splits, scaled_batch
@@ -45,5 +46,6 @@ __all__ = [
     "hold_out",
     "read_picture",
     "scaled_batch",
+    "some_of",
     "to_float",
 ]

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import torch
 
-from nba_cli import devices, options, seeds
+from nba_cli import devices, files, options, seeds
 from nba_cli.console import LOG
 from nba_cli.data.augment import Augment
 from nba_cli.data.clean_set import hold_out
@@ -80,7 +80,7 @@ class Dataset:
         Raises:
             Refused: in neither place.
         """
-        given = Path(path).expanduser()
+        given = files.given(path)
         found = given if given.is_absolute() or given.exists() else self.folder / given
         if not found.exists():
             raise Refused(f"dataset.path={path}: no such file or folder, here or in {self.folder}.")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nba_cli import seeds
+from nba_cli.data.draw import some_of
 from nba_cli.data.images import Data
 from nba_cli.errors import Refused
 
@@ -44,11 +45,11 @@ def clean_share(train: Data, ratio: float, seed: int, without: Tensor | None = N
     picked = []
     for label in train.labels.unique():
         count = max(1, round(ratio * (train.labels == label).sum().item()))
-        members = ((train.labels == label) & allowed).nonzero().flatten()
-        if len(members) < count:
+        members = (train.labels == label) & allowed
+        if (left := int(members.sum())) < count:
             raise Refused(
-                f"dataset.clean_ratio={ratio}: class {label} has {len(members)} images that the attacker left alone, "
+                f"dataset.clean_ratio={ratio}: class {label} has {left} images that the attacker left alone, "
                 f"{count} are asked for. Lower it, or set dataset.clean_disjoint=false."
             )
-        picked.append(members[torch.randperm(len(members), generator=random)[:count]])
+        picked.append(some_of(members, count, random))
     return train[torch.cat(picked).sort().values]

@@ -21,7 +21,7 @@ from nba_cli.data.arrays import to_data
 from nba_cli.data.base import Dataset
 from nba_cli.data.images import Data, Splits
 from nba_cli.data.npz import read_npz
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 
 
 @dataclass(kw_only=True)
@@ -50,12 +50,12 @@ class TorchvisionSet(Dataset):
     def read(self) -> Splits:
         archive = self.folder / f"{self.name}.npz"
         if archive.is_file():
-            splits = read_npz(archive)
+            splits = self.kept(archive)
             found = (len(splits.train), len(splits.test), splits.num_classes, splits.train.images.shape[3])
             if found not in ((*self.sizes, self.num_classes, side) for side in (28, 32)):
                 raise Refused(
-                    f"{archive}: not {self.name}: {found[0]:,} + {found[1]:,} images of {found[3]} pixels, {found[2]} "
-                    f"classes instead of {self.sizes[0]:,} + {self.sizes[1]:,} of 32, {self.num_classes}. "
+                    f"dataset={self.name}: {archive}: not it: {found[0]:,} + {found[1]:,} images of {found[3]} pixels, "
+                    f"{found[2]} classes instead of {self.sizes[0]:,} + {self.sizes[1]:,} of 32, {self.num_classes}. "
                     "For a set of your own: dataset=npz dataset.path=…"
                 )
         else:
@@ -71,7 +71,7 @@ class TorchvisionSet(Dataset):
             raise self.missing(error) from error
         with lock:
             if archive.is_file():
-                return read_npz(archive)
+                return self.kept(archive)
             try:
                 train, test = (to_data(*self.fetch(train), str(self.folder)) for train in (True, False))
             except ImportError as error:
@@ -84,6 +84,10 @@ class TorchvisionSet(Dataset):
             if self.keep:
                 self.archive(splits, archive)
             return splits
+
+    def kept(self, archive: Path) -> Splits:
+        with given_as(f"dataset={self.name}", archive):
+            return read_npz(archive)
 
     def missing(self, error: Exception) -> Refused:
         return Refused(

@@ -48,13 +48,14 @@ class IBAU(Defense):
 
     where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0.
 
-    search=set is the authors' algorithm: d* is found once an epoch by one pass over the clean set, climbing the loss of
-    the model's own predictions from zero at a rate of `rate`, without a bound; Phi is estimated on a whole batch (ours:
-    the step's; theirs: the first one, always). search=batch is ours: d* climbs the loss of the true labels anew in each
-    step, from zero, in `inner` steps of length `size` on the whole batch, so that |d*| is their product at most, and
-    Phi is estimated on the images that carry it. The images of a step are augmented (theirs are not). Cost a step: 1
-    pass forward and backward, and 1 forward, for the search on the set, or `inner` passes on the batch; 1 for the loss;
-    2 for the images that carry d*; and K products with second derivatives, each about two passes, on those of Phi.
+    search=set is the authors' algorithm: d* is found once an epoch by one pass over the clean set, climbing the
+    loss of the model's own predictions from zero at a rate of `rate`, without a bound; Phi is estimated on a
+    whole batch (ours: the step's; theirs: the first one, always). search=batch is ours: d* climbs the loss of
+    the true labels anew in each step, from zero, in `inner` steps of length `size` on the whole batch, so that
+    |d*| is their product at most, and Phi is estimated on the images that carry it. In both, the images of a
+    step are augmented (theirs are not). Cost a step: for the search, `inner` passes forward and backward on the
+    batch, or one on the set, and one more forward; one for the loss; one for the images that carry d*; and on
+    those of Phi one, and K products with second derivatives, each about two passes.
 
     Size, step, portion, length and learning rate were chosen with search=batch on a development victim (CIFAR-10,
     WRN-16-1, badnets, seed 100) that appears in no table. The authors' step of 0.1 with 1 % of the images removed
@@ -97,16 +98,16 @@ class IBAU(Defense):
         # second derivatives of convolutions are slow in channels_last
         model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)
         common = evidence.training(generator, progress)
-        found = self.found_on(evidence.clean, model) if self.search is Search.set else None
-        fit(model, evidence.clean, self.train, partial(self.objective, found=found), phase="i-bau", **common)
+        deltas = self.found_on(evidence.clean, model, generator) if self.search is Search.set else None
+        fit(model, evidence.clean, self.train, partial(self.objective, deltas=deltas), phase="i-bau", **common)
         return model.to(memory_format=torch.channels_last)
 
     def objective(
-        self, model: nn.Module, x: Tensor, y: Tensor, found: Iterator[Tensor] | None = None
+        self, model: nn.Module, x: Tensor, y: Tensor, deltas: Iterator[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The mean CE of a batch whose first images carry d*, the next one `found`, if it is not looked for here.
+        """The mean CE of a batch whose first images carry d*. Its gradient is the hypergradient.
 
-        Its gradient is the hypergradient.
+        `deltas` gives the d* of each step; None: it is searched on this batch.
         """
         training = model.training
         model.eval()  # as the authors do: batch statistics would tie the samples of a batch together
@@ -120,10 +121,10 @@ class IBAU(Defense):
         def inner(delta: Tensor, count: int = carry) -> Tensor:
             return outer(delta, count) - self.decay * delta.square().sum()
 
-        if found is None:
+        if deltas is None:
             delta, phi = self.climb(partial(inner, count=len(x)), torch.zeros_like(x[:1])), inner
         else:
-            delta, phi = next(found), partial(inner, count=len(x))
+            delta, phi = next(deltas), partial(inner, count=len(x))
         logits = model(x).float()
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
         # second derivatives want fp32, and fused attention has none
@@ -142,18 +143,21 @@ class IBAU(Defense):
             delta = delta.detach() + self.size * slope / slope.norm().clamp_min(1e-12)
         return delta
 
-    def found_on(self, clean: Data, model: nn.Module) -> Iterator[Tensor]:
+    def found_on(self, clean: Data, model: nn.Module, generator: torch.Generator) -> Iterator[Tensor]:
         """d* for each step: the same one through an epoch, at whose beginning `model`, in eval mode, is asked."""
         device = next(model.parameters()).device
         while True:
             delta = torch.zeros_like(clean.images[:1], dtype=torch.float32, device=device)
-            for part in torch.arange(len(clean)).split(self.train.batch):
+            order = torch.randperm(len(clean), generator=generator, device=device)  # a folder's are sorted by class
+            for part in order.split(self.train.batch):
                 x = to_float(clean.batch(part, device)[0]).contiguous()
-                delta.requires_grad_()
-                said = model(x).argmax(1)  # with gradient: older releases would keep weights cast without for the step
-                gain = F.cross_entropy(model(x + delta).float(), said) - self.decay * delta.square().sum()
-                (slope,) = torch.autograd.grad(gain, delta)
-                delta = delta.detach() + self.rate * slope
+                with devices.no_grad():
+                    said = model(x).argmax(1)
+                delta = delta.detach().requires_grad_()
+                # a sum: in fp16 the slope of a mean over the batch would underflow before it is scaled
+                error = F.cross_entropy(model(x + delta).float(), said, reduction="sum")
+                (slope,) = torch.autograd.grad(error, delta)
+                delta = delta.detach() + self.rate * (slope / len(x) - 2 * self.decay * delta.detach())
             yield from itertools.repeat(delta, self.train.steps_per_epoch(len(clean)))
 
 

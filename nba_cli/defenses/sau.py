@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nba_cli import domains
+from nba_cli import devices, domains
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
@@ -33,7 +33,7 @@ class SAU(Defense):
     adversarial examples that both models share; ordinary ones are not. As in the authors' code, d starts at
     +eps everywhere, x + d is not clipped to [0,1], and batch norm keeps to its running statistics throughout,
     unless `batch_statistics` asks for what theirs calls train_mode. Ours: half the images of theirs (1,000
-    batches of 128; theirs 100 epochs in batches of 256), augmented (theirs not), Adam without AMSGrad, and the
+    batches of 128; theirs, of 2,500 clean images, 1,000 of 256), augmented (theirs not), Adam without AMSGrad, and the
     unlearning loss from logits, whose slope does not vanish. Cost a step: two passes forward of f, 1 + `steps`
     passes forward and backward of both models for the attack, two more of h.
 
@@ -46,7 +46,8 @@ class SAU(Defense):
         clean: weight of the clean loss
         adversarial: weight of the adversarial loss
         unlearn: weight of the unlearning loss
-        batch_statistics: normalise what trains by its batch, of clean and attacked images, instead
+        batch_statistics: batch norm of what trains follows its batch, clean and attacked images together, and not the
+            running statistics
         train: how long and how hard to train
     """
 
@@ -97,9 +98,8 @@ class SAU(Defense):
 
     def perturb(self, suspect: Network, model: Network, x: Tensor, y: Tensor) -> Tensor:
         """The shared adversarial perturbation d [N,C,H,W] of a batch; both models are in eval mode."""
-        with torch.no_grad():
+        with devices.no_grad():
             clean = [network(x).argmax(1) for network in (suspect, model)]
-        torch.clear_autocast_cache()  # older releases would train on the weights that were cast here, without gradient
         delta = torch.full_like(x, self.eps)
         for _ in range(self.steps):
             delta = delta.detach().requires_grad_()

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import rich
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -81,7 +82,7 @@ def changes_table(changed: list[dict[str, int]], splits: Splits) -> Table:
     for title in ("from class", "to class", "images"):
         found.add_column(title, justify="left" if splits.names and "class" in title else "right")
     for each in changed[:SHOWN]:
-        found.add_row(splits.class_of(each["from"]), splits.class_of(each["to"]), str(each["count"]))
+        found.add_row(*(escape(splits.class_of(each[end])) for end in ("from", "to")), str(each["count"]))
     if len(changed) > SHOWN:
         found.add_row("…", "…", str(sum(each["count"] for each in changed[SHOWN:])))
     return found

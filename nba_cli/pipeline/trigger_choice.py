@@ -9,7 +9,7 @@ import torch
 
 from attacks import Attack, Learned
 from nba_cli.data import Splits
-from nba_cli.errors import Refused
+from nba_cli.errors import Refused, given_as
 from nba_cli.pipeline import trigger_cache
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs import folder
@@ -59,7 +59,8 @@ def from_user(run: AttackRun, file: str | None, splits: Splits) -> Attack:
             raise Refused(f"trigger={file}: attack={name} has no trigger that is kept in a file. Leave it out.")
         return attack
     if file is not None:
-        ready = trigger_cache.load(attack, Path(file))
+        with given_as(f"trigger={file}", Path(file)):
+            ready = trigger_cache.load(attack, Path(file))
         try:
             ready.stamp(splits.test.images[:1].float() / 255, torch.zeros(1, dtype=torch.int64))
         except (KeyError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from nba_cli import files, options
 from nba_cli.defenses import NBA
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
-from nba_cli.files import file_digest
+from nba_cli.files import digest_of, file_digest
 from nba_cli.runs import folder
 from nba_cli.runs.derived import as_attack, as_helper, unseeded
 from nba_cli.runs.plain import precision_of, read_run, to_plain, trained_on
@@ -86,8 +86,8 @@ def _defend_name(run: DefendRun) -> str:
     if run.weights is not None:  # how it was trained is not known
         more = ["weights"]
         settings = {key: value for key, value in settings.items() if key not in ("train", "seed")}
-        given = [run.weights, run.trigger]
-        settings["weights"] = [file_digest(Path(file)) for file in given if file is not None]
+        given = {"weights": run.weights, "trigger": run.trigger}
+        settings["weights"] = [digest_of(option, file) for option, file in given.items() if file is not None]
     return _joined("defend", run, [*more, kind(run.defense), f"d{run.defense_seed}"], settings)
 
 
@@ -96,7 +96,7 @@ def _evaluate_name(run: EvaluateRun) -> str:
     settings = {part: shaping(getattr(measured, part), "evaluate") for part in ("attack", "victim", "dataset")}
     settings["weights"] = file_digest(file)
     if run.trigger is not None:
-        settings["trigger"] = file_digest(Path(run.trigger))
+        settings["trigger"] = digest_of("trigger", run.trigger)
     elif run.run is not None and isinstance(measured.attack, Learned):  # learned as for that run
         settings["learned"] = shaping(as_attack(measured), "attack")
     return _joined("evaluate", measured, [], settings)

@@ -96,6 +96,33 @@ def test_an_unreadable_image_is_named(nba: Run, tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
+def test_files_of_a_models_origin_are_named_by_their_options(nba: Run, tmp_path: Path, tiny: Data) -> None:
+    file, text = tmp_path / "model.safetensors", tmp_path / "text"
+    weights.save(WideResNet(depth=10).build(3, tiny), file)
+    text.write_text("text")
+    given = (f"weights={file}", "victim=wrn_16_1", "victim.depth=10", "attack=cl", f"trigger={text}")
+    for command in ("evaluate", "defend"):
+        refused(nba(command, *given), f"nba: trigger={text}: not a readable safetensors file")
+        refused(nba(command, *given[:-1], "trigger=gone"), "nba: trigger=gone: no such file")
+    other = ("defend", f"weights={file}", "victim=wrn_16_1", "attack=unknown")
+    refused(nba(*other), f"nba: weights={file}: ", "tensors do not fit")
+    assert left(tmp_path) == []
+
+
+def test_weights_of_a_run_that_were_changed(nba: Run, tmp_path: Path) -> None:
+    assert nba("attack", *SHORT)[0] == 0
+    (made,) = (tmp_path / "runs/attack").iterdir()
+    (made / "model.safetensors").write_bytes(b"changed")
+    refused(nba("evaluate", f"run={made}"), f"nba: run={made}: {made}/model.safetensors: changed since it was written")
+
+
+def test_a_folder_that_is_this_one(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path / "set")
+    answer = nba("attack", "dataset=folder", "dataset.path=.", dataset=False)
+    refused(answer, f"nba: dataset.path=.: {tmp_path}/set/train: no such folder")
+
+
 def test_a_key_that_is_no_image(nba: Run, tmp_path: Path) -> None:
     key = tmp_path / "key.png"
     key.write_text("text")

@@ -165,9 +165,9 @@ def test_ibaus_hypergradient_on_a_quadratic() -> None:
 def test_ibaus_search_on_the_set_is_one_pass_an_epoch_from_zero(tiny: Data) -> None:
     model, clean = untrained(tiny).eval(), tiny[torch.arange(30)]
     attack = IBAU(search=Search.set, rate=2.0, decay=0.5, train=Plan(epochs=2, batch=20, lr=1e-3))
-    found = attack.found_on(clean, model)
+    found = attack.found_on(clean, model, generator(0, "x"))
     wanted = torch.zeros(1, 3, 16, 16)
-    for part in (torch.arange(20), torch.arange(20, 30)):
+    for part in torch.randperm(30, generator=generator(0, "x")).split(20):
         x, wanted = to_float(clean.images[part]), wanted.detach().requires_grad_()
         loss = F.cross_entropy(model(x + wanted), model(x).argmax(1)) - 0.5 * wanted.square().sum()
         wanted = wanted + 2 * torch.autograd.grad(loss, wanted)[0]

@@ -30,11 +30,14 @@ SHORT = ("defense=ft", "defense.train.steps=3", "defense.train.batch=8")
 WRN = ("victim=wrn_16_1", "victim.depth=10")
 
 
+NAMES = ("a", "b [old]", "c [bold]")  # brackets are no markup
+
+
 @pytest.fixture
 def clean_folder(tmp_path: Path) -> Path:
     arrays = tiny_arrays(train=24)
     for number, (pixels, label) in enumerate(zip(arrays["x_train"], arrays["y_train"], strict=True)):
-        folder = tmp_path / "images/clean" / "abc"[label]
+        folder = tmp_path / "images/clean" / NAMES[label]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return tmp_path / "images"
@@ -63,7 +66,7 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     assert found["settings"]["attack"]["kind"] == "unknown", "nobody said which trigger it knows"
     assert "6 predictions changed" in text and "a hold-out of 6 images" in text and "holds no normalisation" in text
     was, became = (found["changed"][0][key] for key in ("from", "to"))
-    assert f"{'abc'[was]} ({was}) {'abc'[became]} ({became}) " in " ".join(text.split()), "classes by their folders"
+    assert f"{NAMES[was]} ({was}) {NAMES[became]} ({became}) " in " ".join(text.split()), "classes by their folders"
     cleaned = torch.load(out / "cleaned.pt", weights_only=True)
     before = torch.load(file, weights_only=True)
     assert cleaned.keys() == before.keys() and not torch.equal(cleaned["conv1.weight"], before["conv1.weight"])
