@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from nba_cli.reports import table
+from nba_cli.runs.declared import declared
+from nba_cli.runs.versions import version_of
 
 ROOT = Path(__file__).parents[1]
 TABLES = [
@@ -27,6 +30,17 @@ def test_a_kept_table_is_what_its_records_make(
         made, kept = tmp_path / f"table.{ending}", ROOT / "results" / f"{name}.{ending}"
         table.main([*shlex.split(words), f"file={made}"])
         assert elsewhere(made) == elsewhere(kept), "make tables"
+
+
+@pytest.mark.parametrize("name", ["demo", "seed_0", "six_attacks"])
+def test_what_is_shown_was_made_with_todays_versions(name: str) -> None:
+    """README says so. results/selection keeps what was tried with former versions of nba."""
+    versions = declared().versions
+    for file in (ROOT / "results" / name).glob("*/*/metrics.json"):
+        settings = json.loads(file.read_text())["settings"]
+        for part in settings.keys() & versions.keys():
+            version = version_of(part, settings[part])
+            assert version == versions[part][settings[part]["kind"]], f"{file}: its {part} is of version {version}"
 
 
 def no_csv(words: str) -> bool:

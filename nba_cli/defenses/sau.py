@@ -51,7 +51,7 @@ class SAU(Defense):
         train: how long and how hard to train
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 2  # not raised for devices.no_grad: no kept result is of a release that needs it
 
     eps: float = domains.within(0.2, "(0,1]")
     steps: int = domains.within(5, "[1,inf)")
