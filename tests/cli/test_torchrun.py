@@ -59,10 +59,11 @@ def test_a_refusal_is_one_line_and_ends_both(tmp_path: Path, tiny_file: Path) ->
         )
         for rank in range(2)
     ]
-    first, second = [process.communicate(timeout=300)[0] for process in started]
+    said = [process.communicate(timeout=300)[0].splitlines() for process in started]
+    first, second = ([line for line in lines if not line.startswith("[Gloo]")] for lines in said)  # PyTorch 2.9
     assert [process.returncode for process in started] == [2, 2]
-    assert first.startswith("nba: attack.rate=0.9 asks for 216 poisoned images") and first.count("\n") == 1
-    assert second == "" and list((tmp_path / "runs/attack").iterdir()) == []
+    assert len(first) == 1 and first[0].startswith("nba: attack.rate=0.9 asks for 216 poisoned images")
+    assert second == [] and list((tmp_path / "runs/attack").iterdir()) == []
 
 
 @pytest.mark.parametrize(
