@@ -47,7 +47,7 @@ def test_a_refusal_of_a_file_names_the_option_that_gave_it(said: str, shown: str
 
 def test_a_file_that_lies_elsewhere_than_the_option_says_is_named_beside_it() -> None:
     with (
-        pytest.raises(Refused, match=r"^dataset\.path=set: /root/set: no array"),
-        given_as("dataset.path=set", "/root/set"),
+        pytest.raises(Refused, match=r"^dataset\.path=set: /data/set: no array"),
+        given_as("dataset.path=set", "/data/set"),
     ):
-        raise Refused("/root/set: no array in it.")
+        raise Refused("/data/set: no array in it.")

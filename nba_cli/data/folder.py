@@ -134,7 +134,7 @@ class Folder(Dataset):
         size = cast(int, self.size)
         with self.at(self.path) as path:
             source = tree.source(path, self.cache, self.layout)
-            about, sets = self.decoded(path, size, source.digest)
+            about, sets = self.opened(path, size, source.digest)
         tree.remember(path, self.cache, source)
         if about.came not in ("", f"{size}x{size} images"):
             say_resized(about.came, size)
@@ -143,7 +143,7 @@ class Folder(Dataset):
         splits = Splits(first, rest[0], count) if rest else self.divide(first, count)
         return replace(splits, names=about.classes)
 
-    def decoded(self, path: Path, size: int, digest: str) -> tuple[About, dict[str, Data]]:
+    def opened(self, path: Path, size: int, digest: str) -> tuple[About, dict[str, Data]]:
         """The images below `path`, of this digest, as they lie decoded in the cache, where they are put if need be.
 
         Raises:

@@ -121,10 +121,11 @@ class IBAU(Defense):
         def inner(delta: Tensor, count: int = carry) -> Tensor:
             return outer(delta, count) - self.decay * delta.square().sum()
 
+        whole = partial(inner, count=len(x))
         if deltas is None:
-            delta, phi = self.climb(partial(inner, count=len(x)), torch.zeros_like(x[:1])), inner
+            delta, phi = self.climb(whole, torch.zeros_like(x[:1])), inner
         else:
-            delta, phi = next(deltas), partial(inner, count=len(x))
+            delta, phi = next(deltas), whole
         logits = model(x).float()
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
         # second derivatives want fp32, and fused attention has none

@@ -24,11 +24,10 @@ def swap(file: Path, name: str) -> None:
     save_file(state | {name: 0.9 * state[name]}, file)
 
 
-def refused(answer: tuple[int, str], file: Path) -> None:
+def refused(answer: tuple[int, str], file: Path, option: str = "") -> None:
     code, text = answer
     last = text.splitlines()[-1]
-    assert code == 2 and last.startswith("nba: "), text
-    assert f"{file}: changed since it was written: its SHA-256 was " in last
+    assert code == 2 and last.startswith(f"nba: {option}{file}: changed since it was written: its SHA-256 was "), text
 
 
 @pytest.mark.parametrize("reader", ["defend", "evaluate", "reference", "reference of a finished run"])
@@ -44,7 +43,8 @@ def test_weights_that_are_not_what_the_run_wrote(nba: Run, tmp_path: Path, reade
         "reference of a finished run": ("attack", *FAST, "reference=true"),
     }[reader]
     before = len(list(tmp_path.rglob("metrics.json")))
-    refused(nba(*command, dataset=reader != "evaluate"), spoiled / "model.safetensors")
+    option = f"run={victim}: " if reader == "evaluate" else ""
+    refused(nba(*command, dataset=reader != "evaluate"), spoiled / "model.safetensors", option)
     assert len(list(tmp_path.rglob("metrics.json"))) == before
     assert nba("attack", *FAST, *(["attack=none"] if reader == "reference" else []), "overwrite=true")[0] == 0
     assert nba(*command, dataset=reader != "evaluate")[0] == 0
