@@ -44,22 +44,16 @@ def flags_first(words: Sequence[str]) -> list[str]:
     return sorted(words, key=is_setting)
 
 
-def as_setting(word: str) -> str | None:
-    """The setting that a flag is meant to be: dry_run=… of --dry-run. None: no command has one of that name."""
-    flag, _, value = word.partition("=")
-    setting = flag.lstrip("-").replace("-", "_")
-    known = vocabulary()
-    heads = {option.partition(".")[0] for each in known.options.values() for option in each} | set(known.parts)
-    return f"{setting}={value or '…'}" if setting.partition(".")[0] in heads else None
-
-
 def refuse_dashes(word: str) -> None:
     """
     Raises:
-        Refused: `word` is a setting written as a flag.
+        Refused: `word` is a setting of some command, written as a flag.
     """
-    if setting := as_setting(word):
-        raise Refused(f"{word}: settings have no dashes in front. Write {setting}")
+    flag, _, value = word.partition("=")
+    setting, known = flag.lstrip("-").replace("-", "_"), vocabulary()
+    heads = {option.partition(".")[0] for each in known.options.values() for option in each} | set(known.parts)
+    if setting.partition(".")[0] in heads:
+        raise Refused(f"{word}: settings have no dashes in front. Write {setting}={value or '…'}")
 
 
 def flags(words: Sequence[str]) -> argparse.Namespace:
