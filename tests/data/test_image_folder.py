@@ -88,6 +88,7 @@ def test_classes_are_read_by_name_and_images_resized(images: Path) -> None:
     splits = Folder(path=str(images), size=16).load()
     arrays = tiny_arrays(train=12, test=6)
     assert splits.num_classes == 3 and splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert [splits.class_of(label) for label in range(3)] == ["a (0)", "b (1)", "c (2)"]
     assert torch.equal(splits.train.images[4].permute(1, 2, 0), torch.from_numpy(arrays["x_train"][1]))
     with Image.open(images / "train/c/02.png") as image:
         resized = np.array(image.resize((16, 16), Image.Resampling.BILINEAR))

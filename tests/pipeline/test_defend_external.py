@@ -17,11 +17,13 @@ import torch
 from builders import tiny_arrays, tiny_data
 from conftest import Run
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
+from nba_cli.data import Splits
 from nba_cli.defenses import NBA
-from nba_cli.pipeline.defend_external import changed_predictions
+from nba_cli.pipeline.defend_external import changed_predictions, changes_table
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
 
 SHORT = ("defense=ft", "defense.train.steps=3", "defense.train.batch=8")
@@ -53,7 +55,8 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
 ) -> None:
     file = tmp_path / "suspect.pt"
     code = (
-        f"import torch, torchvision; torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), {str(file)!r})"
+        "import torch, torchvision; torch.manual_seed(0);"
+        f"torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), {str(file)!r})"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     data = ("dataset=folder", f"dataset.path={clean_folder}", "dataset.size=32")
@@ -64,9 +67,9 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     assert found["counts"] == {"train": 18, "test": 6, "clean": 18}, "a hold-out of 30 %, rounded per class"
     assert found["before"]["acc"] is not None and found["figures"]["asr"] is None and found["der"] is None
     assert found["settings"]["attack"]["kind"] == "unknown", "nobody said which trigger it knows"
-    assert "6 predictions changed" in text and "a hold-out of 6 images" in text and "holds no normalisation" in text
-    was, became = (found["changed"][0][key] for key in ("from", "to"))
-    assert f"{NAMES[was]} ({was}) {NAMES[became]} ({became}) " in " ".join(text.split()), "classes by their folders"
+    changed = sum(each["count"] for each in found["changed"])
+    assert f"{changed} of 6 predictions changed" in text
+    assert "a hold-out of 6 images" in text and "holds no normalisation" in text
     cleaned = torch.load(out / "cleaned.pt", weights_only=True)
     before = torch.load(file, weights_only=True)
     assert cleaned.keys() == before.keys() and not torch.equal(cleaned["conv1.weight"], before["conv1.weight"])
@@ -205,6 +208,14 @@ def test_changes_by_hand() -> None:
         {"from": 2, "to": 0, "count": 1},
         {"from": 2, "to": 1, "count": 1},
     ]
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(changes_table(found, Splits(tiny_data(), tiny_data(), 3, names=NAMES)))
+    title, _, *rows = (" ".join(line.split()) for line in shown.get().splitlines())
+    assert title == "4 of 3 predictions changed"
+    assert rows == ["a (0) b [old] (1) 2", "c [bold] (2) a (0) 1", "c [bold] (2) b [old] (1) 1"], (
+        "brackets are no markup"
+    )
 
 
 def test_an_equal_budget_holds_for_a_model_from_elsewhere(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
