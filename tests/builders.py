@@ -84,7 +84,7 @@ SHORT: dict[str, Any] = {
     "nad": {"teacher": BRIEF, "student": BRIEF},
     "anp": {"train": Plan(steps=3, lr=0.2, decay=0.0)},
     "argd": {"teacher": BRIEF, "student": BRIEF},
-    "ibau": {"train": Plan(steps=2, lr=1e-3, optimizer=Optimizer.adam), "inner": 2, "iterations": 2},
+    "ibau": {"train": Plan(steps=2, lr=1e-3, optimizer=Optimizer.adam), "iterations": 2},
     "ftsam": {"train": BRIEF},
     "sau": {"train": Plan(steps=2, lr=1e-4, optimizer=Optimizer.adam), "steps": 2},
     "clp": {},

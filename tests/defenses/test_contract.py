@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from nba_cli.data import Data
 from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FT, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
-from nba_cli.defenses.ibau import Search
 from nba_cli.defenses.nba.pseudo import Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import Meter
@@ -87,7 +86,7 @@ LONGER: dict[str, tuple[str, dict[str, Any]]] = {
     "nad": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
     "anp": ("mask", {"train": Plan(epochs=6, batch=20, lr=0.2, schedule=Schedule.constant, decay=0.0)}),
     "argd": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.01)}),
-    "ibau": ("i-bau", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "inner": 2}),
+    "ibau": ("i-bau", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam)}),
     "ftsam": ("ft-sam", {"rho": 0.5, "train": Plan(epochs=6, batch=20, lr=0.02)}),
     "sau": ("unlearn", {"train": Plan(epochs=6, batch=20, lr=3e-3, optimizer=Optimizer.adam), "steps": 2}),
     "nba": ("student", {"teacher": Plan(steps=9, lr=0.01), "student": Plan(epochs=6, batch=20, lr=0.02)}),
@@ -140,7 +139,7 @@ def test_the_control_of_nad_has_its_schedule() -> None:
 
 
 COUNTED = [(name, {}) for name in DEFENSES if name not in ("none", "clp")]
-COUNTED.append(("ibau", {"search": Search.set, "train": Plan(epochs=2, batch=20, lr=1e-3, optimizer=Optimizer.adam)}))
+COUNTED.append(("ibau", {"train": Plan(epochs=2, batch=20, lr=1e-3, optimizer=Optimizer.adam)}))
 
 
 @pytest.mark.parametrize(("name", "more"), COUNTED)

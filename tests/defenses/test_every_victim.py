@@ -33,7 +33,7 @@ ONCE: dict[str, dict[str, Any]] = {
     "ft_kd": {"train": STEP},
     "anp": {"train": STEP},
     "argd": {"teacher": STEP, "student": STEP},
-    "ibau": {"train": ADAM, "inner": 1, "iterations": 1},
+    "ibau": {"train": ADAM, "iterations": 1},
     "ftsam": {"train": STEP},
     "sau": {"train": ADAM, "steps": 1},
     "nba": {"teacher": STEP, "student": STEP, "craft_steps": 1},

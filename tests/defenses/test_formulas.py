@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nba_cli.data import Augment, Data, hold_out, to_float
-from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FT, FTKD, FTSAM, IBAU, MCR, SAU, Evidence, _cutout, anp, fp
+from nba_cli.defenses import ANP, ARGD, CLP, DEFENSES, FP, FT, FTKD, FTSAM, MCR, SAU, Evidence, _cutout, anp, fp
 from nba_cli.defenses._attention import attention_distance
 from nba_cli.defenses._batch_norm import refresh_statistics
 from nba_cli.defenses._cutout import blacked_out
@@ -25,7 +25,6 @@ from nba_cli.defenses.argd import Embedding
 from nba_cli.defenses.clp import lipschitz, readers
 from nba_cli.defenses.fp import classifier
 from nba_cli.defenses.ftsam import ascent
-from nba_cli.defenses.ibau import Search, hypergradient
 from nba_cli.defenses.mcr import Curve
 from nba_cli.defenses.sau import jensen_shannon, unlearning
 from nba_cli.seeds import generator
@@ -143,80 +142,6 @@ def test_anp_prunes_by_number_as_far_as_the_hold_out_permits(tiny: Data, monkeyp
         pruned = ANP(drop=drop).prune(given, masks, given.clean, silent).get_parameter("bn1.weight")
         assert (pruned == 0).nonzero().flatten().tolist() == wanted, "smallest mask first; a fall that passes is passed"
         assert torch.equal(pruned[3:], suspect[3:]), "and the search ends at three times the drop"
-
-
-def test_ibaus_hypergradient_on_a_quadratic() -> None:
-    """inner = -a/2 |d - c w|^2 has its maximum at d* = c w; the total derivative of the outer loss follows by hand."""
-    a, c, b, t = 2.0, 1.5, 0.7, torch.tensor([0.3, -0.2])
-    w = torch.tensor([0.8, -0.5], requires_grad=True)
-    inner = lambda d: -a / 2 * (d - c * w).square().sum()  # noqa: E731
-    outer = lambda d: 0.5 * (d - t).square().sum() + 0.5 * b * w.square().sum()  # noqa: E731
-    best = c * w.detach()
-    loss, (found,) = hypergradient(outer, inner, best, [w], step=0.3, iterations=60)
-    wanted = c * (best - t) + b * w.detach()
-    assert torch.allclose(found, wanted, atol=1e-5)
-    assert loss.item() == pytest.approx(outer(best).item())
-    # K steps of the fixed point from 0 are K terms of a geometric series in 1 - step a = 0.4
-    _, (short,) = hypergradient(outer, inner, best, [w], step=0.3, iterations=3)
-    series = 0.6 * (1 + 0.4 + 0.16)
-    assert torch.allclose(short, series * c * (best - t) + b * w.detach(), atol=1e-5)
-
-
-def test_ibaus_search_on_the_set_is_one_pass_an_epoch_from_zero(tiny: Data) -> None:
-    model, clean = untrained(tiny).eval(), tiny[torch.arange(30)]
-    attack = IBAU(search=Search.set, rate=2.0, decay=0.5, train=Plan(epochs=2, batch=20, lr=1e-3))
-    found = attack.found_on(clean, model, generator(0, "x"))
-    wanted = torch.zeros(1, 3, 16, 16)
-    for part in torch.randperm(30, generator=generator(0, "x")).split(20):
-        x, wanted = to_float(clean.images[part]), wanted.detach().requires_grad_()
-        loss = F.cross_entropy(model(x + wanted), model(x).argmax(1)) - 0.5 * wanted.square().sum()
-        wanted = wanted + 2 * torch.autograd.grad(loss, wanted)[0]
-    first, second = next(found), next(found)
-    assert torch.allclose(first, wanted, atol=1e-6) and first.norm() > 0 and torch.equal(first, second), "two batches"
-    with torch.no_grad():
-        for value in model.parameters():
-            value.mul_(2)
-    assert not torch.allclose(next(found), first), "the next epoch asks the network as it is by then"
-
-
-def test_ibau_estimates_phi_of_the_set_on_the_whole_batch(tiny: Data) -> None:
-    x, y, delta = to_float(tiny.images[:8]), tiny.labels[:8], 0.1 * torch.rand(1, 3, 16, 16)
-    attack = IBAU(search=Search.set, portion=0.25, iterations=2, step=0.2, decay=0.3)
-    model = untrained(tiny).train()
-    attack.objective(model, x, y, iter([delta]))[0].backward()
-    weights = list(model.eval().parameters())
-    outer = lambda d: F.cross_entropy(model(x[:2] + d), y[:2])  # noqa: E731
-    inner = lambda d: F.cross_entropy(model(x + d), y) - 0.3 * d.square().sum()  # noqa: E731
-    _, slopes = hypergradient(outer, inner, delta, weights, 0.2, 2)
-    plain = torch.autograd.grad(F.cross_entropy(model(x[2:]), y[2:], reduction="sum"), weights)
-    for weight, one, two in zip(weights, slopes, plain, strict=True):
-        assert weight.grad is not None and torch.allclose(weight.grad, (2 * one + two) / 8, atol=1e-5)
-
-
-def test_ibaus_objective_carries_the_hypergradient(tiny: Data) -> None:
-    """A third of the batch carries the perturbation, which climbs on all of it; portion = 1 is the paper's loss."""
-    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
-    for portion, carry in ((1 / 3, 4), (1.0, 12)):
-        model, attack = untrained(tiny).train(), IBAU(inner=2, iterations=2, portion=portion)
-        loss, _ = attack.objective(model, x, y)
-        loss.backward()
-        model.eval()
-
-        def outer(d: Tensor, count: int = carry, model: nn.Module = model) -> Tensor:
-            return F.cross_entropy(model(x[:count] + d), y[:count])
-
-        def inner(d: Tensor, count: int = carry, decay: float = attack.decay) -> Tensor:
-            return outer(d, count) - decay * d.square().sum()
-
-        delta = attack.climb(lambda d: inner(d, 12), torch.zeros_like(x[:1]))
-        assert outer(delta, 12) > outer(torch.zeros_like(delta), 12), "the perturbation climbs"
-        weights = list(model.parameters())
-        clean = F.cross_entropy(model(x[carry:]), y[carry:], reduction="sum")
-        assert loss.item() == pytest.approx((clean + carry * outer(delta)).item() / 12, rel=1e-5)
-        plain = torch.autograd.grad(clean, weights)
-        _, slopes = hypergradient(outer, inner, delta, weights, attack.step, attack.iterations)
-        for weight, one, two in zip(weights, plain, slopes, strict=True):
-            assert weight.grad is not None and torch.allclose(weight.grad, (one + carry * two) / 12, atol=1e-5)
 
 
 def test_mcrs_curve_by_hand(tiny: Data) -> None:
