@@ -54,6 +54,9 @@ class Images(Attack):
             )
         return given(self.path)
 
+    def refused(self, what: str) -> Refused:
+        return Refused(f"attack.path={self.path}: {what}")
+
     @cached_property
     def files(self) -> dict[int, Path]:
         """Number of a test image -> the file that shows it triggered.
@@ -62,15 +65,15 @@ class Images(Attack):
             Refused: there is no such folder, no such file in it, or two of one number.
         """
         if not os.path.isdir(self.folder):  # Path.is_dir lets some errors through
-            raise Refused(f"attack.path={self.path}: no such folder.")
+            raise self.refused("no such folder.")
         found: dict[int, Path] = {}
         for file in sorted(self.folder.rglob("*")):
             if file.suffix.lower() in SUFFIXES and file.stem.isdecimal() and file.is_file():
                 if (number := int(file.stem)) in found:
-                    raise Refused(f"attack.path={self.path}: {found[number]} and {file} have the same number.")
+                    raise self.refused(f"{found[number]} and {file} have the same number.")
                 found[number] = file
         if not found:
-            raise Refused(f"attack.path={self.path}: there is no image in it that is named by a number, as in 17.png.")
+            raise self.refused("there is no image in it that is named by a number, as in 17.png.")
         return found
 
     def identity(self) -> str:
@@ -95,19 +98,17 @@ class Images(Attack):
         true = labels.tolist()
         for number, file in self.files.items():
             if number >= len(true):
-                raise Refused(
-                    f"attack.path={self.path}: {file}: there is no test image {number}; this data set has 0 to "
-                    f"{len(true) - 1}."
-                )
+                last = len(true) - 1
+                raise self.refused(f"{file}: there is no test image {number}; this data set has 0 to {last}.")
             claimed = file.parent.name if file.parent != self.folder else ""
             if claimed.isdecimal() and int(claimed) != true[number]:
-                raise Refused(
-                    f"attack.path={self.path}: {file}: test image {number} of this data set is of class "
-                    f"{true[number]}. These are the triggered images of another one, or in another order."
+                raise self.refused(
+                    f"{file}: test image {number} of this data set is of class {true[number]}. These are the triggered "
+                    "images of another one, or in another order."
                 )
         numbers = [number for number in super().meant_for(labels, num_classes).tolist() if number in self.files]
         if not numbers:
-            raise Refused(f"attack.path={self.path}: it shows no image of a class other than target={self.target}.")
+            raise self.refused(f"it shows no image of a class other than target={self.target}.")
         return torch.tensor(numbers, device=labels.device)
 
     def stamp(self, images: Tensor, index: Tensor, *, train: bool = False) -> Tensor:
@@ -121,14 +122,14 @@ class Images(Attack):
             Refused: there is no such file, it cannot be read, or shows an image of another size.
         """
         if number not in self.files:
-            raise Refused(f"attack.path={self.path}: it does not show test image {number}.")
+            raise self.refused(f"it does not show test image {number}.")
         with given_as(f"attack.path={self.path}", self.folder):
             pixels = torch.from_numpy(read_picture(self.files[number]).copy())
         if tuple(pixels.shape[1:]) != size:
             height, width = pixels.shape[1:]
-            raise Refused(
-                f"attack.path={self.path}: {self.files[number]}: {height}x{width} pixels, and the data set's images "
-                f"have {size[0]}x{size[1]}. They are read as they are."
+            raise self.refused(
+                f"{self.files[number]}: {height}x{width} pixels, and the data set's images have {size[0]}x{size[1]}. "
+                "They are read as they are."
             )
         return pixels
 
