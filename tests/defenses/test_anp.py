@@ -1,0 +1,79 @@
+"""ANP: its masks and noise, its inner step and its pruning."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import untrained, untrained_evidence
+from torch import nn
+from torch.func import functional_call
+
+from nba_cli.data import Data
+from nba_cli.defenses import ANP, anp
+from nba_cli.defenses.anp import Masked
+from nba_cli.training import silent
+from nba_cli.victims import Network
+
+
+def test_anps_inner_step_climbs_by_the_sign_of_the_slope(tiny: Data) -> None:
+    masked = Masked(untrained(tiny).train().requires_grad_(False))
+    for norm in masked.norms.values():
+        norm.bias.fill_(0.1)  # a relative noise moves no bias of 0
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    found = ANP(eps=0.1).worst(masked, x, y, torch.Generator().manual_seed(3))
+    again = torch.Generator().manual_seed(3)  # the start, drawn once more
+    start = tuple(
+        {name: 0.1 * (2 * torch.rand(norm.weight.shape, generator=again) - 1) for name, norm in masked.norms.items()}
+        for _ in range(2)
+    )
+    scale, shift = ({name: value - start[part][name] for name, value in found[part].items()} for part in (0, 1))
+    assert all(((value.abs() - 0.1).abs() < 1e-6).logical_or(value == 0).all() for value in scale.values())
+    loss = lambda noise: F.cross_entropy(masked(x, noise), y).item()  # noqa: E731
+    assert loss(found) > loss(start)
+    name = "block2.layer.0.bn2"
+    for part in (0, 1):  # a finite difference in one coordinate of each kind
+        slopes = []
+        for size in (1e-2, -1e-2):
+            moved = tuple({key: value.clone() for key, value in one.items()} for one in start)
+            moved[part][name][3] += size
+            slopes.append(loss(moved))
+        assert math.copysign(1, slopes[0] - slopes[1]) == (scale, shift)[part][name][3].sign().item()
+
+
+def test_anp_reads_masks_and_noise_where_the_paper_puts_them(tiny: Data) -> None:
+    plain = untrained(tiny).train().requires_grad_(False)
+    masked = Masked(plain)
+    x, name = tiny.images[:6].float() / 255, "block1.layer.0.bn1"
+    norm = plain.get_submodule(name)
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.bias.fill_(0.5)
+    with torch.no_grad():
+        masked.mask[masked.flat[name]][0] = 0.25
+    noise = tuple({key: torch.zeros_like(n.weight) for key, n in masked.norms.items()} for _ in range(2))
+    noise[0][name][1], noise[1][name][2] = 0.3, -0.4
+    found = masked(x, noise)
+    weight, bias = norm.weight.clone(), norm.bias.clone()
+    weight[0], weight[1], bias[2] = 0.25 * weight[0], 1.3 * weight[1], 0.6 * bias[2]
+    wanted = functional_call(plain, {f"{name}.weight": weight, f"{name}.bias": bias}, (x,))
+    assert torch.allclose(found, wanted, atol=1e-6)
+
+
+def test_anp_prunes_by_number_as_far_as_the_hold_out_permits(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = untrained_evidence(tiny)
+    masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(untrained(tiny)).norms.items()}
+    masks["bn1"][:5] = torch.tensor([0.12, 0.02, 0.42, 0.9, 0.95])
+    costs = {0: 0.9, 1: 0.9, 2: 0.86, 3: 0.885, 4: 0.83, 5: 0.9}  # hold-out accuracy by the number of pruned weights
+
+    def accuracy(model: Network, *_: Any) -> float:
+        return costs[int((model.get_parameter("bn1.weight") == 0).sum())]
+
+    monkeypatch.setattr(anp, "accuracy", accuracy)
+    suspect = given.model.get_parameter("bn1.weight")
+    for drop, wanted in ((0.02, [0, 1, 2]), (0.0, [1])):
+        pruned = ANP(drop=drop).prune(given, masks, given.clean, silent).get_parameter("bn1.weight")
+        assert (pruned == 0).nonzero().flatten().tolist() == wanted, "smallest mask first; a fall that passes is passed"
+        assert torch.equal(pruned[3:], suspect[3:]), "and the search ends at three times the drop"

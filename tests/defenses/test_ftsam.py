@@ -1,0 +1,42 @@
+"""FT-SAM: its perturbation and its gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import untrained
+
+from nba_cli.data import Data
+from nba_cli.defenses import FTSAM
+from nba_cli.defenses.ftsam import ascent
+
+
+def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:
+    weights = [torch.tensor([1.0, -2.0, 0.0]), torch.tensor([[4.0]])]
+    slopes = [torch.tensor([1.0, 1.0, 5.0]), torch.tensor([[0.5]])]
+    # T g = (1, 2, 0, 2), |T g| = 3; e = rho T^2 g / 3 = rho (1, 4, 0, 8) / 3
+    found = ascent(weights, slopes, 0.3)
+    assert found[0].tolist() == pytest.approx([0.1, 0.4, 0.0]) and found[1].item() == pytest.approx(0.8)
+    scaled = torch.cat([(found[0] / weights[0].abs())[:2], (found[1] / weights[1].abs()).flatten()])
+    assert scaled.norm().item() == pytest.approx(0.3)
+
+
+def test_ftsams_gradient_is_that_at_the_perturbed_weights(tiny: Data) -> None:
+    model = untrained(tiny).eval()
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    FTSAM(rho=0.5, smoothing=0.2).objective(model, x, y)[0].backward()
+    found = [parameter.grad for parameter in model.parameters()]
+    plain = untrained(tiny).eval()
+    weights = list(plain.parameters())
+    wanted_labels = 0.8 * F.one_hot(y, 3) + 0.2 / 3
+
+    def smooth() -> torch.Tensor:
+        return -(wanted_labels * F.log_softmax(plain(x), dim=1)).sum(1).mean()
+
+    steps = ascent(weights, list(torch.autograd.grad(smooth(), weights)), 0.5)
+    with torch.no_grad():
+        for weight, step in zip(weights, steps, strict=True):
+            weight.add_(step)
+    wanted = torch.autograd.grad(smooth(), weights)
+    assert all(one is not None and torch.allclose(one, two, atol=1e-4) for one, two in zip(found, wanted, strict=True))
