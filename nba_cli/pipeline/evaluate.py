@@ -31,14 +31,13 @@ def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> 
 def evaluate(run: EvaluateRun, out: Path) -> None:
     """Measure the model of a finished run, or bare weights, under a trigger."""
     measured, file = subject(run)
-    given = f"run={run.run}" if run.run is not None else f"weights={run.weights}"
-    if run.run is not None:
-        with given_as(given, Path(run.run)):
-            folder.intact(Path(run.run), folder.WEIGHTS)
     bench = open_workbench("evaluate", measured, out)
     if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
         bench.check_data(Path(run.run), "test")
-    with given_as(given, file.parent if run.run is not None else file):
+    given, place = (f"weights={run.weights}", file) if run.run is None else (f"run={run.run}", Path(run.run))
+    with given_as(given, place):
+        if run.run is not None:
+            folder.intact(place, folder.WEIGHTS)
         network, _ = opened(bench, file)
     bench.header(weights=str(file))
     with tracked(bench):  # before a trigger is learned, which may train a helper model
