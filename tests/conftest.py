@@ -64,8 +64,8 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test reads or fills the data folder or the cache, or reads the terminal, of whoever runs it; none is left to
-    chance: what draws without a generator of its own draws the same in every run.
+    """No test reads or fills the data folder or the cache, or reads the terminal, of whoever runs it, and torch's
+    own generator is the same at the start of each.
     """
     torch.manual_seed(0)
     monkeypatch.setenv("NBA_DATA", str(tmp_path / "nba_data"))

@@ -41,13 +41,19 @@ class IBAU(Defense):
     where the sum is K steps of the fixed-point iteration v <- (d Phi / dd)^T v + dL/dd from v = 0.
 
     d* is found once an epoch by one pass over the clean set, which climbs the loss of the model's own predictions from
-    zero at a rate of `rate`, without a bound. Phi is estimated on a whole batch: the step's, where the authors' code
-    takes the first one of the set, always. The images of a step are augmented; theirs are not. Cost of a step: for the
-    search, its share of one pass forward and backward; one for the loss; one for the images that carry d*; and for Phi
-    one, and K products with second derivatives, each about two passes.
+    zero at a rate of `rate`. The defaults are those of the authors' defense.py: at most five rounds there, and no bound
+    on d*; their README runs three, their notebooks one, with d* in a ball of L2 radius 10 (`bound`).
+
+    Ours: Phi is estimated on the batch of each step (theirs: on the first one of the set, always); the images of a step
+    are augmented (theirs not); batches are drawn anew each round (theirs stay); at least one image of a batch carries
+    d* (theirs: none of a batch that is too small). d* is in units of [0,1], and our networks normalise what they get
+    (theirs do not). Cost of a step: for the search, its share of two passes forward and one backward, of which a begun
+    epoch pays all; one for the loss; one for the images that carry d*; and for Phi one, and K products with second
+    derivatives, each about two passes.
 
     Fields:
         rate: what the gradient is multiplied by in an ascent step
+        bound: largest |d*|, L2 over its pixels in units of [0,1]; null: none
         decay: weight of |d|^2
         step: step of Phi; the fixed point needs it below 2 over the largest curvature
         iterations: K
@@ -58,6 +64,7 @@ class IBAU(Defense):
     version: ClassVar[int] = 5
 
     rate: float = domains.within(10.0, "(0,inf)")
+    bound: float | None = domains.within(None, "(0,inf)")
     decay: float = domains.within(0.001, "[0,inf)")
     step: float = domains.within(0.1, "(0,inf)")
     iterations: int = domains.within(5, "[1,inf)")
@@ -95,7 +102,7 @@ class IBAU(Defense):
 
         logits = model(x).float()
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
-        # second derivatives want fp32, and fused attention has none
+        # second derivatives want fp32, and fused attention has none; d* is searched in fp32, too, as theirs is
         with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
             loss, slopes = hypergradient(outer, inner, next(deltas), weights, self.step, self.iterations)
         model.train(training)
@@ -114,10 +121,11 @@ class IBAU(Defense):
                 with devices.no_grad():
                     said = model(x).argmax(1)
                 delta = delta.detach().requires_grad_()
-                # a sum: in fp16 the slope of a mean over the batch would underflow before it is scaled
                 error = F.cross_entropy(model(x + delta).float(), said, reduction="sum")
                 (slope,) = torch.autograd.grad(error, delta)
                 delta = delta.detach() + self.rate * (slope / len(x) - 2 * self.decay * delta.detach())
+            if self.bound is not None:
+                delta = delta * (self.bound / delta.norm().clamp_min(self.bound))
             yield from itertools.repeat(delta, self.train.steps_per_epoch(len(clean)))
 
 

@@ -31,13 +31,13 @@ def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> 
 def evaluate(run: EvaluateRun, out: Path) -> None:
     """Measure the model of a finished run, or bare weights, under a trigger."""
     measured, file = subject(run)
-    bench = open_workbench("evaluate", measured, out)
-    if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
-        bench.check_data(Path(run.run), "test")
     given, place = (f"weights={run.weights}", file) if run.run is None else (f"run={run.run}", Path(run.run))
     with given_as(given, place):
         if run.run is not None:
             folder.intact(place, folder.WEIGHTS)
+        bench = open_workbench("evaluate", measured, out)
+        if run.run is not None and run.dataset is None and not getattr(measured, "tune", False):  # tuned on a hold-out
+            bench.check_data(place, "test")
         network, _ = opened(bench, file)
     bench.header(weights=str(file))
     with tracked(bench):  # before a trigger is learned, which may train a helper model

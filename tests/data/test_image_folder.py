@@ -106,6 +106,7 @@ def test_clean_images_alone_are_divided(images: Path) -> None:
     (images / "train").rename(images / "clean")
     for splits in (later(images).load(), later(images).load()):
         assert splits.defender and len(splits.train) == 9 and splits.test.labels.tolist() == [0, 1, 2]
+        assert splits.class_of(1) == "b (1)"
 
 
 def test_the_content_names_a_folder(images: Path, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from builders import untrained
+from torch import Tensor
 
 from nba_cli.data import Data, to_float
 from nba_cli.defenses import IBAU
@@ -32,20 +35,29 @@ def test_ibaus_hypergradient_on_a_quadratic() -> None:
 
 
 def test_ibaus_search_is_one_pass_an_epoch_from_zero(tiny: Data) -> None:
-    model, clean = untrained(tiny).eval(), tiny[torch.arange(30)]
-    attack = IBAU(rate=2.0, decay=0.5, train=Plan(epochs=2, batch=20, lr=1e-3))
-    found = attack.found_on(clean, model, generator(0, "x"))
-    wanted = torch.zeros(1, 3, 16, 16)
-    for part in torch.randperm(30, generator=generator(0, "x")).split(20):
-        x, wanted = to_float(clean.images[part]), wanted.detach().requires_grad_()
-        loss = F.cross_entropy(model(x + wanted), model(x).argmax(1)) - 0.5 * wanted.square().sum()
-        wanted = wanted + 2 * torch.autograd.grad(loss, wanted)[0]
-    first, second = next(found), next(found)
-    assert torch.allclose(first, wanted, atol=1e-6) and first.norm() > 0 and torch.equal(first, second), "two batches"
+    model, clean, drawn = untrained(tiny).eval(), tiny[torch.arange(30)], generator(0, "x")
+
+    def wanted() -> Tensor:
+        delta = torch.zeros(1, 3, 16, 16)
+        for part in torch.randperm(30, generator=drawn).split(20):
+            x, delta = to_float(clean.images[part]), delta.detach().requires_grad_()
+            loss = F.cross_entropy(model(x + delta), model(x).argmax(1)) - 0.5 * delta.square().sum()
+            delta = delta + 2 * torch.autograd.grad(loss, delta)[0]
+        return delta.detach()
+
+    defense = IBAU(rate=2.0, decay=0.5, train=Plan(epochs=2, batch=20, lr=1e-3))
+    found, first = defense.found_on(clean, model, generator(0, "x")), wanted()
+    for _ in range(2):  # batches
+        assert torch.allclose(next(found), first, atol=1e-6) and first.norm() > 0
     with torch.no_grad():
         for value in model.parameters():
             value.mul_(2)
-    assert not torch.allclose(next(found), first), "the next epoch asks the network as it is by then"
+    assert torch.allclose(next(found), wanted(), atol=1e-6), "the next epoch searches on the network as it is by then"
+    bounded = replace(defense, bound=0.5 * first.norm().item())
+    model, drawn = untrained(tiny).eval(), generator(0, "x")
+    assert torch.allclose(next(bounded.found_on(clean, model, drawn)), first / 2, atol=1e-6)
+    wide = replace(defense, bound=2 * first.norm().item())
+    assert torch.allclose(next(wide.found_on(clean, model, generator(0, "x"))), first, atol=1e-6)
 
 
 @pytest.mark.parametrize(("portion", "carry"), [(0.01, 1), (1 / 3, 4), (1.0, 12)])
@@ -53,8 +65,8 @@ def test_ibaus_objective_carries_the_hypergradient(tiny: Data, portion: float, c
     """A part of the batch, one image at least, carries d*; Phi is that of all. portion = 1 is the paper's loss."""
     x, y = to_float(tiny.images[:12]), tiny.labels[:12]
     delta = 0.1 * torch.rand(1, 3, 16, 16, generator=generator(0, "d"))
-    attack, model = IBAU(portion=portion, iterations=2, step=0.2, decay=0.3), untrained(tiny).train()
-    loss, _ = attack.objective(model, x, y, iter([delta]))
+    defense, model = IBAU(portion=portion, iterations=2, step=0.2, decay=0.3), untrained(tiny).train()
+    loss, _ = defense.objective(model, x, y, iter([delta]))
     loss.backward()
     weights = list(model.eval().parameters())
     outer = lambda d: F.cross_entropy(model(x[:carry] + d), y[:carry])  # noqa: E731

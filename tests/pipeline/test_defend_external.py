@@ -208,11 +208,11 @@ def test_changes_by_hand() -> None:
         {"from": 2, "to": 0, "count": 1},
         {"from": 2, "to": 1, "count": 1},
     ]
-    console = Console(width=80)
+    console, five = Console(width=80), tiny_data()[torch.tensor([0, 0, 1, 2, 2])]
     with console.capture() as shown:
-        console.print(changes_table(found, Splits(tiny_data(), tiny_data(), 3, names=NAMES)))
+        console.print(changes_table(found, Splits(tiny_data(), five, 3, names=NAMES)))
     title, _, *rows = (" ".join(line.split()) for line in shown.get().splitlines())
-    assert title == "4 of 3 predictions changed"
+    assert title == "4 of 5 predictions changed"
     assert rows == ["a (0) b [old] (1) 2", "c [bold] (2) a (0) 1", "c [bold] (2) b [old] (1) 1"], (
         "brackets are no markup"
     )

@@ -89,7 +89,7 @@ def test_runs_of_one_cell_that_differ_get_lines_of_their_own(root: Path) -> None
 
 
 def test_runs_of_different_versions_are_no_repetitions(root: Path) -> None:
-    """An ibau of today beside one of a former version, which its record does not name."""
+    """Two versions of ibau; the record of the older one does not name it."""
     put(root, "old", "blend", "ibau", 0, (0.9, 0.5, 0.5))
     put(root, "new", "blend", "ibau", 1, (0.9, 0.1, 0.5), defense__version=4)
     labels = [each.label for each in report(root).sections[1].lines]

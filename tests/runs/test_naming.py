@@ -175,7 +175,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/nad": (3, "bcf0"),
     "defense/anp": (3, "6e99"),
     "defense/argd": (5, "65c6"),
-    "defense/ibau": (5, "bbbc"),
+    "defense/ibau": (5, "f7cf"),
     "defense/ftsam": (3, "e484"),
     "defense/sau": (2, "4629"),
     "defense/clp": (2, "e3ec"),
