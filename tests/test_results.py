@@ -32,7 +32,7 @@ def test_a_kept_table_is_what_its_records_make(
         assert elsewhere(made) == elsewhere(kept), "make tables"
 
 
-@pytest.mark.parametrize("name", ["demo", "seed_0", "six_attacks"])
+@pytest.mark.parametrize("name", ["demo", "seed_0", "six_attacks", "clean_ratio"])
 def test_what_is_shown_was_made_with_todays_versions(name: str) -> None:
     """README says so. results/selection keeps what was tried with former versions of nba."""
     versions = declared().versions
