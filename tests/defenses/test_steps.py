@@ -7,6 +7,7 @@ GPU, PyTorch itself says whether anything waits.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from builders import SHORT, untrained_evidence
 from torch import nn
 
 from nba_cli.data import Data
-from nba_cli.defenses import DEFENSES, Evidence
+from nba_cli.defenses import DEFENSES, IBAU, Evidence
 from nba_cli.training import cross_entropy
 from nba_cli.training.descent import Descent
 
@@ -90,4 +91,7 @@ def test_the_steps_of_a_defense_run_on_the_meta_device(name: str, tiny: Data, mo
     evidence = untrained_evidence(tiny)
     wanted = phases(name, evidence, monkeypatch, untouched)
     evidence.model.to("meta")
+    # its search goes before an epoch, over real images; a step is given what it found
+    found = itertools.repeat(torch.zeros(1, 3, 16, 16, device="meta"))
+    monkeypatch.setattr(IBAU, "found_on", lambda *_: found)
     assert wanted and phases(name, evidence, monkeypatch, step_on_meta) == wanted
