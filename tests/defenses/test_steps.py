@@ -91,7 +91,7 @@ def test_the_steps_of_a_defense_run_on_the_meta_device(name: str, tiny: Data, mo
     evidence = untrained_evidence(tiny)
     wanted = phases(name, evidence, monkeypatch, untouched)
     evidence.model.to("meta")
-    # its search goes before an epoch, over real images; a step is given what it found
+    # ibau searches before an epoch, over real images: its steps are given what that found
     found = itertools.repeat(torch.zeros(1, 3, 16, 16, device="meta"))
     monkeypatch.setattr(IBAU, "found_on", lambda *_: found)
     assert wanted and phases(name, evidence, monkeypatch, step_on_meta) == wanted
