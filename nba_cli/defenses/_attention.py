@@ -26,6 +26,6 @@ def attention_distance(student: list[Tensor], teacher: list[Tensor], weights: li
 
 
 def weighted(student: list[Tensor], teacher: list[Tensor], weights: list[float]) -> Tensor:
-    """sum_l b_l |a_l - b_l|^2 of two lists of maps [N,D_l], mean over samples: a scalar."""
+    """sum_l b_l |a_l - b_l|^2 of two lists of maps [N,...], mean over samples: a scalar."""
     pairs = zip(weights, student, teacher, strict=True)
-    return torch.stack([weight * (a - b).square().sum(1).mean() for weight, a, b in pairs]).sum()
+    return torch.stack([weight * (a - b).flatten(1).square().sum(1).mean() for weight, a, b in pairs]).sum()

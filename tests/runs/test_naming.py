@@ -174,7 +174,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "defense/mcr": (5, "56f8"),
     "defense/nad": (3, "bcf0"),
     "defense/anp": (3, "6e99"),
-    "defense/argd": (5, "65c6"),
+    "defense/argd": (6, "dcec"),
     "defense/ibau": (5, "f7cf"),
     "defense/ftsam": (3, "e484"),
     "defense/sau": (2, "4629"),
