@@ -15,6 +15,7 @@ from torch.func import functional_call
 from nba_cli.data import Data
 from nba_cli.defenses import ANP, anp
 from nba_cli.defenses.anp import Masked
+from nba_cli.defenses.base import Evidence
 from nba_cli.training import silent
 from nba_cli.victims import Network
 
@@ -77,3 +78,23 @@ def test_anp_prunes_by_number_as_far_as_the_hold_out_permits(tiny: Data, monkeyp
         pruned = ANP(drop=drop).prune(given, masks, given.clean, silent).get_parameter("bn1.weight")
         assert (pruned == 0).nonzero().flatten().tolist() == wanted, "smallest mask first; a fall that passes is passed"
         assert torch.equal(pruned[3:], suspect[3:]), "and the search ends at three times the drop"
+
+
+def test_anp_prunes_all_masks_up_to_a_threshold_and_holds_nothing_out(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, seen = untrained_evidence(tiny), []
+    masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(untrained(tiny)).norms.items()}
+    masks["bn1"][:3] = torch.tensor([0.25, 0.0, 0.2501])
+
+    def trained(self: ANP, evidence: Evidence, clean: Data, *_: Any) -> anp.Values:
+        seen.append(clean)
+        return masks
+
+    monkeypatch.setattr(ANP, "masks", trained)
+    monkeypatch.setattr(anp, "accuracy", lambda *_: pytest.fail("nothing is measured"))
+    pruned = ANP(threshold=0.25)(given, torch.Generator())
+    zeros = [int((pruned.get_parameter(f"{name}.weight") == 0).sum()) for name in masks]
+    assert sum(zeros) == 2 and (pruned.get_parameter("bn1.weight")[:2] == 0).all(), "a mask at the threshold goes too"
+    assert seen == [given.clean] and not (given.model.get_parameter("bn1.weight") == 0).any()
+    assert ANP(threshold=0.25).backward_images(100) == pytest.approx(ANP(held=0.2).backward_images(100) / 0.8)
