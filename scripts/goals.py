@@ -1,30 +1,23 @@
 """The goals that were set for NBA before its table was made, each with its number, from run folders.
 
 python -m scripts.goals FOLDER FILE
-
-A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
-interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
-is open.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
 from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
-from nba_cli.reports.significance import Difference, by_victim, deviation, paired
+from nba_cli.reports.significance import by_victim
 from nba_cli.runs import reading
 from nba_cli.runs.presets import called, deviations, preset, presets
 from nba_cli.runs.record import Record
+from scripts.judging import Goal, Values, above, at_most, spread, worst
 
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
 SEEDS = (1, 2, 3)
@@ -32,27 +25,6 @@ FIVE = ("ft", "fp", "mcr", "nad", "anp")
 OTHERS = ("argd", "ibau", "ftsam", "sau", "clp")
 CONTROLS = ("nba without_pseudo", "ft_kd", "ft_nba")
 """NBA without pseudo samples; the suspect's own answers alone; the fine-tuning alone."""
-
-Values = Mapping[Any, float]
-"""(attack, seed), with the machine where seconds are compared -> a figure."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is compared and what was wanted of it, the number that came out, and over how many victims.
-
-    Fields:
-        met: None where it is open
-    """
-
-    wanted: str
-    number: str = "not measured"
-    n: int = 0
-    met: bool | None = None
-
-    def line(self) -> str:
-        verdict = "open" if self.met is None else "yes" if self.met else "**no**"
-        return f"| {self.wanted} | {self.number} | {self.n} | {verdict} |"
 
 
 class Measured:
@@ -87,62 +59,24 @@ class Measured:
 
 
 def forms(defense: str) -> list[str]:
-    """A baseline as by default and, if six settings were tried, as selected: the goal is to be better than both."""
-    return [defense, *([f"{defense} selected"] if "selected" in presets("defense", defense) else [])]
-
-
-def judged(gap: Difference | None, wanted: str, planned: int, *, will_do: bool) -> Goal:
-    """A goal about the mean of a difference."""
-    if gap is None:
-        return Goal(wanted)
-    interval = "" if gap.low is None else f" ({gap.low:+.2f} to {gap.high:+.2f})"
-    return Goal(wanted, f"{gap.mean:+.2f}{interval}", gap.n, will_do if gap.n == planned else None)
-
-
-def at_most(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
-    """The mean of ours - theirs is at most `limit`."""
-    gap = paired(ours, theirs)
-    return judged(gap, f"{wanted}: at most {limit:g}", planned, will_do=gap is not None and gap.mean <= limit)
-
-
-def above(measured: Measured, figure: str, defense: str, *, surely: bool) -> Goal:
-    """NBA's mean lies above that of a defense, `surely` with an interval that does."""
-    gap = paired(measured.of("nba", figure), measured.of(defense, figure))
-    how = "above 0, and so is the interval" if surely else "above 0"
-    will_do = gap is not None and (gap.sign > 0 if surely else gap.mean > 0)
-    return judged(gap, f"{figure.upper()} - that of `{defense}`: {how}", measured.planned, will_do=will_do)
+    """A baseline by default, as published where that differs, as selected if six settings were tried: each to be beaten."""
+    known = presets("defense", defense)
+    return [defense, *(f"{defense} {folder}" for folder in ("published", "selected") if folder in known)]
 
 
 def above_all(measured: Measured, defenses: Sequence[str], *, surely: bool) -> list[Goal]:
     """A goal for DER and one for RA, for every one of them."""
-    return [above(measured, figure, each, surely=surely) for figure in ("der", "ra") for each in defenses]
-
-
-def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
-    """No ours - theirs is above `limit`. One that is decides, whatever is still missing."""
-    gaps = {victim: ours[victim] - theirs[victim] for victim in ours if victim in theirs}
-    wanted = f"{wanted}: at most {limit:g}"
-    if not gaps:
-        return Goal(wanted)
-    attack, seed = victim = max(gaps, key=lambda each: gaps[each])
-    met = False if gaps[victim] > limit else True if len(gaps) == planned else None
-    return Goal(wanted, f"{gaps[victim]:+.2f}, {attack}, seed {seed}", len(gaps), met)
-
-
-def spread(limit: float, wanted: str, values: Values, planned: int) -> Goal:
-    """The standard deviation over seeds, pooled over attacks, is below `limit`. Attacks of one seed have none."""
-    found = {}
-    for attack in dict.fromkeys(attack for attack, _ in values):
-        own = [value for (other, _), value in values.items() if other == attack]
-        if len(own) > 1:
-            found[attack] = deviation(own, statistics.fmean(own))
-    wanted = f"{wanted}: below {limit:g}"
-    if not found:
-        return Goal(wanted)
-    pooled = math.sqrt(statistics.fmean(each**2 for each in found.values()))
-    largest = max(found, key=lambda attack: found[attack])
-    number = f"{pooled:.2f}, largest {found[largest]:.2f} ({largest})"
-    return Goal(wanted, number, len(values), pooled < limit if len(values) == planned else None)
+    return [
+        above(
+            f"{figure.upper()} - that of `{each}`",
+            measured.of("nba", figure),
+            measured.of(each, figure),
+            measured.planned,
+            surely=surely,
+        )
+        for figure in ("der", "ra")
+        for each in defenses
+    ]
 
 
 def goals(records: Sequence[Record]) -> list[Goal]:
@@ -158,7 +92,7 @@ def goals(records: Sequence[Record]) -> list[Goal]:
         at_most(1, "the same of clean models", *losses(clean)),
         at_most(3, "the clean victim's RA under the same trigger - RA", reference, ra, six.planned),
         *above_all(six, [form for each in FIVE for form in forms(each)], surely=True),
-        *above_all(six, OTHERS, surely=False),
+        *above_all(six, [form for each in OTHERS for form in forms(each)], surely=False),
         *above_all(six, CONTROLS, surely=False),
         spread(1, "ACC, standard deviation over seeds, pooled over attacks", acc, six.planned),
         spread(2, "ASR, standard deviation over seeds, pooled over attacks", asr, six.planned),
@@ -181,12 +115,13 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "",
             *([origin(used), ""] if used else []),
             "Figures of `nba` and differences from them, on the mean over victims, in percentage points but for",
-            "seconds; in brackets the 95 % interval.",
+            "seconds; in brackets the 95 % interval. *By attack*: the interval if the unit is an attack, the mean over its",
+            "seeds, as if they said no more than one. Whether a goal is met is judged by victims, as it was set.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",
-            "| wanted | number | n | met |",
-            "| --- | --- | ---: | --- |",
+            "| wanted | number | n | by attack | met |",
+            "| --- | --- | ---: | --- | --- |",
             *(goal.line() for goal in goals(records)),
             "",
         ]

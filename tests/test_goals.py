@@ -15,7 +15,7 @@ from nba_cli.runs import reading
 from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import presets
 from nba_cli.runs.record import Record
-from scripts import goals
+from scripts import goals, judging
 
 ROOT = Path(__file__).parents[1]
 FILES = (Path("results/six_attacks"), Path("results/six_attacks/goals.md"))
@@ -68,7 +68,7 @@ def found(records: list[Record], wanted: str) -> tuple[str, int, bool | None]:
 
 def test_without_runs_every_goal_is_open() -> None:
     assert {(goal.number, goal.n, goal.met) for goal in goals.goals([])} == {("not measured", 0, None)}
-    assert len(goals.goals([])) == 5 + 2 * (10 + 5 + 3) + 3
+    assert len(goals.goals([])) == 5 + 2 * (sum(len(goals.forms(each)) for each in goals.FIVE + goals.OTHERS) + 3) + 3
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,17 @@ def test_a_goal_about_the_mean(wanted: str, figures: dict[str, float], number: s
 def test_what_clean_models_lose_is_a_goal_of_its_own(before: float, met: bool) -> None:
     records = [run("nba", "none", seed, before=before) for seed in goals.SEEDS]
     assert found([*records, *all_of("nba", before=0.99)], "the same of clean models")[1:] == (3, met)
+
+
+def test_beside_it_stands_the_interval_with_the_attack_as_unit() -> None:
+    """Two attacks of three seeds each: six victims of gaps 1 and 3, but two attacks."""
+    gaps = {attack: 0.01 * (2 * k + 1) for k, attack in enumerate(goals.SIX[:2])}
+    ours = [run("nba", attack, seed, ra=0.5 + gap) for attack, gap in gaps.items() for seed in goals.SEEDS]
+    theirs = [run("ft", attack, seed, ra=0.5) for attack in gaps for seed in goals.SEEDS]
+    (goal,) = [goal for goal in goals.goals(ours + theirs) if goal.wanted.startswith("RA - that of `ft`")]
+    assert goal.by_attack == f"{2 - 12.706:+.2f} to {2 + 12.706:+.2f}"
+    half = 2.5706 * 1.2**0.5 / 6**0.5
+    assert goal.number == f"+2.00 ({2 - half:+.2f} to {2 + half:+.2f})"
 
 
 @pytest.mark.parametrize("figure", ["der", "ra"])
@@ -174,7 +185,8 @@ def test_seconds_are_compared_with_anps_on_the_same_machine() -> None:
 
 @pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
 def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
-    assert goals.Goal("wanted", "+1.00", 18, met).line() == f"| wanted | +1.00 | 18 | {word} |"
+    goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", met)
+    assert goal.line() == f"| wanted | +1.00 | 18 | +0.50 to +1.50 | {word} |"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Goals, and when they are met: what was wanted, the number that came out, and over how many victims.
+
+A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
+interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
+is open.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nba_cli.reports.significance import Difference, by_victim, deviation, paired
+
+Values = Mapping[Any, float]
+"""(attack, seed), with the machine where seconds are compared -> a figure."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is compared and what was wanted of it, the number that came out, and over how many victims.
+
+    Fields:
+        by_attack: the interval, should seeds of one attack say no more than one does
+        met: None where it is open
+    """
+
+    wanted: str
+    number: str = "not measured"
+    n: int = 0
+    by_attack: str = ""
+    met: bool | None = None
+
+    def line(self) -> str:
+        verdict = "open" if self.met is None else "yes" if self.met else "**no**"
+        return f"| {self.wanted} | {self.number} | {self.n} | {self.by_attack} | {verdict} |"
+
+
+def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Callable[[Difference], bool]) -> Goal:
+    """A goal about the mean of ours - theirs over victims."""
+    gap = paired(ours, theirs)
+    if gap is None:
+        return Goal(wanted)
+    number = f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
+    return Goal(wanted, number, gap.n, interval(between_attacks(ours, theirs)), met(gap) if gap.n == planned else None)
+
+
+def between_attacks(ours: Values, theirs: Values) -> Difference | None:
+    """ours - theirs with the attack as unit: its seeds are averaged first."""
+    gaps = by_victim((victim[0], ours[victim] - theirs[victim]) for victim in ours if victim in theirs)
+    return paired(gaps, dict.fromkeys(gaps, 0.0))
+
+
+def interval(gap: Difference | None, before: str = "", after: str = "") -> str:
+    return "" if gap is None or gap.low is None else f"{before}{gap.low:+.2f} to {gap.high:+.2f}{after}"
+
+
+def at_most(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
+    """The mean of ours - theirs is at most `limit`."""
+    return judged(ours, theirs, f"{wanted}: at most {limit:g}", planned, lambda gap: gap.mean <= limit)
+
+
+def above(wanted: str, ours: Values, theirs: Values, planned: int, *, surely: bool) -> Goal:
+    """The mean of ours - theirs is above 0, `surely` with an interval that is."""
+    how = "above 0, and so is the interval" if surely else "above 0"
+    met = (lambda gap: gap.sign > 0) if surely else (lambda gap: gap.mean > 0)
+    return judged(ours, theirs, f"{wanted}: {how}", planned, met)
+
+
+def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
+    """No ours - theirs is above `limit`. One that is decides, whatever is still missing."""
+    gaps = {victim: ours[victim] - theirs[victim] for victim in ours if victim in theirs}
+    wanted = f"{wanted}: at most {limit:g}"
+    if not gaps:
+        return Goal(wanted)
+    attack, seed = victim = max(gaps, key=lambda each: gaps[each])
+    met = False if gaps[victim] > limit else True if len(gaps) == planned else None
+    return Goal(wanted, f"{gaps[victim]:+.2f}, {attack}, seed {seed}", len(gaps), met=met)
+
+
+def spread(limit: float, wanted: str, values: Values, planned: int) -> Goal:
+    """The standard deviation over seeds, pooled over attacks, is below `limit`. Attacks of one seed have none."""
+    found = {}
+    for attack in dict.fromkeys(attack for attack, _ in values):
+        own = [value for (other, _), value in values.items() if other == attack]
+        if len(own) > 1:
+            found[attack] = deviation(own, statistics.fmean(own))
+    wanted = f"{wanted}: below {limit:g}"
+    if not found:
+        return Goal(wanted)
+    pooled = math.sqrt(statistics.fmean(each**2 for each in found.values()))
+    largest = max(found, key=lambda attack: found[attack])
+    number = f"{pooled:.2f}, largest {found[largest]:.2f} ({largest})"
+    return Goal(wanted, number, len(values), met=pooled < limit if len(values) == planned else None)
