@@ -65,11 +65,6 @@ def names_run(option: Field, stage: str) -> bool:
     return stage in option.metadata.get("stages", (stage,))
 
 
-def names_any_run(option: Field) -> bool:
-    """Whether the option is part of the names of some stage's runs."""
-    return bool(option.metadata.get("stages", True))
-
-
 def recorded(cls: Any) -> list[Field]:
     """The options of a class, or of an object of it, that its record names."""
     return [option for option in fields(cls) if not option.metadata.get("aside")]

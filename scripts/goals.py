@@ -59,7 +59,7 @@ class Measured:
 
 
 def forms(defense: str) -> list[str]:
-    """A baseline by default, as published where that differs, as selected if six settings were tried: each to be beaten."""
+    """A baseline by default, as published where that differs, as selected where settings were tried: all of them."""
     known = presets("defense", defense)
     return [defense, *(f"{defense} {folder}" for folder in ("published", "selected") if folder in known)]
 
@@ -115,8 +115,8 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "",
             *([origin(used), ""] if used else []),
             "Figures of `nba` and differences from them, on the mean over victims, in percentage points but for",
-            "seconds; in brackets the 95 % interval. *By attack*: the interval if the unit is an attack, the mean over its",
-            "seeds, as if they said no more than one. Whether a goal is met is judged by victims, as it was set.",
+            "seconds; in brackets the 95 % interval. *By attack*: the interval if the unit is an attack, the mean over",
+            "its seeds, as if they said no more than one. Whether a goal is met is judged by victims, as it was set.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",

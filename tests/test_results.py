@@ -35,8 +35,9 @@ def test_a_kept_table_is_what_its_records_make(
 @pytest.mark.parametrize("name", ["demo", "seed_0", "six_attacks", "clean_ratio"])
 def test_what_is_shown_was_made_with_todays_versions(name: str) -> None:
     """README says so. results/selection keeps what was tried with former versions of nba."""
-    versions = declared().versions
-    for file in (ROOT / "results" / name).glob("*/*/metrics.json"):
+    versions, files = declared().versions, list((ROOT / "results" / name).glob("*/*/metrics.json"))
+    assert files
+    for file in files:
         settings = json.loads(file.read_text())["settings"]
         for part in settings.keys() & versions.keys():
             version = version_of(part, settings[part])

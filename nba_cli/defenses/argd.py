@@ -18,7 +18,7 @@ from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.seeds import derive
-from nba_cli.training import Partner, Plan, Progress, Schedule, fit, silent
+from nba_cli.training import Objective, Partner, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 
@@ -120,20 +120,24 @@ class ARGD(Defense):
         teacher = fine_tuned(evidence, self.teacher, common)
         embedding = self.embedding(teacher, evidence, generator)
 
-        def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        partner = Partner(embedding, torch.optim.SGD(embedding.parameters(), self.student.lr, 0.9))
+        model, objective = copy.deepcopy(evidence.model), self.objective(teacher, embedding)
+        return fit(model, evidence.clean, self.student, objective, phase="student", partner=partner, **common)
+
+    def objective(self, teacher: Network, embedding: Embedding) -> Objective:
+        """What a student minimises on a batch, as above."""
+
+        def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 taught, _ = teacher.features(x)
             stages, logits = student.features(x)
             with devices.exact(x.device):
                 ours, theirs = self.nodes(stages), self.nodes(taught)
-                loss = F.cross_entropy(logits.float(), y) + weighted(ours, theirs, self.weights[-len(ours) :])
-                loss = loss + self.edge * F.mse_loss(edges(ours), edges(theirs))
-                loss = loss + self.embed * embedding(ours, theirs)
-            return loss, logits
+                found = F.cross_entropy(logits.float(), y) + weighted(ours, theirs, self.weights[-len(ours) :])
+                found = found + self.edge * F.mse_loss(edges(ours), edges(theirs))
+                return found + self.embed * embedding(ours, theirs), logits
 
-        partner = Partner(embedding, torch.optim.SGD(embedding.parameters(), self.student.lr, 0.9))
-        model = copy.deepcopy(evidence.model)
-        return fit(model, evidence.clean, self.student, objective, phase="student", partner=partner, **common)
+        return loss
 
     def nodes(self, stages: list[Tensor]) -> list[Tensor]:
         """Attention maps of the last stages, as many as there are weights, of unit norm: [N,1,H_l,W_l] each."""

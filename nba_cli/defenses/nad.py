@@ -16,7 +16,7 @@ from nba_cli.defenses._cutout import with_cutout
 from nba_cli.defenses._teacher import fine_tuned
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.training import Plan, Progress, Schedule, fit, silent
+from nba_cli.training import Objective, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 
@@ -65,20 +65,23 @@ class NAD(Defense):
         common = evidence.training(generator, progress)
         common["augment"] = with_cutout(common["augment"], self.cutout)
         teacher = fine_tuned(evidence, self.teacher, common)
-
-        def objective(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.no_grad():
-                taught, _ = teacher.features(x)
-            stages, logits = student.features(x)
-            loss = F.cross_entropy(logits.float(), y) + attention_distance(stages, taught, self.weights)
-            return loss, logits
-
         return fit(
             copy.deepcopy(evidence.model),
             evidence.clean,
             self.student,
-            objective,
+            self.objective(teacher),
             phase="student",
             compiling=evidence.compiling,
             **common,
         )
+
+    def objective(self, teacher: Network) -> Objective:
+        """CE + sum_l b_l |A_l(S) - A_l(T)|^2 of a student on a batch."""
+
+        def loss(student: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                taught, _ = teacher.features(x)
+            stages, logits = student.features(x)
+            return F.cross_entropy(logits.float(), y) + attention_distance(stages, taught, self.weights), logits
+
+        return loss

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nba_cli import devices, domains
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
+from nba_cli.training import Objective, Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
 
@@ -73,8 +73,19 @@ class SAU(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         suspect = copy.deepcopy(evidence.model).eval().requires_grad_(False)
+        return fit(
+            copy.deepcopy(evidence.model),
+            evidence.clean,
+            self.train,
+            self.objective(suspect),
+            phase="unlearn",
+            **evidence.training(generator, progress),
+        )
 
-        def objective(model: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def objective(self, suspect: Network) -> Objective:
+        """The outer objective on a batch, at the d that the inner one finds."""
+
+        def loss(model: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             training = model.training
             model.eval()
             attacked_x = x + self.perturb(suspect, model, x, y)
@@ -82,19 +93,12 @@ class SAU(Defense):
             logits, attacked = model(torch.cat([x, attacked_x])).float().chunk(2)
             with torch.no_grad():
                 before, wrong = suspect(x).argmax(1), suspect(attacked_x).argmax(1)
-            loss = self.clean * F.cross_entropy(logits, y) + self.adversarial * F.cross_entropy(attacked, y)
-            loss = loss + self.unlearn * unlearning(attacked, wrong, (wrong != y) & (wrong != before))
+            found = self.clean * F.cross_entropy(logits, y) + self.adversarial * F.cross_entropy(attacked, y)
+            found = found + self.unlearn * unlearning(attacked, wrong, (wrong != y) & (wrong != before))
             model.train(training)
-            return loss, logits
+            return found, logits
 
-        return fit(
-            copy.deepcopy(evidence.model),
-            evidence.clean,
-            self.train,
-            objective,
-            phase="unlearn",
-            **evidence.training(generator, progress),
-        )
+        return loss
 
     def perturb(self, suspect: Network, model: Network, x: Tensor, y: Tensor) -> Tensor:
         """The shared adversarial perturbation d [N,C,H,W] of a batch; both models are in eval mode."""

@@ -76,7 +76,7 @@ def taken_over(made: dict[str, Any], source: Path) -> dict[str, Any]:
     """
     try:
         return {
-            "counts": made["counts"] | {"poisoned": made["counts"]["poisoned"]},
+            "counts": made["counts"] | {"poisoned": made["counts"]["poisoned"]},  # which must not be missing
             "seconds": made["seconds"],
             "digests": made["digests"] | {"victim": made["digests"]["weights"]},
             "victim": str(source),

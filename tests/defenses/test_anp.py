@@ -63,6 +63,20 @@ def test_anp_reads_masks_and_noise_where_the_paper_puts_them(tiny: Data) -> None
     assert torch.allclose(found, wanted, atol=1e-6)
 
 
+def test_anps_loss_weighs_the_unperturbed_one_by_its_balance(tiny: Data) -> None:
+    masked, given = Masked(untrained(tiny).train().requires_grad_(False)), ANP(balance=0.3, eps=0.5)
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    for norm in masked.norms.values():
+        norm.bias.fill_(0.1)
+    masked.mask[masked.flat["bn1"]].data[:2] = torch.tensor([1.5, -0.5])
+    loss, logits = given.objective(torch.Generator().manual_seed(3), masked, x, y)
+    assert masked.mask[masked.flat["bn1"]][:2].tolist() == [1, 0], "masks are brought back into [0,1]"
+    noise = given.worst(masked, x, y, torch.Generator().manual_seed(3))
+    plain, perturbed = F.cross_entropy(masked(x), y), F.cross_entropy(masked(x, noise), y)
+    assert perturbed > plain + 0.01 and torch.equal(logits, masked(x))
+    assert loss.item() == pytest.approx((0.3 * plain + 0.7 * perturbed).item(), rel=1e-5)
+
+
 def test_anp_prunes_by_number_as_far_as_the_hold_out_permits(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     given = untrained_evidence(tiny)
     masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(untrained(tiny)).norms.items()}

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from builders import untrained_evidence
+import torch.nn.functional as F
+from builders import untrained, untrained_evidence
 from torch import Tensor, nn
 
-from nba_cli.data import Data
+from nba_cli.data import Data, to_float
 from nba_cli.defenses import ARGD
 from nba_cli.defenses.argd import Embedding, edges, standard
 from nba_cli.seeds import generator
@@ -72,6 +73,23 @@ def test_argds_attention_is_that_of_layers_with_batch_norm() -> None:
 def test_a_batch_of_one_image_is_as_its_mean() -> None:
     assert standard(torch.tensor([[3.0, -2.0]])).tolist() == [[0, 0]]
     assert standard(torch.tensor([[3.0], [5.0]])).flatten().tolist() == pytest.approx([-1, 1], abs=1e-4)
+
+
+def test_argds_loss_is_that_of_nodes_edges_and_embedding(tiny: Data) -> None:
+    student, teacher, embedding = untrained(tiny, 1).eval(), untrained(tiny, 2).eval(), Embedding(2, 4)
+    x, y = to_float(tiny.images[:12]), tiny.labels[:12]
+    argd = ARGD(weights=[3.0, 5.0], edge=70.0, embed=200.0)
+    loss, logits = argd.objective(teacher, embedding)(student, x, y)
+    ours, theirs = (argd.nodes(network.features(x)[0]) for network in (student, teacher))
+    wanted = F.cross_entropy(student(x), y) + 200 * embedding(ours, theirs)
+    for weight, a, b in zip((3.0, 5.0), ours, theirs, strict=True):
+        wanted = wanted + weight * (a - b).square().sum() / 12
+    (one,), (two,) = edges(ours).T, edges(theirs).T
+    wanted = wanted + 70 * sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) / 12
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5) and torch.equal(logits, student(x))
+    loss.backward()
+    assert all(weight.grad is None for weight in teacher.parameters())
+    assert all(weight.grad is not None for weight in embedding.parameters())
 
 
 def test_argd_trains_its_embedding(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,24 @@ def test_saus_attack_follows_the_authors_step_by_step(tiny: Data) -> None:
         assert same.float().mean() > 0.99, "but for slopes that are nearly 0"
 
 
+def test_saus_loss_is_that_of_clean_attacked_and_unlearned_images(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    suspect, model = untrained(tiny, 0).eval(), untrained(tiny, 1).train()
+    x, y = tiny.images[:60].float() / 255, tiny.labels[:60]
+    delta = 0.5 * torch.randn(x.shape, generator=generator(0, "delta"))
+    monkeypatch.setattr(SAU, "perturb", lambda *_: delta)
+    loss, logits = SAU(clean=2.0, adversarial=3.0, unlearn=50.0).objective(suspect)(model, x, y)
+    assert model.training, "as it was"
+    model.eval()
+    wrong, was = suspect(x + delta).argmax(1), suspect(x).argmax(1)
+    wanted, fooled = 2 * F.cross_entropy(model(x), y) + 3 * F.cross_entropy(model(x + delta), y), 0
+    for k, said in enumerate(model(x + delta).softmax(1)):
+        if wrong[k] != y[k] and wrong[k] != was[k]:
+            wanted, fooled = wanted - 50 * torch.log(1 - said[wrong[k]]) / 60, fooled + 1
+    assert 0 < fooled < (wrong != y).sum(), "errors that are none of the attack's are among them"
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert torch.allclose(logits, model(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("batch_statistics", [False, True])
 def test_sau_normalises_what_trains_by_the_batch_if_asked(tiny: Data, batch_statistics: bool) -> None:
     """Clean and attacked images in one batch; the attack itself and the suspect keep to running statistics."""
