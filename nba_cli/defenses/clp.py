@@ -57,7 +57,10 @@ class CLP(Defense):
 
 
 def lipschitz(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """Upper bound of the Lipschitz constant of each channel [C_out], as far as convolution and batch norm go."""
+    """Upper bound of the Lipschitz constant of each channel [C_out], as far as convolution and batch norm go.
+
+    Ours: the batch norm's eps beside the variance, as the network computes; public code leaves it out.
+    """
     assert norm.running_var is not None
     scale = norm.weight.abs() / (norm.running_var + norm.eps).sqrt()
     return torch.linalg.matrix_norm(conv.weight.float().flatten(2), ord=2) * scale
