@@ -35,6 +35,7 @@ tables: $(VENV)/installed
 	  done; \
 	done
 	$(BIN)/python -m scripts.goals results/six_attacks results/six_attacks/goals.md
+	$(BIN)/python -m scripts.selection results/selection results/selection/best.md
 	$(BIN)/python -m scripts.demo results/demo results/demo/seeds.md
 	$(BIN)/python -m scripts.readme README.md
 

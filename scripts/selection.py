@@ -1,0 +1,129 @@
+"""What was tried on the development victims of each defense, and which of its settings are the best there.
+
+python -m scripts.selection FOLDER FILE
+
+The score of a setting is the mean of ACC and RA over those victims, on images that trained none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nba_cli import files
+from nba_cli.defenses import DEFENSES
+from nba_cli.reports.composition import origin
+from nba_cli.reports.rows import in_units
+from nba_cli.runs import reading
+from nba_cli.runs.presets import deviations, preset
+from nba_cli.runs.record import Record
+
+ATTACKS, SEED, PRECISION = ("blend", "sig"), 100, "bf16"
+FIGURES = ("acc", "asr", "ra")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of a defense, with its figures in percent, the mean over the development victims.
+
+    Fields:
+        folder: of the preset that sets it, None without
+        changed: options that are not at their default
+    """
+
+    defense: str
+    folder: str | None
+    changed: dict[str, str]
+    acc: float
+    asr: float
+    ra: float
+
+    @property
+    def score(self) -> float:
+        return (self.acc + self.ra) / 2
+
+    def cell(self) -> str:
+        return f"{self.acc:.2f} / {self.asr:.2f} / {self.ra:.2f}, {self.score:.2f}"
+
+
+def trials(records: Iterable[Record]) -> list[Trial]:
+    """Those of today's versions that ran on all development victims, in the order of the registry."""
+    found: dict[tuple, dict[str, Record]] = {}
+    for record in used(records):
+        changed = deviations(record, "defense") or {}
+        place = found.setdefault((record.get("defense"), *sorted(changed.items())), {})
+        place[record.get("attack")] = record
+    full = [list(runs.values()) for runs in found.values() if len(runs) == len(ATTACKS)]
+    made = [
+        Trial(
+            runs[0].get("defense"),
+            preset(runs[0], "defense"),
+            deviations(runs[0], "defense") or {},
+            *(statistics.fmean(in_units(name, run.figure(name)) or 0.0 for run in runs) for name in FIGURES),
+        )
+        for runs in full
+    ]
+    return sorted(made, key=lambda trial: list(DEFENSES).index(trial.defense))
+
+
+def used(records: Iterable[Record]) -> list[Record]:
+    """The runs on development victims that tell one defense's settings apart and nothing else."""
+    return [
+        record
+        for record in records
+        if record.get("stage") == "defend"
+        and record.get("attack") in ATTACKS
+        and record.get("seed") == SEED
+        and record.get("precision") == PRECISION
+        and deviations(record, "defense") is not None
+    ]
+
+
+def best(tried: Sequence[Trial], defense: str) -> Trial:
+    """The setting of a defense with the highest score; the first of several."""
+    return max((trial for trial in tried if trial.defense == defense), key=lambda trial: trial.score)
+
+
+def page(records: Sequence[Record], folder: Path, file: Path) -> str:
+    """What made the table, and the table: a row for each defense that was tried with its defaults."""
+    tried = trials(records)
+    lines = ["| defense | settings tried | by default | best |", "| --- | ---: | --- | --- |"]
+    for defense in DEFENSES:
+        own = [trial for trial in tried if trial.defense == defense]
+        default = next((trial for trial in own if not trial.changed), None)
+        if default is not None and defense != "none":
+            lines.append(f"| `{defense}` | {len(own)} | {default.cell()} | {ended(best(tried, defense))} |")
+    return "\n".join(
+        [
+            "# What was tried of each defense",
+            "",
+            f"    python -m scripts.selection {folder} {file}",
+            "",
+            origin(used(records)),
+            "",
+            f"ACC / ASR / RA in percent and the score, (ACC + RA) / 2, on the mean of {' and '.join(ATTACKS)} of seed",
+            f"{SEED}, in {PRECISION}. Settings of former versions do not count.",
+            "",
+            *lines,
+            "",
+        ]
+    )
+
+
+def ended(trial: Trial) -> str:
+    """The best setting: its figures, and the preset that sets it or what it changes."""
+    if not trial.changed:
+        return "the default"
+    options = " ".join(f"{name}={value}" for name, value in trial.changed.items())
+    return f"{trial.cell()}: `{f'{trial.folder}/{trial.defense}' if trial.folder else options}`"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    files.write(given.file, page(reading.read_all(given.folder), given.folder, given.file))

@@ -1,0 +1,60 @@
+"""Which settings of a defense are the best on the development victims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nba_cli.runs import reading
+from nba_cli.runs.declared import declared
+from nba_cli.runs.presets import presets
+from nba_cli.runs.record import Record
+from scripts import selection
+
+ROOT = Path(__file__).parents[1]
+FILES = (Path("results/selection"), Path("results/selection/best.md"))
+SELECTED = presets("defense", "ft")["selected"]
+
+
+def run(attack: str, options: Mapping[str, object] | None = None, **figures: float) -> Record:
+    """A finished trial of ft; options by dotted path, which may be those of any run."""
+    recipe: dict[str, object] = {"stage": "defend", "precision": "bf16", "attack": attack, "defense": "ft"}
+    recipe |= {"defense.version": declared().versions["defense"]["ft"]} | dict(options or {})
+    numbers = {f"figures.{name}": value for name, value in ({"acc": 0.8, "asr": 0.1, "ra": 0.6} | figures).items()}
+    return Record(ROOT, recipe, {"seed": recipe.pop("seed", 100)}, {}, numbers)
+
+
+def test_the_score_is_the_mean_of_acc_and_ra_over_both_victims() -> None:
+    records = [run("blend", acc=0.7, ra=0.5), run("sig", acc=0.8, ra=0.6), run("blend", SELECTED), run("sig", SELECTED)]
+    default, selected = selection.trials(records)
+    assert (default.acc, default.ra, default.score) == pytest.approx((75, 55, 65))
+    assert (selected.folder, selected.changed) == ("selected", SELECTED)
+    assert selection.best([default, selected], "ft") == selected and selection.ended(default) == "the default"
+    assert selection.ended(selected) == "80.00 / 10.00 / 60.00, 70.00: `selected/ft`"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 1}, {"precision": "fp32"}, {"stage": "evaluate"}, {"defense.version": 0}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_is_no_trial_of_today_is_left_out(options: dict[str, object]) -> None:
+    assert len(selection.trials([run("blend"), run("sig")])) == 1
+    assert selection.trials([run("blend", options), run("sig", options)]) == []
+    assert selection.trials([run("blend"), run("badnets")]) == [], "a trial is one on both victims"
+
+
+@pytest.mark.parametrize(
+    "defense", [name for name in declared().parts["defense"] if "selected" in presets("defense", name)]
+)
+def test_what_is_called_selected_is_the_best_that_was_tried(defense: str) -> None:
+    tried = selection.trials(reading.read_all(ROOT / FILES[0]))
+    assert sum(trial.defense == defense for trial in tried) >= 6
+    assert selection.best(tried, defense).folder == "selected"
+
+
+def test_the_kept_table_is_that_of_the_kept_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert FILES[1].read_text() == selection.page(reading.read_all(FILES[0]), *FILES), "make tables"
