@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nba_cli.defenses import CLP, FTKD, NAD
+from nba_cli.defenses import CLP, DEFENSES, FTKD, NAD
 from nba_cli.devices import Precision
 from scripts.bench import cleaning, sweeps
 from scripts.bench.page import page
@@ -114,5 +114,6 @@ def test_every_part_runs(tmp_path: Path) -> None:
     assert found.keys() == {"training", "evaluation", "stamping", "defenses", "start", "sweeps", "made"}
     times = {name: one["times"] for name, one in found["defenses"]["wrn_16_1"].items()}
     assert times["ft"] > 0 and times["none"] is None and times["clp"] is None
+    assert found["defenses"]["wrn_16_1"]["nba"]["version"] == DEFENSES["nba"].version
     head = [line.split("|")[1].strip() for line in page(tmp_path).splitlines() if line.startswith("| ")]
     assert {"train", "evaluate", "defense", "stamp", "start", "sweeps"} < set(head)

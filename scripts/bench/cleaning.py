@@ -69,9 +69,10 @@ def batch_of(defense: Defense) -> int:
 
 
 def beside(at: Setting, name: str) -> dict[str, Any]:
-    """Seconds and passes of a defense, and how many times as long it takes as its bare passes; the median of rounds.
+    """Version, seconds and passes of a defense, and how many times as long it takes as its bare passes.
 
-    One run before them is not timed. `times` is None of a defense that makes less than a batch of passes.
+    That is the median of rounds; one run before them is not timed. `times` is None of a defense that makes less than a
+    batch of passes.
     """
     run(at, name)
     found = []
@@ -80,7 +81,7 @@ def beside(at: Setting, name: str) -> dict[str, Any]:
         expected = cost.seconds(one["passes"])
         enough = sum(one["passes"].values()) >= BATCH
         found.append(one | {"bare": vars(cost), "times": one["seconds"] / expected if enough else None})
-    return sorted(found, key=lambda one: one["times"] or 0)[ROUNDS // 2]
+    return {"version": DEFENSES[name].version} | sorted(found, key=lambda one: one["times"] or 0)[ROUNDS // 2]
 
 
 def run(at: Setting, name: str) -> dict[str, Any]:
