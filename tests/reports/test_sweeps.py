@@ -186,7 +186,7 @@ def test_a_preset_is_a_value_of_its_own_behind_its_kind(tmp_path: Path) -> None:
         shutil.copytree(made, tmp_path / "defend" / made.name)
     acc, _, ra = drawn(tmp_path, x="defense", compare="published")
     names = [each.get_text() for each in ra.get_xticklabels()]
-    assert names[:3] == ["none", "ft", "ft selected"] and len(names) == 18
+    assert names[:3] == ["none", "ft", "ft selected"] and len(names) == len(set(names)) >= 17
     assert names[-2:] == ["nba", "nba without_pseudo"]
     places = [line.get_xdata()[0] for line in acc.lines if len(line.get_xdata()) == 1]
     assert places.count(1) == places.count(2) == 1, "what is published of ft stands beside both"
