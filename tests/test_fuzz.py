@@ -1,4 +1,4 @@
-"""scripts/fuzz.py: damaged files, a short run of it."""
+"""scripts/fuzz: damaged files, a short run of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_no_damaged_file_ends_in_a_traceback_or_a_wrong_answer() -> None:
     ],
 )  # fmt: skip
 def test_it_finds_what_is_broken(broken: str, only: str, cases: str, found: str) -> None:
-    code = f"{broken}\nimport sys; from scripts import fuzz; sys.exit(fuzz.main())"
+    code = f"{broken}\nimport sys; from scripts.fuzz.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "--cases", cases, "--seed", "16", "--only", only]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and f": {found}\n" in done.stdout, done.stdout + done.stderr
