@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nba_cli.defenses import DEFENSES
 from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
 from nba_cli.reports.mixtures import mixed
@@ -21,6 +22,8 @@ from scripts.judging import Goal, Values, above, at_most, spread, worst
 
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
 SEEDS = (1, 2, 3)
+ALLOWED = 3
+"""Points of ASR above the clean victim's, of one victim."""
 FIVE = ("ft", "fp", "mcr", "nad", "anp")
 OTHERS = ("argd", "ibau", "ftsam", "sau", "clp")
 CONTROLS = ("nba without_pseudo", "ft_kd", "ft_nba")
@@ -87,7 +90,7 @@ def goals(records: Sequence[Record]) -> list[Goal]:
     )
     return [
         at_most(1, "ASR - the clean victim's under the same trigger", asr, floor, six.planned),
-        worst(3, "the same, of the worst victim", asr, floor, six.planned),
+        worst(ALLOWED, "the same, of the worst victim", asr, floor, six.planned),
         at_most(1, "ACC of the victim - what is left of it", *losses(six)),
         at_most(1, "the same of clean models", *losses(clean)),
         at_most(3, "the clean victim's RA under the same trigger - RA", reference, ra, six.planned),
@@ -102,6 +105,19 @@ def goals(records: Sequence[Record]) -> list[Goal]:
 
 def losses(measured: Measured) -> tuple[Values, Values, int]:
     return measured.of("nba", "before.acc"), measured.of("nba", "acc"), measured.planned
+
+
+def withstood(six: Measured) -> list[str]:
+    """A line for each defense: on how many victims it leaves at most 3 points more ASR than a clean victim has."""
+    lines = []
+    names = {called(record, "defense") for record in six.records}
+    for name in sorted(names, key=lambda name: (list(DEFENSES).index(name.partition(" ")[0]), name)):
+        asr, floor = six.of(name, "asr"), six.of(name, "floor")
+        gaps = {victim: asr[victim] - floor[victim] for victim in asr if victim in floor}
+        attack, seed = max(gaps, key=lambda victim: gaps[victim])
+        count = sum(gap <= ALLOWED for gap in gaps.values())
+        lines.append(f"| `{name}` | {count} of {len(gaps)} | {gaps[attack, seed]:+.2f}, {attack}, seed {seed} |")
+    return lines
 
 
 def page(records: Sequence[Record], folder: Path, file: Path) -> str:
@@ -123,6 +139,13 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "| wanted | number | n | by attack | met |",
             "| --- | --- | ---: | --- | --- |",
             *(goal.line() for goal in goals(records)),
+            "",
+            f"Victims on which a defense leaves at most {ALLOWED} points more ASR than a clean victim has under the",
+            "same trigger, and the victim on which it leaves most:",
+            "",
+            "| defense | withstood | worst |",
+            "| --- | ---: | --- |",
+            *withstood(Measured(records, SIX)),
             "",
         ]
     )

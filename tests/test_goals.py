@@ -183,6 +183,16 @@ def test_seconds_are_compared_with_anps_on_the_same_machine() -> None:
     assert found([run("nba", "cl", 1), elsewhere], "seconds") == ("not measured", 0, None)
 
 
+def test_what_a_defense_withstands_is_counted_by_victims() -> None:
+    floor = BASE["floor"]
+    ours = [run("nba", "cl", 1, asr=floor + 0.0299), run("nba", "cl", 2, asr=floor + 0.0301)]
+    theirs = [run("ft", "sig", 3, SELECTED, asr=floor - 0.01), run("ft", "sig", 3, {"train.lr": 0.123}, asr=0.9)]
+    assert goals.withstood(goals.Measured(ours + theirs, goals.SIX)) == [
+        "| `ft selected` | 1 of 1 | -1.00, sig, seed 3 |",
+        "| `nba` | 1 of 2 | +3.01, cl, seed 2 |",
+    ], "in the order of the registry, trials left out"
+
+
 @pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
 def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
     goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", met)
