@@ -14,7 +14,7 @@ from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
 from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
-from nba_cli.reports.significance import by_victim
+from nba_cli.reports.significance import by_victim, paired
 from nba_cli.runs import reading
 from nba_cli.runs.presets import called, deviations, preset, presets
 from nba_cli.runs.record import Record
@@ -55,6 +55,12 @@ class Measured:
             if called(record, "defense") == defense
             and (number := in_units(figure.rpartition(".")[2], record.figure(figure))) is not None
         )
+
+    @property
+    def names(self) -> list[str]:
+        """Every defense that has runs, in the order of the registry."""
+        found = {called(record, "defense") for record in self.records}
+        return sorted(found, key=lambda name: (list(DEFENSES).index(name.partition(" ")[0]), name))
 
     def unit(self, record: Record, figure: str) -> tuple:
         machine = [record.origin[name] for name in ("processor", "threads")] if figure == "seconds" else []
@@ -107,11 +113,20 @@ def losses(measured: Measured) -> tuple[Values, Values, int]:
     return measured.of("nba", "before.acc"), measured.of("nba", "acc"), measured.planned
 
 
+def ahead(six: Measured, attack: str) -> str:
+    """A line for an attack: the defenses whose mean over the seeds they share with NBA is better than NBA's."""
+    cells = []
+    for figure, sign in (("acc", 1), ("asr", -1), ("ra", 1), ("der", 1)):
+        ours = {victim: value for victim, value in six.of("nba", figure).items() if victim[0] == attack}
+        gaps = {name: paired(six.of(name, figure), ours) for name in six.names if name not in ("nba", "none")}
+        cells.append(", ".join(f"`{name}`" for name, gap in gaps.items() if gap and sign * gap.mean > 0) or "none")
+    return f"| {attack} | {' | '.join(cells)} |"
+
+
 def withstood(six: Measured) -> list[str]:
     """A line for each defense: on how many victims it leaves at most 3 points more ASR than a clean victim has."""
     lines = []
-    names = {called(record, "defense") for record in six.records}
-    for name in sorted(names, key=lambda name: (list(DEFENSES).index(name.partition(" ")[0]), name)):
+    for name in six.names:
         asr, floor = six.of(name, "asr"), six.of(name, "floor")
         gaps = {victim: asr[victim] - floor[victim] for victim in asr if victim in floor}
         attack, seed = max(gaps, key=lambda victim: gaps[victim])
@@ -122,7 +137,8 @@ def withstood(six: Measured) -> list[str]:
 
 def page(records: Sequence[Record], folder: Path, file: Path) -> str:
     """A Markdown table of the goals, and over how many victims they are."""
-    used = Measured(records, SIX).records + Measured(records, ("none",)).records
+    six = Measured(records, SIX)
+    used = six.records + Measured(records, ("none",)).records
     return "\n".join(
         [
             "# NBA's goals, each with its number",
@@ -145,7 +161,13 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "",
             "| defense | withstood | worst |",
             "| --- | ---: | --- |",
-            *withstood(Measured(records, SIX)),
+            *withstood(six),
+            "",
+            "Defenses that are ahead of `nba`, on the mean over the seeds of an attack (in ASR: below it):",
+            "",
+            "| attack | ACC | ASR | RA | DER |",
+            "| --- | --- | --- | --- | --- |",
+            *(ahead(six, attack) for attack in SIX),
             "",
         ]
     )

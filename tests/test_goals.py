@@ -193,6 +193,14 @@ def test_what_a_defense_withstands_is_counted_by_victims() -> None:
     ], "in the order of the registry, trials left out"
 
 
+def test_who_is_ahead_of_nba_is_named_attack_by_attack() -> None:
+    ours = [run("nba", "cl", seed) for seed in (1, 2)] + [run("nba", "sig", 1)]
+    theirs = [run("ft", "cl", 1, acc=0.87, asr=0.01, ra=0.7, der=0.93), run("ft", "cl", 2, acc=0.86, asr=0.04, ra=0.72)]
+    six = goals.Measured([*ours, *theirs, run("fp", "cl", 3, acc=0.99), run("none", "cl", 1, acc=0.99)], goals.SIX)
+    assert goals.ahead(six, "cl") == "| cl | `ft` | none | `ft` | none |", "fp has no seed in common with nba"
+    assert goals.ahead(six, "sig") == "| sig | none | none | none | none |"
+
+
 @pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
 def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
     goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", met)
