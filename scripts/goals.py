@@ -124,11 +124,13 @@ def ahead(six: Measured, attack: str) -> str:
 
 
 def withstood(six: Measured) -> list[str]:
-    """A line for each defense: on how many victims it leaves at most 3 points more ASR than a clean victim has."""
+    """A line for each defense: on how many victims it leaves at most `ALLOWED` points more ASR than a clean one has."""
     lines = []
     for name in six.names:
         asr, floor = six.of(name, "asr"), six.of(name, "floor")
         gaps = {victim: asr[victim] - floor[victim] for victim in asr if victim in floor}
+        if not gaps:
+            continue
         attack, seed = max(gaps, key=lambda victim: gaps[victim])
         count = sum(gap <= ALLOWED for gap in gaps.values())
         lines.append(f"| `{name}` | {count} of {len(gaps)} | {gaps[attack, seed]:+.2f}, {attack}, seed {seed} |")
@@ -147,8 +149,9 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "",
             *([origin(used), ""] if used else []),
             "Figures of `nba` and differences from them, on the mean over victims, in percentage points but for",
-            "seconds; in brackets the 95 % interval. *By attack*: the interval if the unit is an attack, the mean over",
-            "its seeds, as if they said no more than one. Whether a goal is met is judged by victims, as it was set.",
+            "seconds; in brackets the 95 % interval. *By attack*: the interval with the mean over an attack's seeds as",
+            "one observation. Whether a goal is met is judged by victims, as it was set. `anp published` and",
+            "`argd selected` were added when the table of the others was there.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",
@@ -163,7 +166,8 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "| --- | ---: | --- |",
             *withstood(six),
             "",
-            "Defenses that are ahead of `nba`, on the mean over the seeds of an attack (in ASR: below it):",
+            "Defenses that are ahead of `nba`, however little, on the mean over the seeds of an attack that both have",
+            "(in ASR: below it):",
             "",
             "| attack | ACC | ASR | RA | DER |",
             "| --- | --- | --- | --- | --- |",

@@ -24,7 +24,7 @@ class Goal:
     """What is compared and what was wanted of it, the number that came out, and over how many victims.
 
     Fields:
-        by_attack: the interval, should seeds of one attack say no more than one does
+        by_attack: the interval with the mean over the seeds of an attack as one observation
         met: None where it is open
     """
 

@@ -1,4 +1,4 @@
-"""What was tried on the development victims of each defense, and which of its settings are the best there.
+"""Settings that were tried for each defense on the development victims, and which are the best there.
 
 python -m scripts.selection FOLDER FILE
 
@@ -15,8 +15,11 @@ from pathlib import Path
 
 from nba_cli import files
 from nba_cli.defenses import DEFENSES
+from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
+from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
+from nba_cli.reports.significance import by_victim
 from nba_cli.runs import reading
 from nba_cli.runs.presets import deviations, preset
 from nba_cli.runs.record import Record
@@ -50,36 +53,49 @@ class Trial:
 
 
 def trials(records: Iterable[Record]) -> list[Trial]:
-    """Those of today's versions that ran on all development victims, in the order of the registry."""
-    found: dict[tuple, dict[str, Record]] = {}
+    """Settings that were run on all development victims, in the order of the registry."""
+    groups: dict[tuple, list[Record]] = {}
     for record in used(records):
         changed = deviations(record, "defense") or {}
-        place = found.setdefault((record.get("defense"), *sorted(changed.items())), {})
-        place[record.get("attack")] = record
-    full = [list(runs.values()) for runs in found.values() if len(runs) == len(ATTACKS)]
-    made = [
-        Trial(
-            runs[0].get("defense"),
-            preset(runs[0], "defense"),
-            deviations(runs[0], "defense") or {},
-            *(statistics.fmean(in_units(name, run.figure(name)) or 0.0 for run in runs) for name in FIGURES),
-        )
-        for runs in full
-    ]
-    return sorted(made, key=lambda trial: list(DEFENSES).index(trial.defense))
+        groups.setdefault((record.get("defense"), *sorted(changed.items())), []).append(record)
+    found = []
+    for runs in groups.values():
+        figures = [
+            by_victim((run.get("attack"), in_units(name, run.figure(name)) or 0) for run in runs) for name in FIGURES
+        ]
+        if figures[0].keys() == set(ATTACKS):
+            means = [statistics.fmean(figure.values()) for figure in figures]
+            defense, changed = str(runs[0].get("defense")), deviations(runs[0], "defense") or {}
+            found.append(Trial(defense, preset(runs[0], "defense"), changed, *means))
+    return sorted(found, key=lambda trial: list(DEFENSES).index(trial.defense))
+
+
+def over_victims(runs: Sequence[Record], figure: str) -> float:
+    """In percent, the mean over victims, each the mean of its runs."""
+    values = ((run.get("attack"), in_units(figure, run.figure(figure))) for run in runs)
+    return statistics.fmean(by_victim((victim, value) for victim, value in values if value is not None).values())
 
 
 def used(records: Iterable[Record]) -> list[Record]:
-    """The runs on development victims that tell one defense's settings apart and nothing else."""
-    return [
+    """The measured runs of today's defenses on development victims.
+
+    Raises:
+        Refused: they differ in more than attack and defense, so that they cannot be compared.
+    """
+    found = [
         record
         for record in records
         if record.get("stage") == "defend"
         and record.get("attack") in ATTACKS
         and record.get("seed") == SEED
         and record.get("precision") == PRECISION
+        and all(record.figure(name) is not None for name in FIGURES)
         and deviations(record, "defense") is not None
     ]
+    others = {name for name in mixed(found, ["attack", "defense"], []) if not name.startswith("defense.")}
+    if others:
+        raise Refused(f"{', '.join(sorted(others))} differ among the trials: give a folder of runs that do not.")
+    return found
 
 
 def best(tried: Sequence[Trial], defense: str) -> Trial:
@@ -88,22 +104,21 @@ def best(tried: Sequence[Trial], defense: str) -> Trial:
 
 
 def page(records: Sequence[Record], folder: Path, file: Path) -> str:
-    """What made the table, and the table: a row for each defense that was tried with its defaults."""
+    """What made the table, and the table: a row for each defense but NBA, whose form took trials of another kind."""
     tried = trials(records)
     lines = ["| defense | settings tried | by default | best |", "| --- | ---: | --- | --- |"]
     for defense in DEFENSES:
         own = [trial for trial in tried if trial.defense == defense]
         default = next((trial for trial in own if not trial.changed), None)
-        if default is not None and defense != "none":
+        if default is not None and defense not in ("none", "nba"):
             lines.append(f"| `{defense}` | {len(own)} | {default.cell()} | {ended(best(tried, defense))} |")
     return "\n".join(
         [
-            "# What was tried of each defense",
+            "# Settings tried for each defense",
             "",
             f"    python -m scripts.selection {folder} {file}",
             "",
-            origin(used(records)),
-            "",
+            *([origin(made), ""] if (made := used(records)) else []),
             f"ACC / ASR / RA in percent and the score, (ACC + RA) / 2, on the mean of {' and '.join(ATTACKS)} of seed",
             f"{SEED}, in {PRECISION}. Settings of former versions do not count.",
             "",
@@ -126,4 +141,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
-    files.write(given.file, page(reading.read_all(given.folder), given.folder, given.file))
+    if not given.folder.is_dir():
+        parser.error(f"{given.folder}: no such folder. Give the folder that holds the runs.")
+    try:
+        text = page(reading.read_all(given.folder), given.folder, given.file)
+    except Refused as refused:
+        parser.error(str(refused))
+    files.write(given.file, text)

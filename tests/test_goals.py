@@ -68,7 +68,8 @@ def found(records: list[Record], wanted: str) -> tuple[str, int, bool | None]:
 
 def test_without_runs_every_goal_is_open() -> None:
     assert {(goal.number, goal.n, goal.met) for goal in goals.goals([])} == {("not measured", 0, None)}
-    assert len(goals.goals([])) == 5 + 2 * (sum(len(goals.forms(each)) for each in goals.FIVE + goals.OTHERS) + 3) + 3
+    assert len(goals.goals([])) == 5 + 2 * (11 + 6 + 3) + 3
+    assert goals.forms("anp") == ["anp", "anp published", "anp selected"]
 
 
 @pytest.mark.parametrize(
@@ -187,10 +188,11 @@ def test_what_a_defense_withstands_is_counted_by_victims() -> None:
     floor = BASE["floor"]
     ours = [run("nba", "cl", 1, asr=floor + 0.0299), run("nba", "cl", 2, asr=floor + 0.0301)]
     theirs = [run("ft", "sig", 3, SELECTED, asr=floor - 0.01), run("ft", "sig", 3, {"train.lr": 0.123}, asr=0.9)]
-    assert goals.withstood(goals.Measured(ours + theirs, goals.SIX)) == [
+    alone = dataclasses.replace(run("fp", "cl", 1), numbers={"figures.asr": 0.0})
+    assert goals.withstood(goals.Measured([*ours, *theirs, alone], goals.SIX)) == [
         "| `ft selected` | 1 of 1 | -1.00, sig, seed 3 |",
         "| `nba` | 1 of 2 | +3.01, cl, seed 2 |",
-    ], "in the order of the registry, trials left out"
+    ], "in the order of the registry; trials are left out, and what has no clean victim beside it"
 
 
 def test_who_is_ahead_of_nba_is_named_attack_by_attack() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from nba_cli.defenses import DEFENSES
+from nba_cli.errors import Refused
 from nba_cli.runs import reading
 from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import presets
@@ -44,15 +47,25 @@ def test_what_is_no_trial_of_today_is_left_out(options: dict[str, object]) -> No
     assert len(selection.trials([run("blend"), run("sig")])) == 1
     assert selection.trials([run("blend", options), run("sig", options)]) == []
     assert selection.trials([run("blend"), run("badnets")]) == [], "a trial is one on both victims"
+    unmeasured = dataclasses.replace(run("sig"), numbers={"figures.acc": 0.8})
+    assert selection.trials([run("blend"), unmeasured]) == []
 
 
-@pytest.mark.parametrize(
-    "defense", [name for name in declared().parts["defense"] if "selected" in presets("defense", name)]
-)
-def test_what_is_called_selected_is_the_best_that_was_tried(defense: str) -> None:
+def test_repeated_runs_on_a_victim_are_averaged_and_others_refused() -> None:
+    (trial,) = selection.trials([run("blend", acc=0.7), run("blend", acc=0.9), run("sig", acc=0.6)])
+    assert trial.acc == pytest.approx(70)
+    with pytest.raises(Refused, match=r"dataset\.clean_ratio differ among the trials"):
+        selection.trials([run("blend", {"dataset.clean_ratio": each}) for each in (0.05, 0.01)])
+
+
+def test_the_best_of_six_settings_is_the_one_that_is_called_selected_or_the_default() -> None:
     tried = selection.trials(reading.read_all(ROOT / FILES[0]))
-    assert sum(trial.defense == defense for trial in tried) >= 6
-    assert selection.best(tried, defense).folder == "selected"
+    for defense in DEFENSES:
+        if sum(trial.defense == defense for trial in tried) >= 6:
+            best = selection.best(tried, defense)
+            assert best.folder == "selected" if "selected" in presets("defense", defense) else not best.changed
+        else:
+            assert "selected" not in presets("defense", defense), defense
 
 
 def test_the_kept_table_is_that_of_the_kept_trials(monkeypatch: pytest.MonkeyPatch) -> None:

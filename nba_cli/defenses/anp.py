@@ -62,7 +62,7 @@ class ANP(Defense):
     The suspect model was trained on the hold-out images too, which makes its own accuracy there some 3 points too
     high, and `drop` is that much larger than the 2 points one would grant on test images. Ours: this rule, Nesterov
     momentum. With a `threshold` nothing is held out, and all masks up to it are pruned at once ("by threshold" in the
-    authors' code), 0.2 in `defense=published/anp`. Cost a step: three forward and backward passes; one forward pass
+    authors' code); `defense=published/anp` has 0.2. Cost a step: three forward and backward passes; one forward pass
     over the hold-out per tried channel.
 
     Fields:
@@ -70,7 +70,8 @@ class ANP(Defense):
         balance: weight a of the unperturbed loss, in [0,1]
         drop: hold-out accuracy in [0,1] that pruning may cost
         held: share of the clean set that is held out, in (0,1)
-        threshold: largest mask in [0,1] that is pruned, whatever it costs; null: what `drop` permits on the hold-out
+        threshold: largest mask in [0,1) that is pruned, whatever it costs, and `drop` and `held` mean nothing; null: as
+            many are pruned as `drop` permits on the hold-out
         train: how long and how hard to train the masks
     """
 
@@ -80,7 +81,7 @@ class ANP(Defense):
     balance: float = domains.within(0.2, "[0,1]")
     drop: float = domains.within(0.05, "[0,1]")
     held: float = domains.within(0.2, "(0,1)")
-    threshold: float | None = domains.within(None, "[0,1]")
+    threshold: float | None = domains.within(None, "[0,1)")
     train: Plan = field(default_factory=lambda: Plan(steps=2000, lr=0.2, schedule=Schedule.constant, decay=0.0))
 
     def check(self, model: Network) -> None:
@@ -92,7 +93,8 @@ class ANP(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         if self.threshold is not None:
-            return cut(evidence.model, self.masks(evidence, evidence.clean, generator, progress), self.threshold)
+            masks = self.masks(evidence, evidence.clean, generator, progress)
+            return cut(evidence.model, masks, self.threshold, progress)
         clean, held = hold_out(evidence.clean, self.held, generator)
         return self.prune(evidence, self.masks(evidence, clean, generator, progress), held, progress)
 
@@ -151,10 +153,12 @@ class ANP(Defense):
         return pruned
 
 
-def cut(suspect: Network, masks: Values, threshold: float) -> Network:
+def cut(suspect: Network, masks: Values, threshold: float, progress: Progress) -> Network:
     """The suspect model without the channels whose masks are at most the threshold."""
-    pruned = copy.deepcopy(suspect)
-    zero(pruned, [(name, int(k)) for name, mask in masks.items() for k in (mask <= threshold).nonzero().flatten()])
+    pruned, total = copy.deepcopy(suspect), sum(len(mask) for mask in masks.values())
+    low = [(name, int(k)) for name, mask in masks.items() for k in (mask <= threshold).nonzero().flatten()]
+    zero(pruned, low)
+    progress(Event("prune", total, total, {"pruned": len(low), "channels": total}))
     return pruned
 
 

@@ -25,8 +25,8 @@ from nba_cli.victims import Network
 class Embedding(nn.Module):
     """How far each of the teacher's maps is from all of the student's, weighed by a learned attention.
 
-    After Ji, Heo & Park, "Show, attend and distill" (AAAI 2021), as the authors' riman_distance.py has it: attention
-    goes by the mean of a map, and what is compared are its squares.
+    After Ji, Heo & Park, "Show, attend and distill" (AAAI 2021), as the authors' riman_distance.py has it:
+    attention is computed from the mean of each map; the squared maps are compared.
     """
 
     def __init__(self, stages: int, width: int) -> None:
@@ -79,8 +79,8 @@ class ARGD(Defense):
     teacher train on images in which a square is blacked out; ours covers all of `cutout` pixels a side (theirs of 3
     covers 2x2). The authors' node weights 2000, 5000, 2000 average over positions; summed, as here, they become 2, 20,
     31. The embedding is trained with the student, as the paper has it (in public code its parameters never reach the
-    optimizer), and its batch norms have no scale and shift. Cost a step: one teacher pass forward, one student pass
-    forward and backward.
+    optimizer), by SGD with momentum 0.9 at the student's rate, and its batch norms have no scale and shift. Cost a
+    step: one teacher pass forward, one student pass forward and backward.
 
     Ours: the schedule, with a rate of 0.05. The authors' code trains for ten epochs with batches of 64 and a weight
     decay of 1e-4, at a rate of 0.1 for three, 0.01 for three and 0.001 for four; on the development victims (CIFAR-10,

@@ -97,7 +97,7 @@ def test_anp_prunes_by_number_as_far_as_the_hold_out_permits(tiny: Data, monkeyp
 def test_anp_prunes_all_masks_up_to_a_threshold_and_holds_nothing_out(
     tiny: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, seen = untrained_evidence(tiny), []
+    given, seen, told = untrained_evidence(tiny), [], []
     masks = {name: torch.ones_like(norm.weight) for name, norm in Masked(untrained(tiny)).norms.items()}
     masks["bn1"][:3] = torch.tensor([0.25, 0.0, 0.2501])
 
@@ -107,8 +107,9 @@ def test_anp_prunes_all_masks_up_to_a_threshold_and_holds_nothing_out(
 
     monkeypatch.setattr(ANP, "masks", trained)
     monkeypatch.setattr(anp, "accuracy", lambda *_: pytest.fail("nothing is measured"))
-    pruned = ANP(threshold=0.25)(given, torch.Generator())
+    pruned = ANP(threshold=0.25)(given, torch.Generator(), told.append)
     zeros = [int((pruned.get_parameter(f"{name}.weight") == 0).sum()) for name in masks]
     assert sum(zeros) == 2 and (pruned.get_parameter("bn1.weight")[:2] == 0).all(), "a mask at the threshold goes too"
+    assert told[-1].scalars == {"pruned": 2, "channels": sum(len(mask) for mask in masks.values())}
     assert seen == [given.clean] and not (given.model.get_parameter("bn1.weight") == 0).any()
     assert ANP(threshold=0.25).backward_images(100) == pytest.approx(ANP(held=0.2).backward_images(100) / 0.8)
