@@ -60,13 +60,10 @@ def trials(records: Iterable[Record]) -> list[Trial]:
         groups.setdefault((record.get("defense"), *sorted(changed.items())), []).append(record)
     found = []
     for runs in groups.values():
-        figures = [
-            by_victim((run.get("attack"), in_units(name, run.figure(name)) or 0) for run in runs) for name in FIGURES
-        ]
-        if figures[0].keys() == set(ATTACKS):
-            means = [statistics.fmean(figure.values()) for figure in figures]
+        if {run.get("attack") for run in runs} == set(ATTACKS):
             defense, changed = str(runs[0].get("defense")), deviations(runs[0], "defense") or {}
-            found.append(Trial(defense, preset(runs[0], "defense"), changed, *means))
+            figures = [over_victims(runs, name) for name in FIGURES]
+            found.append(Trial(defense, preset(runs[0], "defense"), changed, *figures))
     return sorted(found, key=lambda trial: list(DEFENSES).index(trial.defense))
 
 
