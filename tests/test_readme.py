@@ -16,7 +16,7 @@ from nba_cli.defenses import DEFENSES
 from nba_cli.runs import reading
 from nba_cli.training import Plan
 from scripts import demo, readme
-from scripts.bench.page import page
+from scripts.bench.page import page, read
 
 SNIPPET = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 
@@ -55,6 +55,14 @@ def test_the_readmes_snippet_cleans_a_model_as_it_stands(tmp_path: Path) -> None
 def test_the_readme_shows_what_the_benchmark_measured() -> None:
     root = Path(__file__).parents[1]
     assert page(root / "results" / "speed") in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_defense_that_was_timed_has_changed_since() -> None:
+    """Files of before November 26 do not say of which version a defense was."""
+    timed = read(Path(__file__).parents[1] / "results" / "speed")["defenses"]["wrn_16_1"]
+    versions = {name: one["version"] for name, one in timed.items() if "version" in one}
+    assert {"nba", "argd"} <= versions.keys()
+    assert versions == {name: DEFENSES[name].version for name in versions}, "python -m scripts.bench defenses"
 
 
 def test_the_demos_table_is_what_ten_seeds_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
