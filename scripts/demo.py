@@ -6,17 +6,15 @@ python -m scripts.demo FOLDER FILE
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nba_cli import files
 from nba_cli.defenses import DEFENSES
 from nba_cli.reports.composition import origin
 from nba_cli.reports.rows import row
-from nba_cli.runs import reading
 from nba_cli.runs.record import Record
+from scripts.pages import written
 
 FIGURES = ("acc", "asr", "ra")
 
@@ -52,8 +50,4 @@ def line(name: str, count: int, figures: list[list[float]]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("file", type=Path)
-    given = parser.parse_args()
-    files.write(given.file, page(reading.read_all(given.folder), given.folder, given.file))
+    written(__doc__, page)

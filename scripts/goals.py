@@ -5,20 +5,17 @@ python -m scripts.goals FOLDER FILE
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nba_cli.defenses import DEFENSES
-from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
-from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
-from nba_cli.reports.significance import by_victim, paired
-from nba_cli.runs import reading
+from nba_cli.reports.significance import by_victim, differences, paired
 from nba_cli.runs.presets import called, deviations, preset, presets
 from nba_cli.runs.record import Record
 from scripts.judging import Goal, Values, above, at_most, spread, worst
+from scripts.pages import alike_but_for_defenses, written
 
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
 SEEDS = (1, 2, 3)
@@ -43,24 +40,23 @@ class Measured:
         cleaned = [each for each in records if each.get("stage") == "defend" and each.get("attack") in attacks]
         self.records = [each for each in cleaned if preset(each, "defense") or deviations(each, "defense") == {}]
         self.planned = len(attacks) * len(SEEDS)
-        others = {name for name in mixed(self.records, ["attack", "defense"], []) if not name.startswith("defense.")}
-        if others:
-            raise Refused(f"{', '.join(sorted(others))} differ among the runs: give a folder of runs that do not.")
+        alike_but_for_defenses(self.records, "runs")
+        self.runs: dict[str, list[Record]] = {}
+        for record in self.records:
+            self.runs.setdefault(called(record, "defense"), []).append(record)
 
     def of(self, defense: str, figure: str) -> Values:
         """A figure of every victim; seconds of every victim on a machine."""
         return by_victim(
             (self.unit(record, figure), number)
-            for record in self.records
-            if called(record, "defense") == defense
-            and (number := in_units(figure.rpartition(".")[2], record.figure(figure))) is not None
+            for record in self.runs.get(defense, [])
+            if (number := in_units(figure.rpartition(".")[2], record.figure(figure))) is not None
         )
 
     @property
     def names(self) -> list[str]:
         """Every defense that has runs, in the order of the registry."""
-        found = {called(record, "defense") for record in self.records}
-        return sorted(found, key=lambda name: (list(DEFENSES).index(name.partition(" ")[0]), name))
+        return sorted(self.runs, key=lambda name: (list(DEFENSES).index(name.partition(" ")[0]), name))
 
     def unit(self, record: Record, figure: str) -> tuple:
         machine = [record.origin[name] for name in ("processor", "threads")] if figure == "seconds" else []
@@ -127,8 +123,7 @@ def withstood(six: Measured) -> list[str]:
     """A line for each defense: on how many victims it leaves at most `ALLOWED` points more ASR than a clean one has."""
     lines = []
     for name in six.names:
-        asr, floor = six.of(name, "asr"), six.of(name, "floor")
-        gaps = {victim: asr[victim] - floor[victim] for victim in asr if victim in floor}
+        gaps = differences(six.of(name, "asr"), six.of(name, "floor"))
         if not gaps:
             continue
         attack, seed = max(gaps, key=lambda victim: gaps[victim])
@@ -178,14 +173,4 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("file", type=Path)
-    given = parser.parse_args()
-    if not given.folder.is_dir():
-        parser.error(f"{given.folder}: no such folder. Give the folder that holds the runs.")
-    try:
-        text = page(reading.read_all(given.folder), given.folder, given.file)
-    except Refused as refused:
-        parser.error(str(refused))
-    given.file.write_text(text, encoding="utf-8")
+    written(__doc__, page)

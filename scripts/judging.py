@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nba_cli.reports.significance import Difference, by_victim, deviation, paired
+from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, paired
 
 Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
@@ -50,8 +50,8 @@ def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Callabl
 
 def between_attacks(ours: Values, theirs: Values) -> Difference | None:
     """ours - theirs with the attack as unit: its seeds are averaged first."""
-    gaps = by_victim((victim[0], ours[victim] - theirs[victim]) for victim in ours if victim in theirs)
-    return paired(gaps, dict.fromkeys(gaps, 0.0))
+    gaps = by_victim((victim[0], gap) for victim, gap in differences(ours, theirs).items())
+    return averaged(list(gaps.values()))
 
 
 def interval(gap: Difference | None, before: str = "", after: str = "") -> str:
@@ -72,7 +72,7 @@ def above(wanted: str, ours: Values, theirs: Values, planned: int, *, surely: bo
 
 def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:
     """No ours - theirs is above `limit`. One that is decides, whatever is still missing."""
-    gaps = {victim: ours[victim] - theirs[victim] for victim in ours if victim in theirs}
+    gaps = differences(ours, theirs)
     wanted = f"{wanted}: at most {limit:g}"
     if not gaps:
         return Goal(wanted)

@@ -7,22 +7,18 @@ The score of a setting is the mean of ACC and RA over those victims, on images t
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nba_cli import files
 from nba_cli.defenses import DEFENSES
-from nba_cli.errors import Refused
 from nba_cli.reports.composition import origin
-from nba_cli.reports.mixtures import mixed
 from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import by_victim
-from nba_cli.runs import reading
 from nba_cli.runs.presets import deviations, preset
 from nba_cli.runs.record import Record
+from scripts.pages import alike_but_for_defenses, written
 
 ATTACKS, SEED, PRECISION = ("blend", "sig"), 100, "bf16"
 FIGURES = ("acc", "asr", "ra")
@@ -56,15 +52,18 @@ def trials(records: Iterable[Record]) -> list[Trial]:
     """Settings that were run on all development victims, in the order of the registry."""
     groups: dict[tuple, list[Record]] = {}
     for record in used(records):
-        changed = deviations(record, "defense") or {}
-        groups.setdefault((record.get("defense"), *sorted(changed.items())), []).append(record)
+        groups.setdefault((record.get("defense"), *sorted(changes(record).items())), []).append(record)
     found = []
     for runs in groups.values():
         if {run.get("attack") for run in runs} == set(ATTACKS):
-            defense, changed = str(runs[0].get("defense")), deviations(runs[0], "defense") or {}
-            figures = [over_victims(runs, name) for name in FIGURES]
-            found.append(Trial(defense, preset(runs[0], "defense"), changed, *figures))
+            first, figures = runs[0], [over_victims(runs, name) for name in FIGURES]
+            found.append(Trial(str(first.get("defense")), preset(first, "defense"), changes(first), *figures))
     return sorted(found, key=lambda trial: list(DEFENSES).index(trial.defense))
+
+
+def changes(record: Record) -> dict[str, str]:
+    """The options of its defense that are not at their default."""
+    return deviations(record, "defense") or {}
 
 
 def over_victims(runs: Sequence[Record], figure: str) -> float:
@@ -89,9 +88,7 @@ def used(records: Iterable[Record]) -> list[Record]:
         and all(record.figure(name) is not None for name in FIGURES)
         and deviations(record, "defense") is not None
     ]
-    others = {name for name in mixed(found, ["attack", "defense"], []) if not name.startswith("defense.")}
-    if others:
-        raise Refused(f"{', '.join(sorted(others))} differ among the trials: give a folder of runs that do not.")
+    alike_but_for_defenses(found, "trials")
     return found
 
 
@@ -134,14 +131,4 @@ def ended(trial: Trial) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("file", type=Path)
-    given = parser.parse_args()
-    if not given.folder.is_dir():
-        parser.error(f"{given.folder}: no such folder. Give the folder that holds the runs.")
-    try:
-        text = page(reading.read_all(given.folder), given.folder, given.file)
-    except Refused as refused:
-        parser.error(str(refused))
-    files.write(given.file, text)
+    written(__doc__, page)

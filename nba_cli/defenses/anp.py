@@ -148,17 +148,21 @@ class ANP(Defense):
             if fall > PATIENCE * self.drop:
                 break
         progress(Event("prune", len(order), len(order), {"pruned": count, "channels": len(order)}))
-        pruned = copy.deepcopy(evidence.model)
-        zero(pruned, [(name, k) for _, name, k in order[:count]])
-        return pruned
+        return without(evidence.model, [(name, k) for _, name, k in order[:count]])
 
 
 def cut(suspect: Network, masks: Values, threshold: float, progress: Progress) -> Network:
     """The suspect model without the channels whose masks are at most the threshold."""
-    pruned, total = copy.deepcopy(suspect), sum(len(mask) for mask in masks.values())
+    total = sum(len(mask) for mask in masks.values())
     low = [(name, int(k)) for name, mask in masks.items() for k in (mask <= threshold).nonzero().flatten()]
-    zero(pruned, low)
     progress(Event("prune", total, total, {"pruned": len(low), "channels": total}))
+    return without(suspect, low)
+
+
+def without(suspect: Network, channels: list[tuple[str, int]]) -> Network:
+    """A copy of the suspect model without these channels."""
+    pruned = copy.deepcopy(suspect)
+    zero(pruned, channels)
     return pruned
 
 

@@ -43,8 +43,8 @@ class Embedding(nn.Module):
 
     def attention(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
         """[N,T,S]: how much of the student's stage s belongs to the teacher's stage t; rows sum to 1."""
-        queries = torch.stack(looks(self.queries, teacher), dim=1)  # [N,T,D]
-        keys = torch.stack(looks(self.keys, student), dim=1).relu()  # [N,S,D]
+        queries = looks(self.queries, teacher)  # [N,T,D]
+        keys = looks(self.keys, student).relu()  # [N,S,D]
         count, stages, width = keys.shape
         keys = standard(self.bilinear(keys.flatten(0, 1))).view(count, stages, stages, width)
         teacher_places, student_places = self.places
@@ -58,9 +58,9 @@ def distance(student: Tensor, teacher: Tensor) -> Tensor:
     return (unit(pooled) - unit(teacher.square())).square().mean(1)
 
 
-def looks(layers: nn.ModuleList, maps: list[Tensor]) -> list[Tensor]:
-    """[N,D] a map, from its mean over positions."""
-    return [standard(layer(m.mean((2, 3)))) for layer, m in zip(layers, maps, strict=True)]
+def looks(layers: nn.ModuleList, maps: list[Tensor]) -> Tensor:
+    """A vector for each of the maps, from its mean over positions: [N,L,D]."""
+    return torch.stack([standard(layer(m.mean((2, 3)))) for layer, m in zip(layers, maps, strict=True)], dim=1)
 
 
 def standard(x: Tensor) -> Tensor:

@@ -59,7 +59,16 @@ def deviation(values: Sequence[float], mean: float) -> float:
 
 def paired(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> Difference | None:
     """ours - theirs over the victims that both have; None where they share none."""
-    gaps = [ours[key] - theirs[key] for key in ours if key in theirs]
+    return averaged(list(differences(ours, theirs).values()))
+
+
+def differences(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, float]:
+    """Victim -> ours - theirs, of those that both have."""
+    return {victim: ours[victim] - theirs[victim] for victim in ours if victim in theirs}
+
+
+def averaged(gaps: Sequence[float]) -> Difference | None:
+    """The mean of independent differences with its interval; None of none."""
     if not gaps:
         return None
     mean = math.fsum(gaps) / len(gaps)
