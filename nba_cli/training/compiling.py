@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,7 +22,7 @@ from nba_cli.errors import Refused
 
 FEWEST, SHORTEST = 500, 180.0  # steps, seconds: a shorter training cannot repay a compiler that takes half a minute
 WAYS = 4  # a defense passes a network in several ways (training, crafting, frozen statistics), each compiled anew
-WARM, TIMED = 2, 8  # steps
+WARM, TIMED = 2, 8  # passes of each network in a race
 GRAPHS = 64  # that one architecture may have in a process, over widths, modes and batch sizes; then it runs plain
 
 
@@ -46,7 +47,7 @@ class Compiling(Enum):
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds of a step on one batch, plain and compiled, and of compiling; the last two are 0 if nobody has tried."""
+    """Seconds of a pass of one batch, plain and compiled, and of compiling; the last two are 0 if nobody has tried."""
 
     plain: float
     compiled: float = 0.0
@@ -74,19 +75,20 @@ def chosen(how: Compiling, model: nn.Module, x: Tensor, dtype: torch.dtype, step
     file = record_file(model, x, dtype, graphs)
     trial = remembered(file)
     if trial is None:
-        trial = Trial(seconds(apart(model), x, dtype)[1])
+        trial = Trial(*race([apart(model)], x, dtype))
         remember(file, trial)
     if how is Compiling.auto and trial.plain * steps < SHORTEST:
         return model
     try:
         if not trial.compiled:
-            first, later = seconds(twin(apart(model), graphs), x, dtype)
-            trial = Trial(trial.plain, later, first)
+            compiled = twin(apart(model), graphs)
+            first = seconds(compiled, x, dtype)
+            trial = Trial(*race([apart(model), compiled], x, dtype), compiling=first)
             remember(file, trial)
         if how is Compiling.auto and steps < trial.even():
             LOG.info(f"not compiled: {speed(trial)}; {steps:,} steps do not repay it")
             return model
-        seconds(twin(apart(model), graphs), x, dtype, timed=0)  # what has been tried once may fail in another process
+        seconds(twin(apart(model), graphs), x, dtype)  # what has been tried once may fail in another process
     except Exception as error:  # a compiler fails in as many ways as there are systems
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         LOG.warning(f"compile={how.value}: the compiler failed ({reason}); training goes on without it.")
@@ -119,26 +121,26 @@ def twin(model: nn.Module, graphs: bool) -> nn.Module:
     return shared
 
 
-def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype, timed: int = TIMED) -> tuple[float, float]:
-    """Of the first pass forward and backward, and of a later one; 0 if none is `timed`."""
+def race(models: Sequence[nn.Module], x: Tensor, dtype: torch.dtype) -> list[float]:
+    """Seconds of the fastest pass of each of `models`, which take turns: other programs slow one as much as another."""
+    for model in models:
+        for _ in range(WARM):
+            seconds(model, x, dtype)
+    rounds = [[seconds(model, x, dtype) for model in models] for _ in range(TIMED)]
+    return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype) -> float:
+    """Of a pass forward and backward."""
     model.train()
-
-    def run(count: int) -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            if x.device.type == "cuda":
-                torch.compiler.cudagraph_mark_step_begin()
-            with devices.autocast(x.device, dtype):
-                model(x).float().logsumexp(1).mean().backward()
-        if x.device.type == "cuda":
-            torch.cuda.synchronize(x.device)
-        return time.perf_counter() - began
-
-    first = run(1)
-    if not timed:
-        return first, 0.0
-    run(WARM)
-    return first, run(timed) / timed
+    began = time.perf_counter()
+    if x.device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()
+    with devices.autocast(x.device, dtype):
+        model(x).float().logsumexp(1).mean().backward()
+    if x.device.type == "cuda":
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - began
 
 
 def record_file(model: nn.Module, x: Tensor, dtype: torch.dtype, graphs: bool) -> Path:

@@ -132,10 +132,11 @@ def test_a_failing_compiler_costs_a_warning(tiny: Data, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """What the next trials find, the plain one first; those that were asked are taken off."""
-    found: list[tuple[float, float]] = []
-    monkeypatch.setattr(compiling, "seconds", lambda *_, timed=1: found.pop(0) if timed else (0.0, 0.0))
+def races(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
+    """What the next races find, the plain network first; those that were run are taken off. Compiling takes 30 s."""
+    found: list[list[float]] = []
+    monkeypatch.setattr(compiling, "race", lambda *_: found.pop(0))
+    monkeypatch.setattr(compiling, "seconds", lambda *_: 30.0)
     return found
 
 
@@ -144,22 +145,37 @@ def is_compiled(network: nn.Module, steps: int, how: Compiling = Compiling.auto)
     return compiling.chosen(how, network, x, torch.float32, steps, graphs=True) is not network
 
 
-def test_auto_compiles_what_repays_its_cost(
-    tiny: Data, traced: list[object], trials: list[tuple[float, float]]
-) -> None:
+def test_auto_compiles_what_repays_its_cost(tiny: Data, traced: list[object], races: list[list[float]]) -> None:
     network = WideResNet(depth=10).build(3, tiny)
-    trials[:] = [(1.0, 0.2)]
-    assert not is_compiled(network, 499) and trials  # too short for a trial
-    assert not is_compiled(network, 899) and not trials  # less than 180 s: too short for the compiler
+    races[:] = [[0.2]]
+    assert not is_compiled(network, 499) and races  # too short for a trial
+    assert not is_compiled(network, 899) and not races  # less than 180 s: too short for the compiler
     assert not is_compiled(network, 899)  # nor is the plain one asked again: it would decide otherwise another time
-    trials[:] = [(30.0, 0.1)]  # 0.1 s a step saved, 4 x 30 s to compile
-    assert not is_compiled(network, 1199) and not trials
+    races[:] = [[0.25, 0.15]]  # 0.1 s a step saved, 4 x 30 s to compile
+    assert not is_compiled(network, 1199) and not races
     assert is_compiled(network, 1200)  # and the trial is remembered: none is left to ask
     assert is_compiled(network, 1, Compiling.on)
     (file,) = files.cache_folder().glob("compile-*.json")
     file.write_text("{")
-    trials[:] = [(1.0, 0.2), (30.0, 0.3)]
-    assert not is_compiled(network, 10**6) and not trials
+    races[:] = [[0.2], [0.2, 0.3]]
+    assert not is_compiled(network, 10**6) and not races
+
+
+def test_the_two_networks_of_a_trial_take_turns_and_their_fastest_passes_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another program that begins or ends during the trial decides nothing."""
+    plain, compiled, passed = nn.Identity(), nn.Identity(), []
+
+    def loaded(network: nn.Module, *_: object) -> float:
+        passed.append(network)
+        busy = len(passed) <= compiling.TIMED  # somebody else's program, half of the time
+        return (0.2 if network is plain else 0.19) * (3 if busy else 1)
+
+    monkeypatch.setattr(compiling, "seconds", loaded)
+    assert compiling.race([plain, compiled], torch.zeros(1), torch.float32) == [0.2, 0.19]
+    timed = passed[2 * compiling.WARM :]
+    assert timed == [plain, compiled] * compiling.TIMED
 
 
 def test_auto_leaves_a_gpu_alone() -> None:
