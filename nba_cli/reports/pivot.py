@@ -54,9 +54,7 @@ def build(records: Sequence[Record], shape: Shape) -> Report:
         Section(" ".join(col) or "all runs", col, [make_line(row, lines.get((col, row), []), shape) for row in rows])
         for col in cols
     ]
-    averages = average(sections) if len(sections) > 1 else None
-    if averages and not any(line.cells for line in averages.lines):
-        averages = None  # the sections have no victim of equal seeds, as where seeds are the sections
+    averages = average(sections)
     return Report(
         rows=shape.rows,
         cols=shape.cols,
@@ -151,23 +149,27 @@ def make_line(key: Key, records: Sequence[Record], shape: Shape) -> Line:
     return summarised(" ".join(key), key, records, values)
 
 
-def average(sections: Sequence[Section]) -> Section:
-    """Over all sections, seed by seed: a line has the figures that all sections have for victims of the same seeds.
+def average(sections: Sequence[Section]) -> Section | None:
+    """Seed by seed: a line has the figures that all these sections have for victims of the same seeds.
 
-    A section that knows no such figure is left out: a clean model has no ASR.
+    A section that lacks a figure which others know is left out, so that all figures are of the same sections: a clean
+    model has no ASR, and its ACC has no place beside that of others. None if no two are left, or if they have no
+    victims of equal seeds, as where seeds are the sections.
     """
-    having = [{name for line in section.lines for name in line.values} for section in sections]
+    known = [{name for line in section.lines for name in line.values} for section in sections]
+    whole = [section for section, own in zip(sections, known, strict=True) if own == set().union(*known)]
+    if len(whole) < 2:
+        return None
     lines = []
-    for column in zip(*(section.lines for section in sections), strict=True):
+    for column in zip(*(section.lines for section in whole), strict=True):
         values: dict[str, Values] = {}
         for figure in dict.fromkeys(name for line in column for name in line.values):
-            tables = [line.values.get(figure, {}) for line, own in zip(column, having, strict=True) if figure in own]
+            tables = [line.values.get(figure, {}) for line in column]
             shared = [seeds for seeds in tables[0] if all(seeds in table for table in tables)]
             values[figure] = {seeds: sum(table[seeds] for table in tables) / len(tables) for seeds in shared}
         records = [record for line in column for record in line.records]
         lines.append(summarised(column[0].label, column[0].key, records, values))
-    over = {name: sum(name in own for own in having) for name in sorted(set().union(*having))}
-    return Section("average", (), lines, over)
+    return Section("average", (), lines, len(whole)) if any(line.cells for line in lines) else None
 
 
 def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nba_cli.reports.significance import Difference, Summary, summary
 from nba_cli.runs.record import Record
@@ -66,12 +66,12 @@ def summarised(label: str, key: Key, records: Sequence[Record], values: dict[str
 
 @dataclass(frozen=True)
 class Section:
-    """One column value. `over`: of an average, figure -> the number of sections that it is taken over; else empty."""
+    """One column value. `over`: of an average, the number of sections that it is taken over; else 0."""
 
     label: str
     key: Key
     lines: list[Line]
-    over: dict[str, int] = field(default_factory=dict)
+    over: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Report:
     rows, cols: the settings that the lines and the sections stand for
     figures: short names, in the order of their columns
     sections: one for each value of `cols`
-    averages: over the sections, of the rows that all of them have; None for a single section, or if there is none
+    averages: over the sections that know every figure, of the rows that all of them have; None if there is none
     against: label of the row that differences are taken to
     notes: what a reader has to know: settings and commits that differ
     """

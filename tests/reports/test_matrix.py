@@ -11,7 +11,7 @@ from nba_cli.errors import Refused
 from nba_cli.reports import table
 from nba_cli.reports.composition import compose
 from nba_cli.reports.formats import FORMATS
-from nba_cli.reports.formats.grid import Grid, grid, legend, parts_of, values
+from nba_cli.reports.formats.grid import WITHIN_SEEDS, Grid, grid, legend, parts_of, values
 from nba_cli.reports.request import Request
 
 
@@ -32,7 +32,7 @@ def test_attacks_go_down_and_defenses_across(root: Path) -> None:
     assert cells(found)["blend"][2] == "87.50 ± 0.50 / 2.00 ± 0.00 * / 80.00 ± 0.00 *", "better than ft beyond doubt"
     assert cells(found)["average"] == ["—", "86.00 ± 0.50 / 60.50 ± 0.50 / 25.00 ± 0.00", "—"]
     shown = "Each cell: ACC / ASR / RA. n = 3, unless a cell says another."
-    assert found.notes == [shown, "The average is taken over 2 attacks."]
+    assert found.notes == [shown, f"The average is taken over 2 attacks. {WITHIN_SEEDS}"]
 
 
 def test_figures_without_their_spread(root: Path) -> None:
@@ -72,12 +72,12 @@ def test_every_format_draws_it(root: Path) -> None:
 
 
 def test_an_average_says_what_it_is_taken_over(root: Path) -> None:
-    assert values(["attack"], "1") == "attack" and values(["dataset"], "2") == "datasets"
-    assert values(["attack.rate"], "2") == "values of attack.rate" and values(["seed"], "3") == "seeds"
-    assert values(["dataset", "attack"], "2") == "combinations of dataset and attack"
+    assert values(["attack"]) == "attacks" and values(["dataset"]) == "datasets"
+    assert values(["attack.rate"]) == "values of attack.rate"
+    assert values(["dataset", "attack"]) == "combinations of dataset and attack"
     for seed in range(2):
         put(root, f"half{seed}", "sig", "ft", seed, (0.9, None, None))
-    note = "The average is taken over 3 attacks (ASR, RA: 2)."
+    note = f"The average is taken over 2 attacks. {WITHIN_SEEDS}"
     assert note in matrix(root).notes and note in matrix(root, rows="defense", cols="attack").notes
 
 

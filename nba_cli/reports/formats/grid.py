@@ -10,6 +10,7 @@ from nba_cli.reports.published import Published
 from nba_cli.reports.report import Line, Report, Section, is_share
 
 APART = " / "  # between the figures of one cell of a matrix
+WITHIN_SEEDS = "Averages are taken within a seed first: their n counts seeds."
 
 
 @dataclass(frozen=True)
@@ -77,24 +78,12 @@ def listed(report: Report, layout: Layout) -> Grid:
             rows.append(row_of(report, layout, line, "average" if section.over else ""))
             others = layout.published.get((section.label, line.label), [])
             rows += [published_row(report, other) for other in others]
-        blocks.append(Block(section.label, rows, over(section, report.figures)))
-    return Grid(" ".join(report.cols), headings, blocks)
+        blocks.append(Block(section.label, rows, str(section.over) if section.over else ""))
+    return Grid(" ".join(report.cols), headings, blocks, [WITHIN_SEEDS] if report.averages else [])
 
 
 def with_averages(report: Report) -> list[Section]:
     return [*report.sections, *([report.averages] if report.averages else [])]
-
-
-def over(section: Section, figures: list[str]) -> str:
-    """How many sections an average is taken over; the figures that fewer of them have are named."""
-    found = {figure: section.over[figure] for figure in figures if figure in section.over}
-    most = max(found.values(), default=0)
-    fewer: dict[int, list[str]] = {}
-    for figure, n in found.items():
-        if n < most:
-            fewer.setdefault(n, []).append(title(figure))
-    but = "; ".join(f"{', '.join(names)}: {n}" for n, names in fewer.items())
-    return (f"{most} ({but})" if but else str(most)) if most else ""
 
 
 def compared(report: Report) -> list[str]:
@@ -136,17 +125,17 @@ def matrix(report: Report, layout: Layout) -> Grid:
     rows = [Row([label, *words], kind) for label, words, kind in zip(down, cells, kinds, strict=True)]
     shown = APART.join(title(figure) for figure in report.figures)
     notes = [f"Each cell: {shown}." + (f" n = {most}, unless a cell says another." if most else "")]
-    number, *but = over(report.averages, report.figures).split(" ", 1) if report.averages else [""]
-    notes += [f"The average is taken over {' '.join([number, values(report.cols, number), *but])}."] if number else []
+    if report.averages:
+        number = report.averages.over
+        notes.append(f"The average is taken over {number} {values(report.cols)}. {WITHIN_SEEDS}")
     return Grid(None, [" ".join(corner), *across], [Block("", rows)], notes)
 
 
-def values(names: list[str], number: str) -> str:
+def values(names: list[str]) -> str:
     """What sections are that stand for these settings: attacks, values of attack.rate, combinations of …"""
-    some = "" if number == "1" else "s"
     if len(names) > 1:
-        return f"combination{some} of {' and '.join(names)}"
-    return f"{names[0]}{some}" if names[0].isalpha() else f"value{some} of {names[0]}"
+        return f"combinations of {' and '.join(names)}"
+    return f"{names[0]}s" if names[0].isalpha() else f"values of {names[0]}"
 
 
 def matrix_cell(report: Report, layout: Layout, line: Line, most: int) -> str:
