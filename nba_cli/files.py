@@ -117,11 +117,18 @@ def _file_digest(path: str, size: int, modified: int) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, computed once per process while the file stays unchanged."""
+    """SHA-256 of a file's bytes, computed once per process while the file stays unchanged.
+
+    Raises:
+        Refused: there is no such file, or it cannot be read.
+    """
     if not path.is_file():
         raise Refused(f"{path}: no such file.")
-    stat = os.stat(path)
-    return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
+    try:
+        stat = os.stat(path)
+        return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise Refused(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def digest_of(option: str, file: str) -> str:

@@ -97,7 +97,8 @@ def main(arguments: list[str]) -> int:
     precision = devices.resolve_precision(Precision.auto, device)
     devices.prepare(device)
     root = next(iter(DATASETS.values()))().folder
-    free = shutil.disk_usage(root if root.exists() else Path.home()).free
+    there = next(place for place in (root, *root.absolute().parents) if place.exists())
+    free, here = (shutil.disk_usage(place).free / 1e9 for place in (there, "."))
     rows = {
         "nba": f"{installed('nba-cli')} ({provenance.commit()})",
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -109,7 +110,7 @@ def main(arguments: list[str]) -> int:
         "arithmetic": arithmetic(device, precision),
         "data root": f"{root} (dataset.root, else $NBA_DATA, else ~/.cache/nba)",
         "data sets": data_found(root),
-        "disk": f"{free / 1e9:.0f} GB free there, {shutil.disk_usage('.').free / 1e9:.0f} GB here",
+        "disk": f"{free:.0f} GB free there, {here:.0f} GB here",
     }
     for key, value in rows.items():
         LOG.info(f"{key:<11}{value}")

@@ -82,7 +82,7 @@ class Journal:
         self.lock.release()
         if done and not (self.folder / CHOICE).is_file():
             shutil.rmtree(self.folder, ignore_errors=True)
-        elif done or not jobs:  # without jobs it was refused before the first one
+        elif done or not self.since(0)[0]:  # without jobs it was refused before the first one
             self.remove()
 
     def remove(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,14 +28,23 @@ FIGURES = GAP.join(f"{name.upper()} 100.00" for name in sound.FIGURES)  # the lo
 
 
 def state(out: Path, root: Path) -> str:
-    """finished (has its metrics), running (somebody holds its lock), failed (its log ends so) or interrupted."""
+    """finished (has its metrics), damaged (cannot read them), running (somebody holds its lock), failed (its log ends
+    so) or interrupted."""
     if folder.finished(out):
+        try:
+            folder.read_metrics(out)
+        except Refused:
+            return "damaged"
         return "finished"
+    lock = folder.lock_file(out, root)
     try:
-        with filelock.FileLock(folder.lock_file(out, root), timeout=0):
-            pass
+        if lock.exists():  # else it would be made, and the folder may be somebody else's
+            with filelock.FileLock(lock, timeout=0):
+                pass
     except filelock.Timeout:
         return "running"
+    except OSError:  # it cannot be locked here, so no run of ours holds it
+        pass
     log = out / folder.RUN_LOG
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return "failed" if " ERROR " in text.rpartition(" INFO ")[2] else "interrupted"
@@ -67,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         raise Refused(f"nba status {' '.join(arguments)}: it takes one option, output=FOLDER.")
     for name, value in given.items():
         domains.check_text(name, value)
-    show(Path(given.get("output", "runs")))
+    show(Path(os.path.expanduser(given.get("output", "runs"))))
     return 0
 
 
@@ -85,7 +95,8 @@ def show(root: Path) -> None:
     for line in run_lines([(found, str(out.relative_to(root)), last_words(out)) for out, found in ordered]):
         LOG.info(line)
     counts = Counter(states.values())
-    summary = ", ".join(f"{counts[name]} {name}" for name in ("finished", "running", "interrupted", "failed"))
+    shown = ["finished", "running", "interrupted", "failed", *(["damaged"] if counts["damaged"] else [])]
+    summary = ", ".join(f"{counts[name]} {name}" for name in shown)
     LOG.info(f"{root}: {summary}")
     for journal in journals(root / FOLDER):
         if journal.about:  # else it ended in this moment

@@ -44,9 +44,8 @@ PLACES = ("output", "device")  # options of this machine, which say nothing of a
 def main(stage: str, arguments: list[str]) -> int:
     """Hydra composes the settings and calls the task; returns the exit code."""
     install()
-    arguments = quoted(arguments)
+    arguments = quoted(arguments, vocabulary().places)
     declared()  # kept for the tables of the runs to come
-    vocabulary()  # kept for completion
     asked = flags(arguments)
     if asked.multirun and asked.cfg:
         raise Refused("--multirun and --cfg exclude each other. --cfg job shows the settings of one job.")

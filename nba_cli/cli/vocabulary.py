@@ -37,6 +37,14 @@ class Vocabulary:
     parts: dict[str, dict[str, dict[str, Values]]]
     aside: list[str]
 
+    @property
+    def places(self) -> set[str]:
+        """The options, by dotted path, that name files or folders."""
+        of_parts = [(f"{group}.", own) for group, kinds in self.parts.items() for own in kinds.values()]
+        known = [*(("", own) for own in self.options.values()), *of_parts]
+        wanted = {options.FILE, options.FOLDER}
+        return {prefix + name for prefix, own in known for name, values in own.items() if wanted & set(values)}
+
 
 @functools.cache
 def vocabulary() -> Vocabulary:

@@ -111,6 +111,7 @@ class Folder(Dataset):
         size: images become size x size pixels
     """
 
+    version: ClassVar[int] = 2
     layout: ClassVar[Layout] = Layout()
 
     path: str = options.folder(options.unnamed(MISSING))  # the content names the run, not its place

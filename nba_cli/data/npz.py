@@ -86,6 +86,8 @@ def to_splits(found: dict[str, np.ndarray], path: Path) -> Splits:
             f"{path}: training images are {list(train.images.shape[1:])}, test images {list(test.images.shape[1:])}."
         )
     num_classes = count_classes(train, str(path))
+    if first := int(train.labels.min()):
+        raise Refused(f"{path}: training labels run from {first} to {num_classes - 1}; classes count from 0.")
     if int(test.labels.max()) >= num_classes:
         raise Refused(
             f"{path}: test label {int(test.labels.max())} is outside the training classes 0..{num_classes - 1}."

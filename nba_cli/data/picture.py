@@ -41,13 +41,15 @@ def read_picture(file: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def decoded(content: bytes, file: Path) -> Image.Image:
-    """The image, in colour, in the bytes of an image `file`.
+    """The image, in colour, in the bytes of an image `file`; of 16 bits a pixel the upper eight.
 
     Raises:
         Refused: they are no image.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except UNREADABLE as error:
         raise Refused(f"{file}: not a readable image, such as a PNG or JPEG.") from error

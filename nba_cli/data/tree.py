@@ -6,7 +6,8 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,19 +21,34 @@ Tree = dict[str, dict[str, list[Path]]]
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images directly in `folder`, by name; hidden files and other kinds are passed over."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    """The images directly in `folder`, by name; hidden files and other kinds are passed over.
+
+    Raises:
+        Refused: the folder cannot be read.
+    """
+    with reading(folder):
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+
+
+@contextlib.contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Refuse what cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{place}: cannot be read ({error.strerror}).") from error
 
 
 def classes_of(folder: Path) -> list[str]:
     """The class folders of a split, by name.
 
     Raises:
-        Refused: there is no such folder, or it holds no class folders.
+        Refused: there is no such folder, or it holds no class folders, or cannot be read.
     """
     if not folder.is_dir():
         raise Refused(f"{folder}: no such folder. It must hold a folder of images per class.")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    with reading(folder):
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if not names:
         raise Refused(f"{folder}: there are no class folders in it.")
     return names
@@ -100,10 +116,8 @@ def read(file: Path) -> bytes:
     Raises:
         Refused: it cannot be read.
     """
-    try:
+    with reading(file):
         return files.regular(file).read_bytes()
-    except OSError as error:
-        raise Refused(f"{file}: cannot be read ({error.strerror}).") from error
 
 
 class Digest:
@@ -115,7 +129,7 @@ class Digest:
         self.folder, self.sha = folder, hashlib.sha256()
 
     def add(self, file: Path, content: bytes) -> None:
-        self.sha.update(f"{file.relative_to(self.folder).as_posix()} {len(content)} ".encode())
+        self.sha.update(os.fsencode(f"{file.relative_to(self.folder).as_posix()} {len(content)} "))
         self.sha.update(content)
 
     def hex(self) -> str:
@@ -126,12 +140,16 @@ def fingerprint(folder: Path, found: list[Path]) -> str:
     """SHA-256 over names, sizes and times (ns) of the files `found`: another one whenever one has been written.
 
     The time of change (ctime) counts beside that of the content (mtime), which copying and unpacking may set back.
+
+    Raises:
+        Refused: a file is gone, as that to which a link leads.
     """
     sha = hashlib.sha256()
     for file in found:
-        stat = file.stat()
+        with reading(file):
+            stat = file.stat()
         line = f"{file.relative_to(folder).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
-        sha.update(line.encode())
+        sha.update(os.fsencode(line))  # a name may be no text
     return sha.hexdigest()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from attacks import changed_index
 from nba_cli import seeds
 from nba_cli.data import Data, Splits, clean_share, hold_out
+from nba_cli.errors import Refused
 from nba_cli.pipeline import cleaning, trigger_cache
 from nba_cli.pipeline.attack import victim
 from nba_cli.pipeline.defend_external import defend_external
@@ -40,6 +41,7 @@ def defend(run: DefendRun, out: Path) -> None:
     bench.check_data(source, "train", "test")
     train = bench.splits.train
     clean = clean_set(run, bench.splits)
+    used, held = divided(run, clean)
     bench.header(
         seed=f"{run.seed}, of the defense {run.defense_seed}",
         poisoned=poison_note(attack, known["counts"]["poisoned"], len(train)),
@@ -50,11 +52,10 @@ def defend(run: DefendRun, out: Path) -> None:
     with tracked(bench) as onward:
         bench.begin()
         before, reference = made["figures"], made.get("reference")
-        if run.tune:  # all is measured on images that the defense does not see, and none of the test set
-            clean, held = hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+        if held is not None:  # all is measured on images that the defense does not see, and none of the test set
             bench = replace(bench, splits=replace(bench.splits, test=held))
             before, reference = bench.measure(network, attack), None
-        cleaned = cleaning.clean(bench, attack, network, clean, before, onward)
+        cleaned = cleaning.clean(bench, attack, network, used, before, onward)
         cleaning.record(bench, attack, cleaned, before=before, reference=reference, known=known)
 
 
@@ -64,7 +65,7 @@ def suspect_folder(run: DefendRun, out: Path) -> Path:
         return kept_victim(run)
     wanted = as_attack(run)
     if not folder.finished(folder_of("attack", wanted)):  # what is refused is refused before a victim is trained
-        clean_set(run, open_workbench("defend", run, out).splits)
+        divided(run, clean_set(run, open_workbench("defend", run, out).splits))
     return victim(wanted)
 
 
@@ -92,3 +93,17 @@ def clean_set(run: DefendRun, splits: Splits) -> Data:
     if dataset.clean_disjoint:
         apart = changed_index(run.attack, splits.train, splits.num_classes, run.seed)
     return clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed, apart)
+
+
+def divided(run: DefendRun, clean: Data) -> tuple[Data, Data | None]:
+    """What the defense sees of the clean set, and what it is measured on instead of the test set; None: on that.
+
+    Raises:
+        Refused: the clean set is too small to be divided.
+    """
+    if not run.tune:
+        return clean, None
+    try:
+        return hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+    except Refused as error:
+        raise Refused(f"dataset.clean_ratio={run.dataset.clean_ratio}: {error} Raise it.") from error

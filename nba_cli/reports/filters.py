@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nba_cli import domains
+from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
 from nba_cli.runs.record import Record, setting_names, to_text
 
@@ -29,7 +31,7 @@ def parse_words(
             raise Refused(f"nba {command} {word}: options are written option=value. nba {command} --help lists them.")
         domains.check_text(name, value, is_name=name in NAMES)
         if name in known:
-            given[name] = value
+            given[name] = os.path.expanduser(value) if name in NAMES else value
         else:
             filters[name] = [value] if value.startswith("[") else value.split(",")
     return given, filters
@@ -66,7 +68,7 @@ def why_none(output: Path, found: Sequence[Record], filters: Mapping[str, Sequen
 
 
 def select(command: str, found: list[Record], filters: Mapping[str, Sequence[str]], own: Iterable[str]) -> list[Record]:
-    """The records whose settings match the filters.
+    """The records whose settings match the filters; a warning tells of a value that none has.
 
     Raises:
         Refused: a filter that is a setting of none of them; the command's `own` options are suggested too.
@@ -76,4 +78,11 @@ def select(command: str, found: list[Record], filters: Mapping[str, Sequence[str
         if found and name not in known:
             near = did_you_mean(name, known | set(own))
             raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
-    return [each for each in found if matches(each.settings, filters)]
+    fitting = [each for each in found if matches(each.settings, filters)]
+    for name, wanted in filters.items() if fitting else ():
+        known = {to_text(each.get(name)) for each in found}
+        for word in wanted:
+            if not any(is_among(value, [word]) for value in known):
+                near = did_you_mean(word if as_number(word) is None else "", known)
+                LOG.warning(f"{name}={word}: no finished run has it. {near}")
+    return fitting

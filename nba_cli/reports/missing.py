@@ -21,4 +21,4 @@ def missing_jobs(experiment: Experiment, made: Sequence[Record], root: Path) -> 
     where = [] if str(root) == "runs" else [f"output={root}"]
     left = [[*job.overrides, *where] for job in experiment.due(made)]
     lines = command_line.commands(experiment.stage, left) if left else []
-    return lines if len(lines) <= LISTED else [" ".join([experiment.command, *where])]
+    return lines if len(lines) <= LISTED else [" ".join([experiment.command, *map(command_line.in_quotes, where)])]

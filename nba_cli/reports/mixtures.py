@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import preset, value_of
 from nba_cli.runs.record import Record, differing, to_text
 
@@ -28,7 +29,7 @@ def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -
 def by_preset(records: Sequence[Record], cols: Sequence[str]) -> list[str]:
     """Of each column that has the runs of one preset alone, in words, which one: its heading names the kind."""
     found: dict[str, set[str | None]] = {}
-    for part in cols:
+    for part in (name for name in cols if name in declared().parts):
         for record in records:
             kind, folder = to_text(record.get(part)), preset(record, part)
             found.setdefault(kind, set()).add(folder and f"{kind} is as {part}={folder}/{kind} sets it")

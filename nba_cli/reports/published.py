@@ -66,12 +66,12 @@ def read_csv(file: Path) -> list[Published]:
     """All rows of the file.
 
     Raises:
-        Refused: it cannot be read, lacks a column or holds what is no number.
+        Refused: it cannot be read, lacks a column or holds what is no number or no share.
     """
     try:
-        with files.regular(file).open(newline="", encoding="utf-8") as lines:
+        with files.regular(file).open(newline="", encoding="utf-8-sig") as lines:
             found = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"compare={file}: cannot be read ({error}).") from error
     if lacking := [name for name in COLUMNS if not found or name not in found[0]]:
         raise Refused(f"compare={file}: lacks the columns {', '.join(lacking)}; wanted are {', '.join(COLUMNS)}.")
@@ -84,6 +84,9 @@ def read_csv(file: Path) -> list[Published]:
             rate = float(row["poison_rate"]) if row["poison_rate"] else None
         except (TypeError, ValueError) as error:
             raise Refused(f"compare={file}: line {number}: {error}.") from error
+        for name, share in figures.items():
+            if not 0 <= share <= 1:
+                raise Refused(f"compare={file}: line {number}: {name}={row[name]} is in percent, from 0 to 100.")
         if rate is not None and not 0 <= rate <= 1:
             raise Refused(f"compare={file}: line {number}: poison_rate={rate:g} is a share, in [0,1].")
         attack, defense = (NAMES.get(row[name].lower(), row[name].lower()) for name in ("attack", "defense"))

@@ -30,6 +30,9 @@ def sweep(found: list[Record], given: dict[str, str]) -> None:
     having = with_setting(found, given.get("x"))
     x = given["x"]
     split = given.get("lines") or usual_split(having, x)
+    if all(value_of(run, split) is None for run in having):
+        known = record.setting_names(having)
+        raise Refused(f"lines={split}: none of these runs has this setting. {did_you_mean(split, known)}")
     refuse_mixtures(having, x, split)
     figures = given.get("figures", "acc,asr,ra").split(",")
     for figure in figures:

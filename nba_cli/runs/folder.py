@@ -110,14 +110,14 @@ def begin(out: Path, stage: str, settings: dict[str, Any], *, overwrite: bool = 
 
 
 def discard(out: Path) -> None:
-    """Remove what a refused run wrote, unless something was computed: a checkpoint, weights or a result.
+    """Remove what a refused run wrote, unless something was computed: a checkpoint, weights, a result or a preview.
 
     Files that no run writes stay, and so does their folder.
     """
-    if any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS)):
+    if any((out / name).exists() for name in (CHECKPOINT, WEIGHTS, METRICS, PREVIEW)):
         return
     shutil.rmtree(out / SNAPSHOTS, ignore_errors=True)
-    for name in (RUN_LOG, CONFIG, HISTORY, CURVE, PICTURE, PREVIEW, TRIGGER, LOGGED):
+    for name in (RUN_LOG, CONFIG, HISTORY, CURVE, PICTURE, TRIGGER, LOGGED):
         with contextlib.suppress(OSError):  # a folder of the user's, of that name
             (out / name).unlink()
     with contextlib.suppress(OSError):  # not empty, or a link to a folder

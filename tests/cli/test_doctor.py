@@ -39,6 +39,10 @@ def test_doctor_reports_the_machine(
         assert word in text
     assert "svhn" not in text
     assert main.launch("doctor", ["x"]) == 2
+    monkeypatch.delenv("NBA_DATA")
+    monkeypatch.setenv("HOME", "/nonexistent/home")
+    assert main.launch("doctor", []) == 0
+    assert "/nonexistent/home" in capfd.readouterr().out, "a container may have none"
 
 
 @pytest.fixture

@@ -102,3 +102,14 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path, caplog: pytes
     (journal.folder / FILE).mkdir()
     journal.note(Job(number=0, overrides=["seed=0"], end="finished"))
     assert caplog.text.count("is not in the list of the sweep") == 1
+
+
+def test_a_sweep_that_was_interrupted_in_its_first_job_is_remembered(tmp_path: Path) -> None:
+    begun, refused = Journal(tmp_path / "begun"), Journal(tmp_path / "refused")
+    begun.open("attack", ["seed=0,1"], ["seed"], 2)
+    refused.open("attack", ["seed=2,3"], ["seed"], 2)
+    begun.note(Job(number=0, overrides=["seed=0"]))
+    begun.forget(Job(number=0, overrides=["seed=0"]))
+    begun.close()
+    refused.close()
+    assert [journal.folder.name for journal in journals(tmp_path)] == ["begun"]

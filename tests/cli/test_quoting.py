@@ -83,3 +83,26 @@ def test_a_working_folder_of_hydras_does_not_nest_runs(
 def test_bytes_that_are_no_text(nba: Run) -> None:
     code, text = nba("attack", "output=/tmp/\udcff")
     assert code == 2 and "'output=/tmp/\\udcff': these bytes are no text" in text
+
+
+def test_a_path_is_no_number_and_begins_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    places = {"output", "dataset.path"}
+    words = ["output=2024_05_01", "dataset.path=~/a,1e3,b", "output=runs", "train.lr=1e-2", "+output='x'"]
+    assert quoted(words, places) == [
+        "output='2024_05_01'",
+        "dataset.path=/home/me/a,'1e3',b",
+        "output=runs",
+        "train.lr=1e-2",
+        "+output='x'",
+    ]
+
+
+def test_runs_land_in_the_folder_that_was_typed(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for output, where in (("2024_05_01", tmp_path / "2024_05_01"), ("~/2", tmp_path / "home/2")):
+        assert nba("attack", *FAST, f"output={output}")[0] == 0
+        assert len(list(where.glob("attack/*/metrics.json"))) == 1
+        assert nba("status", f"output={output}", dataset=False)[0] == 0
+    assert not (tmp_path / "~").exists()

@@ -68,6 +68,27 @@ def test_figures_stand_beside_their_runs_or_below_where_the_terminal_is_narrow(m
     ]
 
 
+def test_status_writes_nothing_and_counts_what_is_damaged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, "attack/damaged", metrics_json="{")
+    make(tmp_path, "attack/stopped", run_log="1 INFO a")
+    assert main.launch("status", [f"output={tmp_path}"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1].endswith("0 finished, 0 running, 1 interrupted, 0 failed, 1 damaged")
+    assert any(line.startswith("damaged") and "cannot be used" in line for line in lines)
+    assert not (tmp_path / ".locks").exists()
+
+
+def test_a_lock_that_cannot_be_taken_stops_no_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = make(tmp_path, "attack/stopped", run_log="1 INFO a")
+    make(tmp_path, ".locks").joinpath("stopped.lock").touch()
+
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError("a file system that is mounted for reading")
+
+    monkeypatch.setattr(filelock, "FileLock", read_only)
+    assert status.state(out, tmp_path) == "interrupted"
+
+
 def test_status_of_nothing_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main.launch("status", [f"output={tmp_path}/none"]) == 2
     assert main.launch("status", ["outptu=x"]) == 2

@@ -313,3 +313,12 @@ def test_svhn_without_scipy_says_what_to_install(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("torchvision.datasets.SVHN", without)
     with pytest.raises(Refused, match="pip install scipy"):
         Svhn(root=str(tmp_path)).load()
+
+
+def test_labels_that_begin_at_1_are_refused(tmp_path: Path) -> None:
+    """They would make a class 0 that has no image, the default target of every attack."""
+    arrays = tiny_arrays()
+    shifted = {name: value + 1 if name[0] == "y" else value for name, value in arrays.items()}
+    np.savez(tmp_path / "one.npz", **shifted)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"one\.npz: training labels run from 1 to 3; classes count from 0\."):
+        Npz(path=str(tmp_path / "one.npz")).load()

@@ -408,3 +408,35 @@ def test_the_cache_says_what_it_holds(images: Path) -> None:
     }
     (record,) = dataset.cache.glob("set-*.json")
     assert json.loads(record.read_text())["folder"] == str(images), "so that one knows which set it is"
+
+
+def test_grey_images_of_16_bits_keep_their_upper_eight(images: Path) -> None:
+    """Pillow's own conversion clips at 255, which makes almost all of such an image white."""
+    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(ramp).save(images / "train/a/00.png")
+    grey = Folder(path=str(images), size=16).load().train.images[0]
+    assert torch.equal(grey, torch.arange(256, dtype=torch.uint8).reshape(16, 16).expand(3, -1, -1))
+
+
+def test_a_link_that_leads_nowhere_and_a_folder_that_may_not_be_read_are_refused(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = images / "train/a/link.png"
+    link.symlink_to("/nonexistent.png")
+    with pytest.raises(Refused, match=r"link\.png: cannot be read \(No such file"):
+        later(images).identity()
+    link.unlink()
+
+    def forbidden(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(Refused, match=r"train: cannot be read \(Permission denied\)"):
+        later(images).identity()
+
+
+def test_a_file_name_need_not_be_text(images: Path) -> None:
+    before = later(images).identity()
+    os.rename(images / "train/a/00.png", os.fsencode(images / "train/a") + b"/caf\xe9.png")
+    assert later(images).identity() != before
+    assert len(later(images).load().train) == 12

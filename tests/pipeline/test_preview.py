@@ -14,8 +14,10 @@ from rich.console import Console
 
 from attacks import ATTACKS, BadNets
 from nba_cli.data import Data
+from nba_cli.errors import Refused
 from nba_cli.pipeline import preview, preview_sheet
 from nba_cli.pipeline.preview_sheet import GAP, LABEL, PAD
+from nba_cli.runs import folder
 
 
 def test_preview_shows_every_trigger_without_training(nba: Run, tmp_path: Path) -> None:
@@ -84,3 +86,16 @@ def test_a_terminal_shows_half_blocks_in_true_colour(tiny: Data, monkeypatch: py
     preview_sheet.show(tiny.images[index], [preview.view_of("badnets", BadNets(), tiny.images[index], index)])
     text = plain.export_text()
     assert "▀" not in text and "badnets" in text
+
+
+def test_a_preview_that_is_refused_later_leaves_the_finished_one(nba: Run, tmp_path: Path) -> None:
+    given = ("preview", "attack=badnets", "victim.depth=10")
+    assert nba(*given)[0] == 0
+    (picture,) = (tmp_path / "runs/preview").glob("*/preview.png")
+
+    def refuse() -> None:
+        raise Refused("the cache cannot be written")
+
+    with pytest.raises(Refused):
+        folder.once(picture.parent, str(tmp_path / "runs"), refuse)
+    assert picture.is_file()

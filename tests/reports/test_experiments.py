@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from nba_cli.files import conf_dir
-from nba_cli.reports import experiments, headings, pivot
+from nba_cli.reports import experiments, headings, missing, pivot
 from nba_cli.reports.composition import compose as compose_table
 from nba_cli.reports.request import Request
 from nba_cli.runs import compose, naming, reading, sound
@@ -129,3 +130,12 @@ def test_a_setting_of_runs_not_made_can_be_the_rows_and_a_preset_is_said_of_them
     made, _ = compose_table(request, {"attack": ["sig"], "defense": ["none"]})
     assert [line.label for line in made.sections[0].lines] == ["20.0"]
     assert "sig is as attack=strong/sig sets it" in made.notes
+
+
+def test_the_command_for_all_that_is_missing_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing, "LISTED", 0)
+    output = f"{tmp_path}/my runs"
+    _, layout = compose_table(Request(output=output, experiment="six_attacks"), {})
+    assert [shlex.split(line) for line in layout.missing] == [
+        ["nba", "defend", "+experiment=six_attacks", f"output={output}"]
+    ]

@@ -58,6 +58,9 @@ def test_published_numbers_are_hollow_marks_in_the_charts(root: Path) -> None:
         ("", "lacks the columns"),
         (None, "cannot be read"),
         (",".join(COLUMNS) + "\na,b,c,d,e,10,1,1,1\n", "line 2: poison_rate=10 is a share"),
+        (",".join(COLUMNS) + "\na,b,c,d,e,0.1,nan,1,1\n", "line 2: acc=nan is in percent, from 0 to 100"),
+        (",".join(COLUMNS) + "\na,b,c,d,e,0.1,1,1e12,1\n", "line 2: asr=1e12 is in percent"),
+        (",".join(COLUMNS) + f"\na,b,c,d,{'e' * 200_000},0.1,1,1,1\n", "cannot be read .field larger"),
     ],
 )
 def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
@@ -66,3 +69,9 @@ def test_a_bad_file_of_published_numbers_is_refused(tmp_path: Path, content: str
         file.write_text(content)
     with pytest.raises(Refused, match=said):
         published.read_csv(file)
+
+
+def test_a_file_of_a_spreadsheet_begins_with_a_mark(tmp_path: Path) -> None:
+    file = tmp_path / "published.csv"
+    file.write_text(",".join(COLUMNS) + "\na,b,c,d,e,0.1,1,1,1\n", encoding="utf-8-sig")
+    assert [row.source for row in published.read_csv(file)] == ["a"]

@@ -306,3 +306,17 @@ def test_what_one_row_says_is_not_taken_as_said_by_another(tmp_path: Path) -> No
                 more = {"defense__train": train, "defense__version": now}
                 put(tmp_path, f"{name}{number}", attack, defense, 0, (0.1, 0.5, 0.5), **more)
     assert "defense.train.lr differs among these runs: 0.01, 0.3" in report(tmp_path).notes
+
+
+def test_a_value_that_no_run_has_is_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="nba"):
+        compose_table(Request(output=str(root)), {"defense": ["ft", "nbb"]})
+    assert [record.getMessage() for record in caplog.records] == [
+        "defense=nbb: no finished run has it. Did you mean 'nba'?"
+    ]
+
+
+def test_columns_may_be_any_setting_lists_too(root: Path) -> None:
+    put(root, "listed", "blend", "ft", 3, (0.9, 0.5, 0.5), defense__behavior=["response"])
+    made, _ = compose_table(Request(output=str(root), cols="defense.behavior"), {})
+    assert any("response" in section.label for section in made.sections)
