@@ -2,7 +2,8 @@
 
 A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
 interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
-is open.
+is open. Victims of one attack are alike, so two more intervals stand beside that one: for other attacks, and for other
+seeds of these.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, paired
+from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, paired, student
 
 Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
@@ -24,19 +25,25 @@ class Goal:
     """What is compared and what was wanted of it, the number that came out, and over how many victims.
 
     Fields:
-        by_attack: the interval with the mean over the seeds of an attack as one observation
+        other_attacks: the interval with the mean over the seeds of an attack as one observation
+        same_attacks: the interval for other seeds of these attacks
         met: None where it is open
+        unsure: whether the interval says otherwise, too
     """
 
     wanted: str
     number: str = "not measured"
     n: int = 0
-    by_attack: str = ""
+    other_attacks: str = ""
+    same_attacks: str = ""
     met: bool | None = None
+    unsure: bool = False
 
     def line(self) -> str:
         verdict = "open" if self.met is None else "yes" if self.met else "**no**"
-        return f"| {self.wanted} | {self.number} | {self.n} | {self.by_attack} | {verdict} |"
+        verdict += ", but the interval includes 0" if self.met and self.unsure else ""
+        cells = (self.wanted, self.number, self.n, self.other_attacks, self.same_attacks, verdict)
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Callable[[Difference], bool]) -> Goal:
@@ -44,14 +51,33 @@ def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Callabl
     gap = paired(ours, theirs)
     if gap is None:
         return Goal(wanted)
+    intervals = (interval(between_attacks(ours, theirs)), interval(within_attacks(ours, theirs)))
     number = f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
-    return Goal(wanted, number, gap.n, interval(between_attacks(ours, theirs)), met(gap) if gap.n == planned else None)
+    return Goal(wanted, number, gap.n, *intervals, met=met(gap) if gap.n == planned else None)
 
 
 def between_attacks(ours: Values, theirs: Values) -> Difference | None:
     """ours - theirs with the attack as unit: its seeds are averaged first."""
     gaps = by_victim((victim[0], gap) for victim, gap in differences(ours, theirs).items())
     return averaged(list(gaps.values()))
+
+
+def within_attacks(ours: Values, theirs: Values) -> Difference | None:
+    """ours - theirs for these attacks: only seeds vary, those of each attack about a mean of its own.
+
+    None of one attack, or where attacks have one seed or unequal numbers of them.
+    """
+    strata: dict[Any, list[float]] = {}
+    for victim, gap in differences(ours, theirs).items():
+        strata.setdefault(victim[0], []).append(gap)
+    sizes = {len(own) for own in strata.values()}
+    if len(strata) < 2 or len(sizes) > 1 or sizes == {1}:
+        return None
+    (size,), means = sizes, [statistics.fmean(own) for own in strata.values()]
+    variances = [deviation(own, mean) ** 2 for own, mean in zip(strata.values(), means, strict=True)]
+    mean, error = statistics.fmean(means), math.sqrt(statistics.fmean(variances) / (size * len(strata)))
+    half = student(len(strata) * (size - 1)) * error
+    return Difference(size * len(strata), mean, mean - half, mean + half)
 
 
 def interval(gap: Difference | None, before: str = "", after: str = "") -> str:
@@ -67,7 +93,8 @@ def above(wanted: str, ours: Values, theirs: Values, planned: int, *, surely: bo
     """The mean of ours - theirs is above 0, `surely` with an interval that is."""
     how = "above 0, and so is the interval" if surely else "above 0"
     met = (lambda gap: gap.sign > 0) if surely else (lambda gap: gap.mean > 0)
-    return judged(ours, theirs, f"{wanted}: {how}", planned, met)
+    gap = paired(ours, theirs)
+    return replace(judged(ours, theirs, f"{wanted}: {how}", planned, met), unsure=gap is not None and not gap.sign)
 
 
 def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:

@@ -97,15 +97,40 @@ def test_what_clean_models_lose_is_a_goal_of_its_own(before: float, met: bool) -
     assert found([*records, *all_of("nba", before=0.99)], "the same of clean models")[1:] == (3, met)
 
 
-def test_beside_it_stands_the_interval_with_the_attack_as_unit() -> None:
-    """Two attacks of three seeds each: six victims of gaps 1 and 3, but two attacks."""
+def test_beside_it_stand_the_intervals_for_other_attacks_and_for_other_seeds_of_these() -> None:
+    """Two attacks of three seeds each: six victims of gaps 1 and 3, but two attacks, and no spread within them."""
     gaps = {attack: 0.01 * (2 * k + 1) for k, attack in enumerate(goals.SIX[:2])}
     ours = [run("nba", attack, seed, ra=0.5 + gap) for attack, gap in gaps.items() for seed in goals.SEEDS]
     theirs = [run("ft", attack, seed, ra=0.5) for attack in gaps for seed in goals.SEEDS]
     (goal,) = [goal for goal in goals.goals(ours + theirs) if goal.wanted.startswith("RA - that of `ft`")]
-    assert goal.by_attack == f"{2 - 12.706:+.2f} to {2 + 12.706:+.2f}"
+    assert goal.other_attacks == f"{2 - 12.706:+.2f} to {2 + 12.706:+.2f}"
+    assert goal.same_attacks == "+2.00 to +2.00"
     half = 2.5706 * 1.2**0.5 / 6**0.5
     assert goal.number == f"+2.00 ({2 - half:+.2f} to {2 + half:+.2f})"
+
+
+def test_the_interval_for_the_same_attacks_knows_the_spread_within_them_alone() -> None:
+    """Gaps 1 and 3 of one attack, 5 and 5 of another: variances 2 and 0, two degrees of freedom."""
+    ours = {("a", 1): 1.0, ("a", 2): 3.0, ("b", 1): 5.0, ("b", 2): 5.0}
+    theirs = dict.fromkeys(ours, 0.0)
+    gap = judging.within_attacks(ours, theirs)
+    assert gap is not None and (gap.n, gap.mean) == (4, 3.5)
+    assert gap.high - 3.5 == pytest.approx(4.3027 * 0.5, abs=1e-4) and gap.low == pytest.approx(7 - gap.high)
+    for fewer in ({("a", 1), ("b", 1)}, {("a", 1), ("a", 2)}, {("a", 1), ("a", 2), ("b", 1)}):
+        assert judging.within_attacks({victim: ours[victim] for victim in fewer}, theirs) is None
+
+
+def test_a_goal_that_is_met_on_the_mean_alone_says_so() -> None:
+    """`ft_kd` is worse than NBA on the mean, and better on some attacks."""
+    ours, base = all_of("nba"), BASE["ra"]
+    mixed = [
+        run("ft_kd", attack, seed, ra=base + (0.04 if attack in goals.SIX[:2] else -0.05))
+        for attack in goals.SIX
+        for seed in goals.SEEDS
+    ]
+    for records, verdict in ((mixed, "yes, but the interval includes 0"), (all_of("ft_kd", ra=base - 0.05), "yes")):
+        (goal,) = [goal for goal in goals.goals(ours + records) if goal.wanted.startswith("RA - that of `ft_kd`")]
+        assert goal.line().endswith(f"| {verdict} |")
 
 
 @pytest.mark.parametrize("figure", ["der", "ra"])
@@ -205,8 +230,8 @@ def test_who_is_ahead_of_nba_is_named_attack_by_attack() -> None:
 
 @pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
 def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
-    goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", met)
-    assert goal.line() == f"| wanted | +1.00 | 18 | +0.50 to +1.50 | {word} |"
+    goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", "+0.60 to +1.40", met)
+    assert goal.line() == f"| wanted | +1.00 | 18 | +0.50 to +1.50 | +0.60 to +1.40 | {word} |"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
