@@ -59,11 +59,11 @@ class ANP(Defense):
     is the largest number of channels at which HOLD-OUT accuracy is at most `drop` below the suspect model's (the
     authors plot all numbers; a widely used implementation reads the test set, even its ASR). The first channels that
     go often cost more than the next ones do, so a fall does not end the search; one of `PATIENCE` times `drop` does.
-    The suspect model was trained on the hold-out images too, which makes its own accuracy there some 3 points too
-    high, and `drop` is that much larger than the 2 points one would grant on test images. Ours: this rule, Nesterov
-    momentum. With a `threshold` nothing is held out, and all masks up to it are pruned at once ("by threshold" in the
-    authors' code); `defense=published/anp` has 0.2. Cost a step: three forward and backward passes; one forward pass
-    over the hold-out per tried channel.
+    The suspect model was trained on the hold-out images too, which makes its own accuracy there too high, so `drop` is
+    larger than the 2 points one would grant on test images. Ours: this rule, Nesterov momentum. With a `threshold`
+    nothing is held out, and all masks up to it are pruned at once ("by threshold" in the authors' code);
+    `defense=published/anp` has 0.2. Cost a step: three forward and backward passes; one forward pass over the hold-out
+    per tried channel.
 
     Fields:
         eps: largest relative noise

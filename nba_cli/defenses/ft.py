@@ -17,8 +17,8 @@ from nba_cli.victims import Network
 class FT(Defense):
     """min_w CE(f_w(x), y) over the clean set, all layers.
 
-    SGD 0.9, weight decay 5e-4 and a cosine schedule are usual. Ours: a rate of 0.05, because 0.01 for as many steps
-    leaves the backdoor of badnets as it was. Cost: one forward and one backward pass a step.
+    SGD 0.9, weight decay 5e-4 and a cosine schedule are usual. Ours: a rate of 0.05 for 200 steps. Cost: one forward
+    and one backward pass a step.
 
     Fields:
         train: how long and how hard to fine-tune
