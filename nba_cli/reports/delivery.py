@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,8 +50,11 @@ def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> list[str]:
             words.append(f"{path} (replaced)" if path.exists() else str(path))
             if files.regular(path).is_file() and not overwrite and not is_own(path.read_bytes()):
                 raise Refused(f"file={path}: it is there already, and nba did not write it. Add overwrite=true.")
-        for path, content in contents.items():
+        for path in contents:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not Path(os.path.realpath(path)).parent.is_dir():
+                raise Refused(f"file={path}: cannot be written: it is a link into a folder that is not there.")
+        for path, content in contents.items():
             files.write(path, content)
         return words
     except OSError as error:

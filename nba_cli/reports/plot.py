@@ -28,6 +28,8 @@ OPTIONS = {
     "file": "where to write FILE.png and FILE.svg, given with or without such an ending; else a new name in plots/",
     "overwrite": OVERWRITE,
 }
+TAKES = {"training": (), "defense": ("figures",), "sweep": ("x", "figures", "lines", "compare")}
+"""The options that each kind takes beside those of all."""
 KINDS: dict[str, Callable[[list[Record], dict[str, str]], None]] = {
     "training": curves.training,
     "defense": curves.defense,
@@ -71,6 +73,9 @@ def main(arguments: Sequence[str]) -> int:
         raise Refused(
             f"compare={given['compare']}: published figures know no steps. Choose x=attack, defense or dataset."
         )
+    if idle := [name for name in TAKES["sweep"] if name in given and name not in TAKES[kind]]:
+        raise Refused(f"{idle[0]}={given[idle[0]]}: kind={kind} has no use for it. kind=sweep has.")
+    overwrite = delivery.is_true(given.get("overwrite"))
     root = Path(given.get("output", "runs"))
     wanted = Path(given.get("file", ""))
     if os.path.exists(wanted) and not (wanted.is_file() or wanted.is_dir()):  # it would get neighbours, PNG and SVG
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         pyplot.close()
     base = without_ending(given["file"]) if "file" in given else delivery.unused(Path("plots", kind), pictures)
     named = {Path(f"{base}.{ending}"): content for ending, content in pictures.items()}
-    for word in delivery.deliver(named, overwrite=delivery.is_true(given.get("overwrite"))):
+    for word in delivery.deliver(named, overwrite=overwrite):
         LOG.info(f"picture: {word}")
     return 0
 

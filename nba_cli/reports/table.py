@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given, filters = parse_words("table", arguments, OPTIONS)
     request = Request(**given)
-    form = format_of(request)
+    form, overwrite = format_of(request), delivery.is_true(request.overwrite)
     report, layout = compose(request, filters, shell_line(["nba", "table", *arguments]))
     missing = ["Missing; to fill it:", *(f"  {line}" for line in layout.missing)] if layout.missing else []
     if form == "terminal":
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         said = []
     else:
         page = FORMATS[form](report, layout).encode()
-        (word,) = delivery.deliver({Path(request.file): page}, overwrite=delivery.is_true(request.overwrite))
+        (word,) = delivery.deliver({Path(request.file): page}, overwrite=overwrite)
         said = [f"wrote {word}: {len(report.records)} runs", *report.notes, *missing]
     for line in said:
         LOG.info(line)

@@ -111,6 +111,10 @@ def test_links_stay_and_what_they_lead_to_is_replaced(nba: Run, tmp_path: Path, 
         assert nba("plot", "x=defense_seed", f"file={tmp_path}/plot", dataset=False)[0] == 0
         for name in ("table.md", "plot.svg"):
             assert (tmp_path / name).is_symlink() and (tmp_path / "elsewhere" / name).stat().st_size > 100
+    (tmp_path / "half.svg").symlink_to(tmp_path / "nowhere" / "half.svg")
+    answer = nba("plot", "x=defense_seed", f"file={tmp_path}/half", dataset=False)
+    refused(answer, "half.svg: cannot be written: it is a link into a folder that is not there.")
+    assert not (tmp_path / "half.png").exists(), "both or none"
     (tmp_path / "round.md").symlink_to("round.md")
     refused(nba("table", f"file={tmp_path}/round.md", dataset=False), "round.md: cannot be written")
 

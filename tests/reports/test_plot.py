@@ -126,10 +126,9 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
         (["x=defense.train.steps", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
         (["x=defense.bta"], "none of these runs has this setting"),
-        (
-            ["x=defense.train.steps", "lines=defens"],
-            "lines=defens: .*Did you mean 'defense'",
-        ),
+        (["x=defense.train.steps", "lines=defens"], "lines=defens: .*Did you mean 'defense'"),
+        (["kind=training", "lines=attack"], "lines=attack: kind=training has no use for it"),
+        (["overwrite=maybe"], "overwrite=maybe: true or false"),
         (["kind=training", "compare=published"], "compare=published: published figures know no steps"),
     ],
 )

@@ -249,6 +249,7 @@ def test_rows_and_columns_are_any_settings(root: Path) -> None:
         (["file=x.doc"], "its ending says no format"),
         (["datset=cifar10"], "Did you mean 'dataset'?"),
         (["dataset=mnist"], "dataset=mnist: no finished defend run in output=.* has it. Choose from: cifar10."),
+        (["overwrite=maybe"], "overwrite=maybe: true or false"),
         (["seed=20"], "seed=20: no finished defend run in output=.* has it. Choose from: 0, 1, 2."),
         (["defense=nba", "attack=badnts"], "attack=badnts: no finished .* has it. Did you mean 'badnets'?"),
         (["attack=badnets,blend", "seed=0", "defense=ftt,nbb"], "defense=ftt,nbb: no finished .* Did you mean 'ft'?"),
