@@ -140,9 +140,6 @@ def fingerprint(folder: Path, found: list[Path]) -> str:
     """SHA-256 over names, sizes and times (ns) of the files `found`: another one whenever one has been written.
 
     The time of change (ctime) counts beside that of the content (mtime), which copying and unpacking may set back.
-
-    Raises:
-        Refused: a file is gone, as that to which a link leads.
     """
     sha = hashlib.sha256()
     for file in found:

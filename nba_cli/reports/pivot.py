@@ -88,8 +88,7 @@ def splitting_settings(records: Sequence[Record], shape: Shape) -> dict[Key, lis
 def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> Lines:
     """The runs of each line; the settings in `split` divide a cell into lines of its own.
 
-    Runs of one line with the same seeds are not repetitions of one another: each gets a line, named by its folder.
-    """
+    Runs of one line with the same seeds are not repetitions: each gets a line, named by its folder."""
     lines: Lines = {}
     for record in records:
         lines.setdefault(place_of(record, shape, split), []).append(record)
@@ -173,8 +172,7 @@ def average(sections: Sequence[Section]) -> Section | None:
 
 
 def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[str]:
-    """What differs among the runs besides rows, columns and seeds, unless the lines say it: nothing is averaged over
-    silently."""
+    """What differs among the runs besides rows, columns and seeds, unless the lines say it."""
     by_all = set.intersection(*map(set, split.values())) if split else set()
     found = {
         name: values
