@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,15 @@ def regular(path: Path) -> Path:
     if not stat.S_ISREG(mode):
         raise Refused(f"{path}: a {KINDS.get(stat.S_IFMT(mode), 'special file')}, and it has to be a file.")
     return path
+
+
+@contextlib.contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Refuse the file or folder `place` if the system does not let it be read."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{place}: cannot be read ({error.strerror}).") from error
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -124,11 +133,9 @@ def file_digest(path: Path) -> str:
     """
     if not path.is_file():
         raise Refused(f"{path}: no such file.")
-    try:
+    with reading(path):
         stat = os.stat(path)
         return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise Refused(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def digest_of(option: str, file: str) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, paired, student
+from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, estimated, paired
 
 Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
@@ -46,14 +46,17 @@ class Goal:
         return f"| {' | '.join(map(str, cells))} |"
 
 
-def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Callable[[Difference], bool]) -> Goal:
+Says = Callable[[Difference], bool]
+
+
+def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Says, unsure: Says = lambda _: False) -> Goal:
     """A goal about the mean of ours - theirs over victims."""
     gap = paired(ours, theirs)
     if gap is None:
         return Goal(wanted)
     intervals = (interval(between_attacks(ours, theirs)), interval(within_attacks(ours, theirs)))
     number = f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
-    return Goal(wanted, number, gap.n, *intervals, met=met(gap) if gap.n == planned else None)
+    return Goal(wanted, number, gap.n, *intervals, met(gap) if gap.n == planned else None, unsure(gap))
 
 
 def between_attacks(ours: Values, theirs: Values) -> Difference | None:
@@ -76,8 +79,7 @@ def within_attacks(ours: Values, theirs: Values) -> Difference | None:
     (size,), means = sizes, [statistics.fmean(own) for own in strata.values()]
     variances = [deviation(own, mean) ** 2 for own, mean in zip(strata.values(), means, strict=True)]
     mean, error = statistics.fmean(means), math.sqrt(statistics.fmean(variances) / (size * len(strata)))
-    half = student(len(strata) * (size - 1)) * error
-    return Difference(size * len(strata), mean, mean - half, mean + half)
+    return estimated(size * len(strata), mean, error, len(strata) * (size - 1))
 
 
 def interval(gap: Difference | None, before: str = "", after: str = "") -> str:
@@ -93,8 +95,7 @@ def above(wanted: str, ours: Values, theirs: Values, planned: int, *, surely: bo
     """The mean of ours - theirs is above 0, `surely` with an interval that is."""
     how = "above 0, and so is the interval" if surely else "above 0"
     met = (lambda gap: gap.sign > 0) if surely else (lambda gap: gap.mean > 0)
-    gap = paired(ours, theirs)
-    return replace(judged(ours, theirs, f"{wanted}: {how}", planned, met), unsure=gap is not None and not gap.sign)
+    return judged(ours, theirs, f"{wanted}: {how}", planned, met, unsure=lambda gap: not gap.sign)
 
 
 def worst(limit: float, wanted: str, ours: Values, theirs: Values, planned: int) -> Goal:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from nba_cli.cli.words import is_setting
@@ -22,18 +22,15 @@ def quoted(words: Sequence[str], places: Container[str] = ()) -> list[str]:
     Where several values are given, each is looked at by itself. Those of the options that name `places`, files and
     folders, are paths: 2024_05_01 is no number there, and ~ is the home folder.
     """
-    return [readable(word, is_place(word, places)) if is_setting(word) else word for word in words]
+    return [readable(word, places) if is_setting(word) else word for word in words]
 
 
-def is_place(word: str, places: Container[str]) -> bool:
-    return word.partition("=")[0].lstrip("+~") in places
-
-
-def readable(word: str, place: bool) -> str:
+def readable(word: str, places: Container[str]) -> str:
     """The setting as Hydra can read it; as it stands if quotes do not help."""
+    name, equals, value = word.partition("=")
+    place = name.lstrip("+~") in places
     if PLAIN.fullmatch(word) and not place:
         return word
-    name, equals, value = word.partition("=")
     parts = [value] if BRACKETS.search(value) else value.split(",")
     if place:
         parts = [os.path.expanduser(part) for part in parts]
@@ -42,12 +39,12 @@ def readable(word: str, place: bool) -> str:
 
 
 def stays(name: str, part: str, place: bool) -> bool:
-    """Whether Hydra reads a value as it is written."""
-    return parses(f"{name}={part}") and not (place and is_number(f"{name}={part}"))
-
-
-def is_number(word: str) -> bool:
-    return isinstance(OverridesParser.create().parse_override(word).value(), (int, float))
+    """Whether Hydra reads a value as it is written: a `place` that looks like a number is written anew."""
+    try:
+        value = parsed(f"{name}={part}").value()
+    except HydraException:
+        return False
+    return not (place and isinstance(value, (int, float)))
 
 
 def in_quotes(value: str) -> str:
@@ -56,7 +53,11 @@ def in_quotes(value: str) -> str:
 
 def parses(word: str) -> bool:
     try:
-        OverridesParser.create().parse_override(word)
+        parsed(word)
     except HydraException:
         return False
     return True
+
+
+def parsed(word: str) -> Override:
+    return OverridesParser.create().parse_override(word)

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import filelock
 import rich
@@ -22,19 +23,15 @@ from nba_cli.runs.command_line import shell_line
 OPTIONS = {"output": "folder that holds all run folders"}
 VALUES = {"output": (options.FOLDER,)}  # what completion offers of them
 RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a record
+ENDED = ("finished", "damaged")  # the states of runs that have a record
 BESIDE = 13  # columns for the state of a run, in front of its folder
 GAP = "  "
 FIGURES = GAP.join(f"{name.upper()} 100.00" for name in sound.FIGURES)  # the longest that they get
 
 
 def state(out: Path, root: Path) -> str:
-    """finished (has its metrics), damaged (cannot read them), running (somebody holds its lock), failed (its log ends
-    so) or interrupted."""
+    """finished (has its metrics), running (somebody holds its lock), failed (its log ends so) or interrupted."""
     if folder.finished(out):
-        try:
-            folder.read_metrics(out)
-        except Refused:
-            return "damaged"
         return "finished"
     lock = folder.lock_file(out, root)
     try:
@@ -50,15 +47,23 @@ def state(out: Path, root: Path) -> str:
     return "failed" if " ERROR " in text.rpartition(" INFO ")[2] else "interrupted"
 
 
-def last_words(out: Path) -> str:
-    """The last epoch of an unfinished run, the figures of a finished one."""
-    if folder.finished(out):
-        try:
-            found = folder.read_metrics(out)["figures"]
-        except Refused as error:
-            return str(error)
-        shown = {name: found[name] for name in sound.FIGURES if isinstance(found[name], (int, float))}
-        return GAP.join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
+def described(out: Path, root: Path) -> tuple[str, str]:
+    """The state of a run, damaged if it is finished and its record cannot be read, and its last words: the figures of
+    a finished run, what is wrong with a damaged one, the last epoch of any other."""
+    if (found := state(out, root)) != "finished":
+        return found, last_epoch(out)
+    try:
+        return found, in_words(folder.read_metrics(out)["figures"])
+    except Refused as error:
+        return "damaged", str(error)
+
+
+def in_words(figures: dict[str, Any]) -> str:
+    shown = {name: figures[name] for name in sound.FIGURES if isinstance(figures[name], (int, float))}
+    return GAP.join(f"{name.upper()} {100 * value:.2f}" for name, value in shown.items())
+
+
+def last_epoch(out: Path) -> str:
     lines = folder.read_lines(out / folder.HISTORY, "epoch", "loss")
     if not lines:
         return ""
@@ -90,11 +95,10 @@ def show(root: Path) -> None:
     if not root.is_dir():
         raise Refused(f"output={root}: no such folder. Give the folder that holds the runs: nba status output=FOLDER")
     folders = [out for stage in RECORDED for out in sorted((root / stage).glob("*")) if out.is_dir()]
-    states = {out: state(out, root) for out in folders}
-    ordered = sorted(states.items(), key=lambda pair: pair[1] != "finished")
-    for line in run_lines([(found, str(out.relative_to(root)), last_words(out)) for out, found in ordered]):
+    runs = [(found, str(out.relative_to(root)), words) for out in folders for found, words in [described(out, root)]]
+    for line in run_lines(sorted(runs, key=lambda run: run[0] not in ENDED)):
         LOG.info(line)
-    counts = Counter(states.values())
+    counts = Counter(found for found, _, _ in runs)
     shown = ["finished", "running", "interrupted", "failed", *(["damaged"] if counts["damaged"] else [])]
     summary = ", ".join(f"{counts[name]} {name}" for name in shown)
     LOG.info(f"{root}: {summary}")

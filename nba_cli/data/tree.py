@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,17 +26,8 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         Refused: the folder cannot be read.
     """
-    with reading(folder):
+    with files.reading(folder):
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-
-
-@contextlib.contextmanager
-def reading(place: Path) -> Iterator[None]:
-    """Refuse what cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise Refused(f"{place}: cannot be read ({error.strerror}).") from error
 
 
 def classes_of(folder: Path) -> list[str]:
@@ -47,7 +38,7 @@ def classes_of(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise Refused(f"{folder}: no such folder. It must hold a folder of images per class.")
-    with reading(folder):
+    with files.reading(folder):
         names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if not names:
         raise Refused(f"{folder}: there are no class folders in it.")
@@ -116,7 +107,7 @@ def read(file: Path) -> bytes:
     Raises:
         Refused: it cannot be read.
     """
-    with reading(file):
+    with files.reading(file):
         return files.regular(file).read_bytes()
 
 
@@ -140,10 +131,13 @@ def fingerprint(folder: Path, found: list[Path]) -> str:
     """SHA-256 over names, sizes and times (ns) of the files `found`: another one whenever one has been written.
 
     The time of change (ctime) counts beside that of the content (mtime), which copying and unpacking may set back.
+
+    Raises:
+        Refused: a file is gone, as that to which a link leads.
     """
     sha = hashlib.sha256()
     for file in found:
-        with reading(file):
+        with files.reading(file):
             stat = file.stat()
         line = f"{file.relative_to(folder).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
         sha.update(os.fsencode(line))  # a name may be no text

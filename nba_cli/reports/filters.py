@@ -56,14 +56,28 @@ def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -
     return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
 
 
+def values_of(name: str, found: Sequence[Record]) -> set[str]:
+    """The values of a setting among the records, as text."""
+    return {to_text(each.get(name)) for each in found}
+
+
+def has_one(known: Iterable[str], wanted: Sequence[str]) -> bool:
+    return any(is_among(value, wanted) for value in known)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """What may have been meant; no number is a misspelling."""
+    return did_you_mean(word if as_number(word) is None else "", known)
+
+
 def why_none(output: Path, found: Sequence[Record], filters: Mapping[str, Sequence[str]]) -> str:
     """What to say where no run in `output` matches the filters: the first of them that none of those `found` meets."""
     stages = " and ".join(dict.fromkeys(each.get("stage") for each in found))
     for name, wanted in filters.items():
-        known = {to_text(each.get(name)) for each in found}
-        if known and not any(is_among(value, wanted) for value in known):
-            near = did_you_mean(wanted[0] if as_number(wanted[0]) is None else "", known)  # no number is a misspelling
-            return f"{name}={','.join(wanted)}: no finished {stages} run in output={output} has it. {near}"
+        known = values_of(name, found)
+        if known and not has_one(known, wanted):
+            said = f"{name}={','.join(wanted)}: no finished {stages} run in output={output} has it."
+            return f"{said} {near(wanted[0], known)}"
     return f"output={output}: no finished run that fits. nba status output={output} lists what is there."
 
 
@@ -76,13 +90,12 @@ def select(command: str, found: list[Record], filters: Mapping[str, Sequence[str
     known = setting_names(found)
     for name in filters:
         if found and name not in known:
-            near = did_you_mean(name, known | set(own))
-            raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {near}")
+            meant = did_you_mean(name, known | set(own))
+            raise Refused(f"{name}: no option of nba {command}, and no setting of these runs. {meant}")
     fitting = [each for each in found if matches(each.settings, filters)]
     for name, wanted in filters.items() if fitting else ():
-        known = {to_text(each.get(name)) for each in found}
+        known = values_of(name, found)
         for word in wanted:
-            if not any(is_among(value, [word]) for value in known):
-                near = did_you_mean(word if as_number(word) is None else "", known)
-                LOG.warning(f"{name}={word}: no finished run has it. {near}")
+            if not has_one(known, [word]):
+                LOG.warning(f"{name}={word}: no finished run has it. {near(word, known)}")
     return fitting

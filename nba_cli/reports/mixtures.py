@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import preset, value_of
-from nba_cli.runs.record import Record, differing, to_text
+from nba_cli.runs.record import Record, differing, distinct, to_text
 
 
 def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -> dict[str, list[str]]:
@@ -44,3 +44,17 @@ def goes_with(name: str, axis: str) -> bool:
 def heads(names: Sequence[str]) -> list[str]:
     """The settings without the options of parts that are among them: another part has other options."""
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+
+
+def differing_origins(records: Sequence[Record]) -> list[str]:
+    """Which of commits, versions and machines differ, in a line; what they are stands beside the table anyhow."""
+    origins = distinct(record.origin for record in records)
+    named = {
+        "commits": {each[name] for each in origins for name in ("commit", "victim_commit")} - {None},
+        "versions of torch": {each["torch"] for each in origins},
+        "processors": {each["processor"] for each in origins},
+        "instructions of the processors": {each["instructions"] for each in origins} - {None},
+        "numbers of threads": {each["threads"] for each in origins},
+    }
+    several = [name for name, values in named.items() if len(values) > 1]
+    return [f"{', '.join(several)} differ among these runs"] if several else []

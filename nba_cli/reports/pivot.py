@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from nba_cli.reports.apart import apart
 from nba_cli.reports.differences import compared
-from nba_cli.reports.mixtures import by_preset, goes_with, mixed
+from nba_cli.reports.mixtures import by_preset, differing_origins, goes_with, mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
-from nba_cli.runs.record import Record, differing, distinct, to_text
+from nba_cli.runs.record import Record, differing, to_text
 
 Lines = dict[tuple[Key, Key], list[Record]]
 """(section, line) -> the runs of the line."""
@@ -88,7 +88,8 @@ def splitting_settings(records: Sequence[Record], shape: Shape) -> dict[Key, lis
 def grouped(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> Lines:
     """The runs of each line; the settings in `split` divide a cell into lines of its own.
 
-    Runs of one line with the same seeds are not repetitions: each gets a line, named by its folder."""
+    Runs of one line with the same seeds are not repetitions of one another: each gets a line, named by its folder.
+    """
     lines: Lines = {}
     for record in records:
         lines.setdefault(place_of(record, shape, split), []).append(record)
@@ -156,7 +157,8 @@ def average(sections: Sequence[Section]) -> Section | None:
     victims of equal seeds, as where seeds are the sections.
     """
     known = [{name for line in section.lines for name in line.values} for section in sections]
-    whole = [section for section, own in zip(sections, known, strict=True) if own == set().union(*known)]
+    every = set().union(*known)
+    whole = [section for section, own in zip(sections, known, strict=True) if own == every]
     if len(whole) < 2:
         return None
     lines = []
@@ -172,7 +174,8 @@ def average(sections: Sequence[Section]) -> Section | None:
 
 
 def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[str]]) -> list[str]:
-    """What differs among the runs besides rows, columns and seeds, unless the lines say it."""
+    """What differs among the runs besides rows, columns and seeds, unless the lines say it: nothing is averaged over
+    silently."""
     by_all = set.intersection(*map(set, split.values())) if split else set()
     found = {
         name: values
@@ -184,17 +187,3 @@ def notes(records: Sequence[Record], shape: Shape, split: Mapping[Key, Sequence[
         found |= {name: values for name, values in inside.items() if name not in own}
     differ = [f"{name} differs among these runs: {', '.join(found[name])}" for name in found]
     return [*by_preset([*records, *shape.expected], shape.cols), *differ, *differing_origins(records)]
-
-
-def differing_origins(records: Sequence[Record]) -> list[str]:
-    """Which of commits, versions and machines differ, in a line; what they are stands beside the table anyhow."""
-    origins = distinct(record.origin for record in records)
-    named = {
-        "commits": {each[name] for each in origins for name in ("commit", "victim_commit")} - {None},
-        "versions of torch": {each["torch"] for each in origins},
-        "processors": {each["processor"] for each in origins},
-        "instructions of the processors": {each["instructions"] for each in origins} - {None},
-        "numbers of threads": {each["threads"] for each in origins},
-    }
-    several = [name for name, values in named.items() if len(values) > 1]
-    return [f"{', '.join(several)} differ among these runs"] if several else []

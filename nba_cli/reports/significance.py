@@ -74,8 +74,13 @@ def averaged(gaps: Sequence[float]) -> Difference | None:
     mean = math.fsum(gaps) / len(gaps)
     if len(gaps) == 1:
         return Difference(1, mean)
-    half = student(len(gaps) - 1) * deviation(gaps, mean) / math.sqrt(len(gaps))
-    return Difference(len(gaps), mean, mean - half, mean + half)
+    return estimated(len(gaps), mean, deviation(gaps, mean) / math.sqrt(len(gaps)), len(gaps) - 1)
+
+
+def estimated(n: int, mean: float, error: float, freedom: int) -> Difference:
+    """A mean with its interval, from its standard error, which has so many degrees of freedom."""
+    half = student(freedom) * error
+    return Difference(n, mean, mean - half, mean + half)
 
 
 @cache

@@ -23,11 +23,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one section. `over`: of an average, how many sections it is taken over, in words."""
+    """The rows of one section. `over`: of an average, how many sections it is taken over; else 0."""
 
     label: str
     rows: list[Row]
-    over: str = ""
+    over: int = 0
 
     @property
     def heading(self) -> str:
@@ -78,7 +78,7 @@ def listed(report: Report, layout: Layout) -> Grid:
             rows.append(row_of(report, layout, line, "average" if section.over else ""))
             others = layout.published.get((section.label, line.label), [])
             rows += [published_row(report, other) for other in others]
-        blocks.append(Block(section.label, rows, str(section.over) if section.over else ""))
+        blocks.append(Block(section.label, rows, section.over))
     return Grid(" ".join(report.cols), headings, blocks, [WITHIN_SEEDS] if report.averages else [])
 
 
@@ -161,7 +161,7 @@ def flat(found: Grid) -> tuple[list[str], list[Row]]:
         return found.headings, [row for block in found.blocks for row in block.rows]
     averaged = any(block.over for block in found.blocks)
     rows = [
-        Row([block.label, *row.words, *([block.over] if averaged else [])], row.kind)
+        Row([block.label, *row.words, *([str(block.over or "")] if averaged else [])], row.kind)
         for block in found.blocks
         for row in block.rows
     ]
