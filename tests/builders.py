@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,11 @@ def tiny_data() -> Any:
     from nba_cli.data import Data
 
     return Data(torch.zeros(3, 3, 16, 16, dtype=torch.uint8), torch.arange(3))
+
+
+def halved(data: Data) -> Data:
+    """Every other pixel: for what needs many passes, or fp16 on a CPU that has none of its own."""
+    return dataclasses.replace(data, images=data.images[:, :, ::2, ::2].contiguous())
 
 
 def untrained(tiny: Data, seed: int = 0) -> Network:

@@ -101,6 +101,15 @@ def load(name: str, output: str) -> Experiment:
         Refused: there is no experiment of this name, or its file does not open with its command.
     """
     stage, command, question = heading(name)
+    params, runs = composed_runs(name, stage)
+    jobs = [planned_job(words, stage, replace(run, output=output)) for words, run in runs]
+    return Experiment(name, stage, command, question, jobs, planned_values(jobs, params))
+
+
+@functools.cache
+def composed_runs(name: str, stage: str) -> tuple[tuple[str, ...], list[tuple[list[str], AttackRun]]]:
+    """(swept settings, overrides and run of each job). Of one experiment several tables are made, and its files stay
+    while a process lasts."""
     install()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         first = f"+experiment={name}"
@@ -108,11 +117,11 @@ def load(name: str, output: str) -> Experiment:
         loader = GlobalHydra.instance().config_loader()
         parser = OverridesParser.create(config_loader=loader)
         composed = functools.cache(lambda choices: compose(stage, list(choices)))
-        jobs = []
-        for words in expand(loader, dict(params), [first]):
-            run = job_run(stage, parser.parse_overrides(words), composed)
-            jobs.append(planned_job(words, stage, replace(run, output=output)))
-    return Experiment(name, stage, command, question, jobs, planned_values(jobs, map(str, params)))
+        runs = [
+            (list(words), job_run(stage, parser.parse_overrides(list(words)), composed))
+            for words in expand(loader, dict(params), [first])
+        ]
+    return tuple(map(str, params)), runs
 
 
 def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str, ...]], DictConfig]) -> AttackRun:

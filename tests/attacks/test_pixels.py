@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import lesson, made, untrained
+from builders import halved, lesson, made, untrained
 from torch import Tensor, nn
 
 from attacks import BadNets, Blend, CleanLabel, InputAware, Mode, Refool, Sig, Trojan, WaNet
@@ -317,14 +317,15 @@ def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> Non
 
 def test_cls_helper_can_be_trained_adversarially(tiny: Data) -> None:
     """PGD raises its loss less than that of a helper which is trained as long without; the given helper stays."""
-    augment, plan = Augment(0, False), Plan(epochs=30, lr=0.1)
+    tiny = halved(tiny)
+    augment, plan = Augment(0, False), Plan(epochs=12, lr=0.1)
     brief = Plan(steps=60, lr=0.05, batch=60)
     plain = fit(untrained(tiny), tiny, brief, augment=augment, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in plain.state_dict().items()}
     given = Lesson(
         train=tiny, index=torch.arange(30), num_classes=3, seed=0, helper=plain.requires_grad_(False), augment=augment
     )
-    model = robust(given, 30.0, 0, silent)
+    model = robust(given, 12.0, 0, silent)
     control = copy.deepcopy(plain).requires_grad_(True)
     control = fit(control, tiny, plan, augment=augment, generator=torch.Generator().manual_seed(0))
     x, y = tiny.images.float() / 255, tiny.labels

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import ATTACK, SHORT, evidence
+from builders import ATTACK, SHORT, evidence, halved
 
 from nba_cli.data import Augment, Data
 from nba_cli.defenses import NBA
@@ -103,7 +103,7 @@ def test_nba_stays_finite_and_exact_in_low_precision(victim: Network, tiny: Data
     def note(event: Event) -> None:
         losses.extend([event.scalars["loss"]] if event.scalars else [])
 
-    NBA(**SHORT["nba"])(dataclasses.replace(evidence(victim, tiny), dtype=dtype), generator(0, "x"), note)
+    NBA(**SHORT["nba"])(dataclasses.replace(evidence(victim, halved(tiny)), dtype=dtype), generator(0, "x"), note)
     assert losses and all(torch.isfinite(torch.tensor(losses)))
 
 
