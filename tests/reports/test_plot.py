@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from conftest import Run
 from PIL import Image
 from records import EMPTY
 
+from nba_cli.cli import main
 from nba_cli.errors import Refused
 from nba_cli.reports import curves, drawing, plot
 from nba_cli.runs.reading import read_one
@@ -26,11 +28,19 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def made(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("plots") / "runs"
+    sweep = ["-m", *TINY, "defense=ft", "defense.train.steps=3,6", "defense_seed=0,1", "snapshots=true"]
+    given = ["dataset=npz", f"dataset.path={tiny_file}", "reference=false", f"output={output}"]
+    assert main.launch("defend", [*sweep, *given]) == 0
+    return output
+
+
 @pytest.fixture
-def runs(nba: Run, tmp_path: Path) -> Path:
-    sweep = ("-m", *TINY, "defense=ft", "defense.train.steps=3,6", "defense_seed=0,1", "snapshots=true")
-    assert nba("defend", *sweep)[0] == 0
-    return tmp_path / "runs"
+def runs(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(made, tmp_path / "runs")
 
 
 @pytest.mark.parametrize(
