@@ -29,7 +29,8 @@ class FTSAM(Defense):
 
     Label smoothing, peak rate and epochs are those of the authors' code. Ours: batches of 128 (theirs 256), so twice
     the steps; one cosine down to 0 over the whole training (theirs, stepped per batch, falls and rises again every 200
-    steps and ends at its peak); Nesterov momentum. Their settings for GTSRB name a rho of 8 and no smoothing.
+    steps and ends at its peak); Nesterov momentum. On development victims batches of 256 at a constant rate ended
+    lower (results/selection). Their settings for GTSRB name a rho of 8 and no smoothing.
 
     Fields:
         rho: radius of the perturbation, above 0
