@@ -107,8 +107,8 @@ def load(name: str, output: str) -> Experiment:
 
 
 @functools.cache
-def composed_runs(name: str, stage: str) -> tuple[tuple[str, ...], list[tuple[list[str], AttackRun]]]:
-    """(swept settings, overrides and run of each job). Of one experiment several tables are made, and its files stay
+def composed_runs(name: str, stage: str) -> tuple[tuple[str, ...], tuple[tuple[Sequence[str], AttackRun], ...]]:
+    """(swept settings, overrides and run of each job). Kept, for composing takes seconds and the files stay as they are
     while a process lasts."""
     install()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -117,10 +117,10 @@ def composed_runs(name: str, stage: str) -> tuple[tuple[str, ...], list[tuple[li
         loader = GlobalHydra.instance().config_loader()
         parser = OverridesParser.create(config_loader=loader)
         composed = functools.cache(lambda choices: compose(stage, list(choices)))
-        runs = [
-            (list(words), job_run(stage, parser.parse_overrides(list(words)), composed))
+        runs = tuple(
+            (words, job_run(stage, parser.parse_overrides(words), composed))
             for words in expand(loader, dict(params), [first])
-        ]
+        )
     return tuple(map(str, params)), runs
 
 
