@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from rich.console import Console
 from attacks import poison, poisoned_index
 from nba_cli.cli import main
 from nba_cli.data import Augment, Cifar10, Data
+from nba_cli.defenses import NBA
 from nba_cli.metrics import measure
+from nba_cli.pipeline import cleaning
 from nba_cli.reports.composition import compose
 from nba_cli.reports.request import Request
 from nba_cli.seeds import generator
@@ -60,6 +63,15 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
         return code, captured.out + captured.err
 
     return run
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> NBA:
+    """NBA of 20 steps a phase, to which equal budgets are equal here: those of the whole take 20 seconds."""
+    whole = NBA()
+    short = replace(whole, teacher=replace(whole.teacher, steps=20), student=replace(whole.student, steps=20))
+    monkeypatch.setattr(cleaning, "NBA", lambda: short)
+    return short
 
 
 @pytest.fixture(autouse=True)

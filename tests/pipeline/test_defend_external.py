@@ -218,11 +218,11 @@ def test_changes_by_hand() -> None:
     )
 
 
-def test_an_equal_budget_holds_for_a_model_from_elsewhere(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
+def test_an_equal_budget_holds_for_a_model_from_elsewhere(nba: Run, tmp_path: Path, brief: NBA) -> None:
     """Its clean images are those of the set that is given."""
     network = WideResNet(depth=10).build(3, tiny_data())
     torch.save(network.state_dict(), tmp_path / "suspect.pt")
     given = (f"weights={tmp_path / 'suspect.pt'}", *WRN, "attack=unknown", "defense=ft", "dataset.clean_ratio=0.05")
     code, text = nba("defend", *given, "budget=equal")
     assert code == 0, text
-    assert record(tmp_path)[1]["passes"]["backward"] == pytest.approx(NBA().backward_images(12), rel=0.02)
+    assert record(tmp_path)[1]["passes"]["backward"] == pytest.approx(brief.backward_images(12), rel=0.02)
