@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nba_cli import devices, domains
+from nba_cli.defenses._teacher import frozen
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Objective, Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
@@ -72,12 +73,11 @@ class SAU(Defense):
         return (2 * self.steps + 2) * self.train.images(clean)  # the attack climbs on both models
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        suspect = copy.deepcopy(evidence.model).eval().requires_grad_(False)
         return fit(
             copy.deepcopy(evidence.model),
             evidence.clean,
             self.train,
-            self.objective(suspect),
+            self.objective(frozen(evidence.model)),
             phase="unlearn",
             **evidence.training(generator, progress),
         )
