@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from nba_cli import options
+from nba_cli import domains, options
 from nba_cli.data import read_picture
 from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest, given
@@ -71,14 +71,12 @@ class Blend(Attack):
         key_seed: which noise or drawing
     """
 
-    alpha: float = 0.1
+    alpha: float = domains.within(0.1, "(0,1]")
     key: str = options.word_or_file("noise", *DRAWERS)
     key_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.alpha <= 1:
-            raise Refused(f"attack.alpha={self.alpha}: an opacity lies in (0,1].")
         if self.key not in DRAWERS and not os.path.isfile(self.file):
             raise Refused(
                 f"attack.key={self.key}: choose {' or '.join(DRAWERS)}, or give an image file; there is none here."

@@ -63,13 +63,14 @@ class InputAware(Learned):
 
         CE(f, all) + diversity E |x - z| / |g(x) - g(z)|
 
-    Ours: density is that of a whole mask (public code charges each pixel); smaller generators with group norm, which
+    Ours: m is trained on images as they are, by Adam with its usual betas (the authors' augmented, 0.5 and 0.9);
+    density is that of a whole mask (public code charges each pixel); smaller generators with group norm, which
     behaves the same in training and test; g's learning rate follows the schedule of f; m is trained for
     `mask_epochs` epochs. Masks cover a share of the image at every size; what the generators see around a pixel does
     not grow with it.
 
     Fields:
-        rate: share in (0,1) of each batch that is poisoned
+        rate: share in [0.01,1] of each batch that is poisoned
         cross_rate: share of each batch that gets another image's trigger and its own label
         density: share of the pixels that a mask may cover without penalty
         diversity: weight lambda_div

@@ -37,7 +37,8 @@ class Measured:
     """
 
     def __init__(self, records: Iterable[Record], attacks: Sequence[str]) -> None:
-        cleaned = [each for each in records if each.get("stage") == "defend" and each.get("attack") in attacks]
+        planned = [each for each in records if each.get("attack") in attacks and each.get("seed") in SEEDS]
+        cleaned = [each for each in planned if each.get("stage") == "defend"]
         self.records = [each for each in cleaned if preset(each, "defense") or deviations(each, "defense") == {}]
         self.planned = len(attacks) * len(SEEDS)
         alike_but_for_defenses(self.records, "runs")
@@ -148,8 +149,8 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             "interval too. As victims of one attack are alike, two more stand beside it. *Other attacks*: the interval",
             "for attacks that are not among these, with the mean over an attack's seeds as one observation. *Same",
             "attacks*: that for other seeds of these attacks, each attack's seeds about their own mean. None is",
-            "corrected for how many there are: of twenty at 95 %, one may miss the truth. `anp published`, `argd selected` and",
-            "`ftsam selected` were added after the other rows had been measured.",
+            "corrected for how many there are: of twenty at 95 %, one may miss the truth. `anp published`,",
+            "`argd selected` and `ftsam selected` were added after the other rows had been measured.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, estimated, paired
+from nba_cli.reports.significance import Difference, averaged, by_victim, deviation, differences, estimated
 
 Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
@@ -51,27 +51,32 @@ Says = Callable[[Difference], bool]
 
 def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Says, unsure: Says = lambda _: False) -> Goal:
     """A goal about the mean of ours - theirs over victims."""
-    gap = paired(ours, theirs)
+    gaps = of_victims(ours, theirs)
+    gap = averaged(list(gaps.values()))
     if gap is None:
         return Goal(wanted)
-    intervals = (interval(between_attacks(ours, theirs)), interval(within_attacks(ours, theirs)))
+    intervals = (interval(between_attacks(gaps)), interval(within_attacks(gaps)))
     number = f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
     return Goal(wanted, number, gap.n, *intervals, met(gap) if gap.n == planned else None, unsure(gap))
 
 
-def between_attacks(ours: Values, theirs: Values) -> Difference | None:
-    """ours - theirs with the attack as unit: its seeds are averaged first."""
-    gaps = by_victim((victim[0], gap) for victim, gap in differences(ours, theirs).items())
-    return averaged(list(gaps.values()))
+def of_victims(ours: Values, theirs: Values) -> dict[Any, float]:
+    """(attack, seed) -> ours - theirs, of those that both have; seconds on several machines become their mean."""
+    return by_victim((place[:2], gap) for place, gap in differences(ours, theirs).items())
 
 
-def within_attacks(ours: Values, theirs: Values) -> Difference | None:
-    """ours - theirs for these attacks: only seeds vary, those of each attack about a mean of its own.
+def between_attacks(gaps: Values) -> Difference | None:
+    """The differences with the attack as unit: its seeds are averaged first."""
+    return averaged(list(by_victim((victim[0], gap) for victim, gap in gaps.items()).values()))
+
+
+def within_attacks(gaps: Values) -> Difference | None:
+    """The differences for these attacks: only seeds vary, those of each attack about a mean of its own.
 
     None of one attack, or where attacks have one seed or unequal numbers of them.
     """
     strata: dict[Any, list[float]] = {}
-    for victim, gap in differences(ours, theirs).items():
+    for victim, gap in gaps.items():
         strata.setdefault(victim[0], []).append(gap)
     sizes = {len(own) for own in strata.values()}
     if len(strata) < 2 or len(sizes) > 1 or sizes == {1}:

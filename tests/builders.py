@@ -51,7 +51,7 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
     if attack.crafted:
         attack = ATTACKS[name](**{**QUICK[name], **settings})
         assert isinstance(attack, Learned)
-        attack = attack.with_trigger(attack.learn(lesson(images)))
+        attack = attack.with_trigger(attack.learn(lesson(images, spared=3 if name == "refool" else 0)))
     else:
         attack = attack.with_trigger(attack.draw(shape))
     if attack.joint:
@@ -61,11 +61,11 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
     return attack
 
 
-def lesson(images: torch.Tensor) -> Lesson:
-    """An untrained helper, and all `images` to be poisoned."""
+def lesson(images: torch.Tensor, spared: int = 0) -> Lesson:
+    """An untrained helper, and all `images` to be poisoned but the last `spared`, which refool wants to judge by."""
     data = Data((images * 255).round().to(torch.uint8), torch.arange(len(images)) % 3)
     helper = WideResNet(depth=10).build(3, data).eval().requires_grad_(False)
-    return Lesson(train=data, index=torch.arange(len(images)), num_classes=3, seed=0, helper=helper)
+    return Lesson(train=data, index=torch.arange(len(images) - spared), num_classes=3, seed=0, helper=helper)
 
 
 ATTACK = BadNets(rate=0.2, target=1)

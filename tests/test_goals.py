@@ -112,12 +112,11 @@ def test_beside_it_stand_the_intervals_for_other_attacks_and_for_other_seeds_of_
 def test_the_interval_for_the_same_attacks_knows_the_spread_within_them_alone() -> None:
     """Gaps 1 and 3 of one attack, 5 and 5 of another: variances 2 and 0, two degrees of freedom."""
     ours = {("a", 1): 1.0, ("a", 2): 3.0, ("b", 1): 5.0, ("b", 2): 5.0}
-    theirs = dict.fromkeys(ours, 0.0)
-    gap = judging.within_attacks(ours, theirs)
+    gap = judging.within_attacks(ours)
     assert gap is not None and (gap.n, gap.mean) == (4, 3.5)
     assert (gap.low, gap.high) == pytest.approx((3.5 - 4.3027 * 0.5, 3.5 + 4.3027 * 0.5), abs=1e-4)
     for fewer in ({("a", 1), ("b", 1)}, {("a", 1), ("a", 2)}, {("a", 1), ("a", 2), ("b", 1)}):
-        assert judging.within_attacks({victim: ours[victim] for victim in fewer}, theirs) is None
+        assert judging.within_attacks({victim: ours[victim] for victim in fewer}) is None
 
 
 def better_on_two(defense: str, figure: str) -> list[Record]:
@@ -206,6 +205,20 @@ def test_seconds_are_compared_with_anps_on_the_same_machine() -> None:
     assert found(all_of("nba", seconds=101.0) + all_of("anp"), "seconds")[2] is False
     elsewhere = dataclasses.replace(run("anp", "cl", 1), origin=ORIGIN | {"threads": 2})
     assert found([run("nba", "cl", 1), elsewhere], "seconds") == ("not measured", 0, None)
+
+
+def test_a_victim_that_two_machines_cleaned_counts_once() -> None:
+    again = [dataclasses.replace(run(each, "cl", 1), origin=ORIGIN | {"threads": 2}) for each in ("nba", "anp")]
+    slower = [dataclasses.replace(again[0], numbers=again[0].numbers | {PLACES["seconds"]: 136.0}), again[1]]
+    number, n, met = found(all_of("nba", seconds=100.0) + all_of("anp", seconds=100.0) + slower, "seconds")
+    assert number.startswith("+1.00 ") and n == 18 and met is False, "18 on the mean of the two machines, 0 elsewhere"
+
+
+def test_seeds_that_were_not_planned_count_nowhere() -> None:
+    stray = [run("nba", "cl", 4, asr=0.9), run("ft", "cl", 4)]
+    planned = all_of("nba") + all_of("ft")
+    assert goals.goals(planned + stray) == goals.goals(planned)
+    assert found(planned[1:] + stray, "ASR - the clean victim's")[1:] == (17, None), "one that is missing stays missing"
 
 
 def test_what_a_defense_withstands_is_counted_by_victims() -> None:

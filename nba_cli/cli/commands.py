@@ -96,8 +96,9 @@ COMMANDS = {
         summary="finished runs as a table",
         module="nba_cli.reports.table",
         about="A section for each attack, a line for each defense, mean ± standard deviation over victims. A figure is "
-        "marked as the best if it is better than every other row: the paired difference has a 95 % interval that "
-        "excludes 0. With experiment=…, runs that are missing are listed with the commands that make them.",
+        "marked as the best if it is better than every other defense in its place (none does not compete): the paired "
+        "difference has a 95 % interval that excludes 0. With experiment=…, runs that are missing are listed with the "
+        "commands that make them.",
         examples=(
             "nba table dataset=cifar10",
             "nba table experiment=six_attacks file=six_attacks.html",

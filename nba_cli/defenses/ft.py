@@ -49,7 +49,7 @@ class FT(Defense):
 
 @dataclass(kw_only=True)
 class FTNAD(FT):
-    """Fine-tuning with the schedule of NAD's student (and its batch and weight decay): the control of nad and argd.
+    """Fine-tuning with the schedule of NAD's student (its batch and weight decay, not its Cutout): the control of nad.
 
     Fields:
         train: how long and how hard to fine-tune

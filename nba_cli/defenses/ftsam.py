@@ -27,10 +27,11 @@ class FTSAM(Defense):
     The inner maximum is e = rho T^2 g / |T g| with g the gradient at w. Large weights, in which a backdoor lives, are
     perturbed most, and shrink. Cost a step: two forward and two backward passes.
 
-    Label smoothing, peak rate and epochs are those of the authors' code. Ours: batches of 128 (theirs 256), so twice
-    the steps; one cosine down to 0 over the whole training (theirs, stepped per batch, falls and rises again every 200
-    steps and ends at its peak); Nesterov momentum. On development victims batches of 256 at a constant rate ended
-    lower (results/selection). Their settings for GTSRB name a rho of 8 and no smoothing.
+    Peak rate and epochs are those of the authors' code. Ours: label smoothing as PyTorch has it, which gives the true
+    class a share, too (their 0.1 goes to the other classes); batches of 128 (theirs 256), so twice the steps; one
+    cosine down to 0 over the whole training (theirs, stepped per batch, falls and rises again every 200 steps and ends
+    at its peak); Nesterov momentum. On development victims batches of 256 at a constant rate ended lower
+    (results/selection). Their settings for GTSRB name a rho of 8 and no smoothing.
 
     Fields:
         rho: radius of the perturbation, above 0

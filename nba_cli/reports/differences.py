@@ -13,7 +13,7 @@ BETTER = {"acc": 1, "ra": 1, "der": 1, "asr": -1, "seconds": -1, "forward": -1, 
 
 
 def compared(section: Section, rows: Sequence[str], against: str | None) -> Section:
-    """The section with the differences to the chosen row, and with what is better than every other row marked.
+    """The section with the differences to the chosen row, and with what is better than all it competes with marked.
 
     `rows` are the settings that its lines stand for. Only defenses compete: attacks or clean ratios do not.
     """

@@ -8,9 +8,9 @@ from typing import Any
 
 from nba_cli.errors import Refused
 from nba_cli.reports import published
-from nba_cli.reports.formats.layout import is_share
 from nba_cli.reports.pivot import Shape, ordered
 from nba_cli.reports.published import Published
+from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import Summary, by_victim, summary
 from nba_cli.runs.declared import declared
 from nba_cli.runs.presets import value_of
@@ -58,10 +58,10 @@ class Line:
 
     def summaries(self, figure: str) -> dict[float, Summary]:
         """Place -> mean and spread over victims; shares in percent."""
-        scale = 100 if is_share(figure) else 1
         found = {}
         for place, runs in self.runs.items():
-            values = [(run.victim_seed, scale * v) for run in runs if (v := run.figure(figure)) is not None]
+            measured = ((run.victim_seed, in_units(figure, run.figure(figure))) for run in runs)
+            values = [(seed, value) for seed, value in measured if value is not None]
             if values:
                 found[place] = summary(list(by_victim(values).values()))
         return found

@@ -24,10 +24,8 @@ NAMES = {
     "blended": "blend",
     "trojannn": "trojan",
     "lc": "cl",
-    "inputaware": "inputaware",
     "i-bau": "ibau",
     "ft-sam": "ftsam",
-    "ftsam": "ftsam",
 }
 """How others call what the registries here name otherwise."""
 

@@ -1,4 +1,4 @@
-"""The tables that a stage and a sweep end with. Shares become percent here and in `reports.formats`."""
+"""The tables that a stage and a sweep end with. Shares become percent here and in `reports.rows`."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_impossible_settings_are_refused() -> None:
         BadNets(target=4).choose(LABELS, 4, generator(0, "poison"))
     with pytest.raises(Refused, match="poisons none"):
         BadNets(rate=0.001).choose(LABELS, 4, generator(0, "poison"))
-    with pytest.raises(Refused, match="opacity"):
+    with pytest.raises(Refused, match=r"alpha=0: must lie in \(0,1\]"):
         Blend(alpha=0.0)
 
 

@@ -161,11 +161,11 @@ def test_an_equal_budget_is_that_of_nba(name: str) -> None:
         assert defense.backward_images(2500) == pytest.approx(wanted, rel=0.01)
 
 
-@pytest.mark.parametrize("pseudo", Pseudo)
-def test_nbas_backward_passes_follow_its_pseudo_samples(pseudo: Pseudo, tiny: Data) -> None:
+@pytest.mark.parametrize(("pseudo", "resist"), [*((each, 0.0) for each in Pseudo), (Pseudo.mixed, 1.0)])
+def test_nbas_backward_passes_follow_its_pseudo_samples(pseudo: Pseudo, resist: float, tiny: Data) -> None:
     given = evidence(untrained(tiny), tiny)
     plan = Plan(steps=3, lr=0.01, batch=24)
-    defense = NBA(pseudo=pseudo, teacher=plan, student=plan)
+    defense = NBA(pseudo=pseudo, resist=resist, teacher=plan, student=plan)
     meter = Meter(given.model)
     defense(given, generator(0, "defense"))
     assert defense.backward_images(len(given.clean)) == pytest.approx(meter.counts["backward"], rel=0.01)

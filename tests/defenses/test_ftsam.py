@@ -22,6 +22,15 @@ def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:
     assert scaled.norm().item() == pytest.approx(0.3)
 
 
+def test_the_pass_at_the_perturbed_weights_leaves_the_running_statistics_alone(tiny: Data) -> None:
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    model, plain = untrained(tiny).train(), untrained(tiny).train()
+    FTSAM().objective(model, x, y)
+    plain(x)
+    wanted = {name: value for name, value in plain.state_dict().items() if "running" in name}
+    assert wanted and all(torch.equal(value, model.state_dict()[name]) for name, value in wanted.items())
+
+
 def test_ftsams_gradient_is_that_at_the_perturbed_weights(tiny: Data) -> None:
     model = untrained(tiny).eval()
     x, y = tiny.images[:12].float() / 255, tiny.labels[:12]

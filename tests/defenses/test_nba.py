@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -248,6 +249,18 @@ def test_each_form_can_be_switched_off(victim: Network, tiny: Data) -> None:
         losses[tuple(forms)] = round(objective(student.eval(), x, y)[0].item(), 6)
     assert len(set(losses.values())) == 5
     assert losses[()] == pytest.approx(F.cross_entropy(student(x), y).item(), abs=1e-5)
+
+
+def test_pseudo_samples_leave_the_running_statistics_alone(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    kept = []
+    for pseudo in (Pseudo.none, Pseudo.universal):
+        network = copy.deepcopy(student).train()
+        objective = NBA(pseudo=pseudo, mixup=0.0).objective(teacher, of_teacher, CRAFTERS[pseudo](3), generator(0, "x"))
+        objective(network, x, y)
+        kept.append({name: value for name, value in network.state_dict().items() if "running" in name})
+    assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+    assert not torch.equal(kept[0]["bn1.running_mean"], student.state_dict()["bn1.running_mean"])
 
 
 @pytest.mark.parametrize(("field", "value"), [("mu", 5.0), ("resist", 5.0)])

@@ -134,6 +134,7 @@ def test_lines_differ_in_colour_dash_and_mark() -> None:
         (["atack=wanet"], "no option of nba plot, and no setting of these runs. Did you mean 'attack'"),
         (["kind=sweep"], "needs x=SETTING"),
         (["kind=defense", "figures=accc"], "the snapshots know no such figure. Did you mean 'acc'"),
+        (["kind=defense", "figures=step"], "figures=step: the snapshots know no such figure."),
         (["x=defense.train.steps", "figures=accc"], "none of these runs has it. Did you mean 'acc'"),
         (["x=defense.bta"], "none of these runs has this setting"),
         (["x=defense.train.steps", "lines=defens"], "lines=defens: .*Did you mean 'defense'"),

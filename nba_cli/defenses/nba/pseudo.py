@@ -161,16 +161,18 @@ CRAFTERS: dict[Pseudo, Callable[[int], Crafter]] = {
 }
 """Kind -> (number of classes -> crafter). Crafters with memory start empty."""
 
-EXTRA: dict[Pseudo, Callable[[float], float]] = {
-    Pseudo.none: lambda share: -1,
-    Pseudo.patch: lambda share: 1,
-    Pseudo.mixed: lambda share: share,
-}
-"""Backward passes of a step beyond one for the pseudo samples and one per ascent step, by the share of patches."""
+UNCRAFTED = {Pseudo.none: 0.0, Pseudo.noise: 1.0}
+"""Backward passes of a step where nothing is climbed: to learn from the pseudo samples, if there are any."""
+
+EXTRA: dict[Pseudo, Callable[[float], float]] = {Pseudo.patch: lambda share: 1.0, Pseudo.mixed: lambda share: share}
+"""Backward passes of crafting beyond one per ascent step, by the share of patches."""
 
 
-def passes(pseudo: Pseudo, steps: int, share: float) -> float:
-    """Images passed backward per image of a batch, to craft pseudo samples by `steps` steps and to learn from them."""
-    if pseudo in (Pseudo.none, Pseudo.noise):
-        steps = 0
-    return 1 + steps + EXTRA.get(pseudo, lambda share: 0.0)(share)
+def passes(pseudo: Pseudo, steps: int, share: float, networks: int = 1) -> float:
+    """Images passed backward per image of a batch, to learn from pseudo samples and to craft them by `steps` steps.
+
+    `networks` are how many each of these steps passes: the student, and the teacher where its error counts, too.
+    """
+    if pseudo in UNCRAFTED:
+        return UNCRAFTED[pseudo]
+    return 1 + networks * (steps + EXTRA.get(pseudo, lambda share: 0.0)(share))

@@ -1,4 +1,4 @@
-"""What all formats share: headings, cells in words, and the lines around a table. Shares become percent here."""
+"""What all formats share: headings, cells in words, and the lines around a table."""
 
 from __future__ import annotations
 
