@@ -68,7 +68,7 @@ def found(records: list[Record], wanted: str) -> tuple[str, int, bool | None]:
 
 def test_without_runs_every_goal_is_open() -> None:
     assert {(goal.number, goal.n, goal.met) for goal in goals.goals([])} == {("not measured", 0, None)}
-    assert len(goals.goals([])) == 5 + 2 * (11 + 7 + 3) + 3
+    assert len(goals.goals([])) == 5 + 2 * (11 + 8 + 3) + 3
     assert goals.forms("anp") == ["anp", "anp published", "anp selected"]
 
 

@@ -30,13 +30,14 @@ class SAU(Defense):
 
         clean CE(h(x), y) + adversarial CE(h(x+d), y) + unlearn E[-log(1 - h(x+d)_j)]
 
-    the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are
-    adversarial examples that both models share; ordinary ones are not. As in the authors' code, d starts at
-    +eps everywhere, x + d is not clipped to [0,1], and batch norm keeps to its running statistics throughout,
-    unless `batch_statistics` asks for what theirs calls train_mode. Ours: half the images of theirs (1,000
-    batches of 128; theirs, of 2,500 clean images, 1,000 of 256), augmented (theirs not), Adam without AMSGrad, and the
-    unlearning loss from logits, whose slope does not vanish. Cost a step: two passes forward of f, 1 + `steps`
-    passes forward and backward of both models for the attack, two more of h.
+    the last over those samples on which f errs in a new way, as a share of the batch. Backdoored images are adversarial
+    examples that both models share; ordinary ones are not. As in the authors' code, d starts at +eps everywhere, x + d
+    is not clipped to [0,1], and batch norm keeps to its running statistics throughout, unless `batch_statistics` asks
+    for what theirs calls train_mode. Ours: half the images of theirs (1,000 batches of 128; theirs, of 2,500 clean
+    images, 1,000 of 256), augmented (theirs not), Adam without AMSGrad, and the unlearning loss from logits, whose
+    slope does not vanish. On development victims neither the default nor the authors' settings give blend's images
+    their classes back; a brief schedule at a large rate does (results/selection). Cost a step: two passes forward of f,
+    1 + `steps` passes forward and backward of both models for the attack, two more of h.
 
     Fields:
         eps: largest change of a pixel, L_inf in [0,1]
