@@ -12,7 +12,6 @@ from attacks.learned import Lesson
 from attacks.poisoning import BATCH, materialise
 from nba_cli import seeds
 from nba_cli.data import scaled_batch, some_of
-from nba_cli.errors import Refused
 from nba_cli.training import Event, Plan, Progress, fit, predict
 
 JUDGED = 2000  # images on which a round's reflections are judged
@@ -22,7 +21,6 @@ LEAST = 0.01  # a reflection that never succeeded may still be drawn again
 class Reflecting(Protocol):
     """What is needed of the attack."""
 
-    rate: float
     rounds: int
     tuning: int
 
@@ -33,21 +31,21 @@ class Reflecting(Protocol):
     def goal(self, labels: Tensor, num_classes: int) -> Tensor: ...
 
 
-def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress) -> Tensor:
-    """The weight of each reflection of the bank [R,C,H,W]: its success rate in the last round, [R] in [0,1].
+def judges(attack: Reflecting, labels: Tensor, index: Tensor, num_classes: int) -> Tensor:
+    """Which images of a set reflections can be judged by, bool [N]: of other classes than the wanted, and not poisoned.
 
-    Raises:
-        Refused: every image that could be turned is poisoned, so that none is left to judge by.
+    What a round's model was trained on shows what it remembers.
     """
+    apart = attack.goal(labels, num_classes) != labels
+    apart[index] = False
+    return apart
+
+
+def select(attack: Reflecting, lesson: Lesson, bank: Tensor, progress: Progress) -> Tensor:
+    """The weight of each reflection of the bank [R,C,H,W]: its success rate in the last round, [R] in [0,1]."""
     random = seeds.generator(lesson.seed, "selection")
     train, num_classes = lesson.train, lesson.num_classes
-    apart = attack.goal(train.labels, num_classes) != train.labels
-    apart[lesson.index] = False  # what a round's model was trained on shows what it remembers
-    if not apart.any():
-        raise Refused(
-            f"attack.rate={attack.rate}: leaves no image that reflections could be judged by. Lower it, or set "
-            "attack.rounds=0."
-        )
+    apart = judges(attack, train.labels, lesson.index, num_classes)
     weights = torch.ones(len(bank))
     for number in range(attack.rounds):
         drawn = torch.multinomial(weights, len(lesson.index), replacement=True, generator=random)

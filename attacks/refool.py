@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import _reflection
 from attacks._randomness import uniform
-from attacks._selection import select
+from attacks._selection import judges, select
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import domains
@@ -66,6 +66,15 @@ class Refool(Helped):
                 f"attack.reflections={self.reflections}, attack.candidates={self.candidates}: reflections are chosen "
                 "from the candidates; there must be as many of these, or more."
             )
+
+    def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
+        index = super().choose(labels, num_classes, generator)
+        if self.rounds and not judges(self, labels, index, num_classes).any():
+            raise Refused(
+                f"attack.rate={self.rate}: leaves no image that reflections could be judged by. Lower it, or set "
+                "attack.rounds=0."
+            )
+        return index
 
     @property
     def helped(self) -> bool:

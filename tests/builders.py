@@ -51,7 +51,8 @@ def made(name: str, images: torch.Tensor, **settings: Any) -> Attack:
     if attack.crafted:
         attack = ATTACKS[name](**{**QUICK[name], **settings})
         assert isinstance(attack, Learned)
-        attack = attack.with_trigger(attack.learn(lesson(images, spared=3 if name == "refool" else 0)))
+        spared = min(3, len(images) - 1) if name == "refool" else 0
+        attack = attack.with_trigger(attack.learn(lesson(images, spared)))
     else:
         attack = attack.with_trigger(attack.draw(shape))
     if attack.joint:

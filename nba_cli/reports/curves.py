@@ -80,10 +80,12 @@ def defense(found: list[Record], given: dict[str, str]) -> None:
     if not curves:
         raise Refused("kind=defense: none of these runs has snapshots. Run nba defend … snapshots=true overwrite=true.")
     names = [name_of(run, [each for each, _ in curves]) for run, _ in curves]
-    figures = given.get("figures", "acc,asr,ra").split(",")
+    measured = {name for _, points in curves for point in points for name in point if sound.is_number(point[name])}
+    known = [name for name in sound.FIGURES if name in measured]  # of a model without a trigger ACC alone
+    figures = given["figures"].split(",") if "figures" in given else known
     for figure in figures:
-        if figure not in sound.FIGURES:
-            raise Refused(f"figures={figure}: the snapshots know no such figure. {did_you_mean(figure, sound.FIGURES)}")
+        if figure not in known:
+            raise Refused(f"figures={figure}: the snapshots know no such figure. {did_you_mean(figure, known)}")
     row = Row([f"{title(figure)}, %" for figure in figures], names)
     ((part, every),) = panels([row])
     for axes, figure in zip(every, figures, strict=True):

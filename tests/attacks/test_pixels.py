@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -178,14 +178,16 @@ def test_refool_selects_the_reflections_that_attack_best(monkeypatch: pytest.Mon
     assert torch.equal(Refool(rounds=0, reflections=2, candidates=4).learn(given)["reflections"], bank[:2])
 
 
-@pytest.mark.parametrize(("mode", "poisoned"), [(Mode.all2all, range(9)), (Mode.all2one, (0, 2, 3, 5, 6, 8))])
-def test_refool_wants_images_to_judge_reflections_by(mode: Mode, poisoned: Sequence[int]) -> None:
-    """Those of the target class are none: whoever sees that class in them has not been turned."""
-    given = lesson(torch.zeros(9, 3, 16, 16))
-    given.index = torch.tensor(poisoned)
-    attack = Refool(rate=0.9, mode=mode, target=1, rounds=2, candidates=3, reflections=2)
-    with pytest.raises(Refused, match=r"attack.rate=0.9: leaves no image that reflections could be judged by."):
-        attack.learn(given)
+@pytest.mark.parametrize(("mode", "rate"), [(Mode.all2all, 1.0), (Mode.all2one, 2 / 3)])
+def test_refool_wants_images_to_judge_reflections_by(mode: Mode, rate: float) -> None:
+    """Those of the target class are none: whoever sees that class in them has not been turned. It is refused when the
+    images are chosen, before a helper is trained.
+    """
+    labels, few = torch.arange(9) % 3, {"mode": mode, "target": 1, "candidates": 3, "reflections": 2}
+    with pytest.raises(Refused, match=r"leaves no image that reflections could be judged by."):
+        Refool(rate=rate, **few).choose(labels, 3, torch.Generator())
+    assert len(Refool(rate=rate, rounds=0, **few).choose(labels, 3, torch.Generator())) == round(9 * rate)
+    assert len(Refool(rate=0.5, **few).choose(labels, 3, torch.Generator())) == 4
 
 
 def test_the_rounds_of_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,9 +139,9 @@ def refuse(*args: object) -> None:
 def test_a_killed_run_goes_on_to_the_same_result(
     nba: Run, tmp_path: Path, tiny_file: Path, stage: str, begun: str, deadly: signal.Signals
 ) -> None:
-    common = [*SHORT, "train.epochs=16", "reference=false"]
+    common = [*SHORT, "train.epochs=24", "reference=false"]
     if stage == "defend":
-        common += ["train.epochs=4", "defense.source=tuned", "defense.teacher.steps=12", "defense.student.steps=12"]
+        common += ["train.epochs=4", "defense.source=tuned", "defense.teacher.steps=20", "defense.student.steps=20"]
     assert nba(stage, *common, f"output={tmp_path}/whole/runs")[0] == 0
     broken = [*common, f"output={tmp_path}/broken/runs"]
     process = subprocess.Popen(

@@ -92,6 +92,19 @@ def test_epochs_are_counted_in_whole_numbers(nba: Run, tmp_path: Path, kind: str
     assert marks and all(mark == int(mark) for mark in marks), marks
 
 
+def test_of_a_model_without_a_trigger_acc_alone_is_drawn(nba: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    tiny = [word for word in TINY if "attack" not in word]
+    code, text = nba("defend", *tiny, "attack=none", "defense=ft", "defense.train.steps=1", "snapshots=true")
+    assert code == 0, text
+    given = [f"output={tmp_path}/runs", "stage=defend", "kind=defense"]
+    plot.main([*given, "file=one"])
+    drawn = Path("one.svg").read_text()
+    assert ">ACC, %<" in drawn and ">ASR, %<" not in drawn
+    with pytest.raises(Refused, match="figures=asr: the snapshots know no such figure"):
+        plot.main([*given, "figures=asr"])
+
+
 def test_a_line_divides_the_teachers_epochs_from_the_students() -> None:
     drawn: list[float] = []
     axes = SimpleNamespace(axvline=lambda x, **_: drawn.append(x))
