@@ -29,6 +29,7 @@ COLOURS = (
     "#C3A5A5",
     "#78784B",
     "#5A961E",
+    "#785AFF",
 )
 """The first seven are those of Okabe & Ito 2008, for colour-blind readers. Each of the others was chosen as far as
 possible from those before it, as seen with and without colour blindness, and visible on white and on black."""
@@ -66,7 +67,7 @@ def colour_of(kind: int) -> str:
 def mark(kind: int, x: float, y: float, *, size: float = 5, hollow: bool = False) -> str:
     """The SVG of one mark at pixel (x, y).
 
-    The first 24 kinds have a colour each, the first 168 differ in colour or shape: the numbers of both share no factor.
+    The first 25 kinds have a colour each, the first 175 differ in colour or shape: the numbers of both share no factor.
     """
     colour, corners = colour_of(kind), list(SHAPES.values())[kind % len(SHAPES)]
     if hollow:  # it has a fill that is not seen, so that the pointer finds it
