@@ -34,7 +34,7 @@ def tiny_arrays(train: int = 240, test: int = 90, classes: int = 3, side: int = 
 
 QUICK: dict[str, dict[str, Any]] = {
     "cl": {"steps": 2},
-    "trojan": {"steps": 2},
+    "trojan": {"steps": 2, "batch": 8},
     "inputaware": {"mask_epochs": 1.0},
     "refool": {"rounds": 1, "tuning": 1, "candidates": 3, "reflections": 2},
     "lookalike": {"candidates": 3, "judges": 4},

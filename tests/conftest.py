@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from backdoorbench import Elsewhere, attack_result
 from builders import ATTACK, tiny_arrays, tiny_data
 from records import HOSTILE, put
 from rich.console import Console
+from running import results
 
 from attacks import poison, poisoned_index
 from nba_cli.cli import main
@@ -61,6 +63,34 @@ def nba(capfd: pytest.CaptureFixture[str], tiny_file: Path, tmp_path: Path) -> R
         code = main.launch(command, [*given, *arguments])
         captured = capfd.readouterr()
         return code, captured.out + captured.err
+
+    return run
+
+
+Trained = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def ready() -> dict[tuple[str | bool, ...], Path]:
+    """The folders of runs that a process has made for `trained`."""
+    return {}
+
+
+@pytest.fixture
+def trained(
+    nba: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, ready: dict[tuple[str | bool, ...], Path]
+) -> Trained:
+    """`trained(*words)`: the folder of `nba attack *words` under tmp_path/runs, trained once a process and copied."""
+
+    def run(*words: str, dataset: bool = True) -> Path:
+        if (*words, dataset) not in ready:
+            kept = ready[*words, dataset] = tmp_path_factory.mktemp("trained")
+            code, text = nba("attack", *words, f"output={kept}/runs", dataset=dataset)
+            assert code == 0, text
+        kept = ready[*words, dataset]
+        shutil.copytree(kept / "runs", tmp_path / "runs", dirs_exist_ok=True)
+        (made,) = results(kept, "attack")
+        return tmp_path / "runs/attack" / made.name
 
     return run
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Run
+from conftest import Run, Trained
 from records import EMPTY, put
 from running import results
 
@@ -53,9 +53,10 @@ def test_a_damaged_record_is_left_out_of_tables(nba: Run, tmp_path: Path, conten
 
 
 @pytest.mark.parametrize("name", ["empty", "of another version", "without figures"])
-def test_a_damaged_record_of_a_victim_is_refused_until_it_is_made_again(nba: Run, tmp_path: Path, name: str) -> None:
-    assert nba("attack", *FAST)[0] == 0
-    (out,) = results(tmp_path, "attack")
+def test_a_damaged_record_of_a_victim_is_refused_until_it_is_made_again(
+    nba: Run, trained: Trained, tmp_path: Path, name: str
+) -> None:
+    out = trained(*FAST)
     (out / "metrics.json").write_bytes(RECORDS[name])
     commands = [("attack", *FAST), ("defend", *FAST, "defense=none"), ("evaluate", f"run={out}")]
     for command in commands:
@@ -95,9 +96,8 @@ def test_a_config_that_someone_sent_is_not_believed(nba: Run, tmp_path: Path, co
     assert code == 2 and text.startswith(f"nba: {out}/config.yaml: cannot be used (") and why in text, text
 
 
-def test_damaged_lines_of_a_history_are_left_out(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", *FAST)[0] == 0
-    (out,) = results(tmp_path, "attack")
+def test_damaged_lines_of_a_history_are_left_out(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    out = trained(*FAST)
     history = out / "history.jsonl"
     whole = history.read_bytes()
     history.write_bytes(b'{"phase": "victim", "st\n\xff\xfe\n[]\n' + whole)
@@ -139,10 +139,9 @@ def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", [b"", b"random" * 9, {"step": 1}, [1]], ids=["empty", "random", "a dict", "a list"])
-def test_a_checkpoint_that_is_none(nba: Run, tmp_path: Path, content: object) -> None:
+def test_a_checkpoint_that_is_none(nba: Run, trained: Trained, content: object) -> None:
     """Even with the digest that one has."""
-    assert nba("attack", *FAST)[0] == 0
-    (out,) = results(tmp_path, "attack")
+    out = trained(*FAST)
     buffer = io.BytesIO()
     if isinstance(content, bytes):
         buffer.write(content)
@@ -156,9 +155,8 @@ def test_a_checkpoint_that_is_none(nba: Run, tmp_path: Path, content: object) ->
         assert code == 2 and f"nba: {out}/checkpoint: this " in text and "Delete the file to start over." in text, text
 
 
-def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", *FAST)[0] == 0
-    (out,) = results(tmp_path, "attack")
+def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    out = trained(*FAST)
     history = out / "history.jsonl"
     history.write_text(history.read_text().replace('"loss": ', '"loss": 1', 1))
     code, text = nba("plot", "kind=training", f"file={tmp_path}/plot", dataset=False)
@@ -182,9 +180,8 @@ def test_an_archive_whose_members_are_no_arrays(nba: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("lacking", ["digests", "counts", "made"])
-def test_a_record_of_a_victim_that_lacks_what_a_defense_takes_over(nba: Run, tmp_path: Path, lacking: str) -> None:
-    assert nba("attack", *FAST)[0] == 0
-    (out,) = results(tmp_path, "attack")
+def test_a_record_of_a_victim_that_lacks_what_a_defense_takes_over(nba: Run, trained: Trained, lacking: str) -> None:
+    out = trained(*FAST)
     record = json.loads((out / "metrics.json").read_text())
     del record["seal"]
     (out / "metrics.json").write_text(json.dumps(record | {lacking: {}}))

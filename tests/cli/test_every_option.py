@@ -219,7 +219,7 @@ def holds(loaders: Loaders, drawn: tuple[Option, str], file: Path, root: Path) -
     assert not list(root.iterdir()), "nothing is written"
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [60, pytest.param(2000, marks=pytest.mark.slow)])
 def test_an_option_takes_a_value_or_says_why_not(
     examples: int, loaders: Loaders, file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

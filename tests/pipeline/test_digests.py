@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import tiny_arrays
-from conftest import Run
-from running import metrics, results
+from conftest import Run, Trained
+from running import metrics
 from safetensors.torch import load_file, save_file
 
 from nba_cli.data import Npz
@@ -31,9 +31,8 @@ def refused(answer: tuple[int, str], file: Path, option: str = "") -> None:
 
 
 @pytest.mark.parametrize("reader", ["defend", "evaluate", "reference", "reference of a finished run"])
-def test_weights_that_are_not_what_the_run_wrote(nba: Run, tmp_path: Path, reader: str) -> None:
-    assert nba("attack", *FAST, "attack=none")[0] == nba("attack", *FAST)[0] == 0
-    clean, victim = sorted(results(tmp_path, "attack"), key=lambda out: "none" not in out.name)
+def test_weights_that_are_not_what_the_run_wrote(nba: Run, trained: Trained, tmp_path: Path, reader: str) -> None:
+    clean, victim = trained(*FAST, "attack=none"), trained(*FAST)
     spoiled = clean if reader == "reference" else victim
     swap(spoiled / "model.safetensors", "fc.bias")
     command = {
@@ -50,9 +49,8 @@ def test_weights_that_are_not_what_the_run_wrote(nba: Run, tmp_path: Path, reade
     assert nba(*command, dataset=reader != "evaluate")[0] == 0
 
 
-def test_a_trigger_that_is_not_what_the_run_wrote(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", *FAST, *TROJAN)[0] == 0
-    (victim,) = results(tmp_path, "attack")
+def test_a_trigger_that_is_not_what_the_run_wrote(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    victim = trained(*FAST, *TROJAN)
     kept = load_file(victim / "trigger.safetensors")
     name = next(name for name, value in kept.items() if value.is_floating_point())
     swap(victim / "trigger.safetensors", name)
@@ -65,19 +63,23 @@ def test_a_trigger_that_is_not_what_the_run_wrote(nba: Run, tmp_path: Path) -> N
     assert f"Delete {learned} to learn it again." in answer[1]
 
 
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One place for all tests: victims that are trained once were trained on what lay there."""
+    return tmp_path_factory.mktemp("changing") / "set.npz"
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("reader", ["defend", "evaluate", "reference", "reference of a finished run"])
 def test_images_that_are_not_those_of_the_run(
-    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, part: str
+    nba: Run, trained: Trained, changing: Path, monkeypatch: pytest.MonkeyPatch, reader: str, part: str
 ) -> None:
     """As those of a public data set may change, whose content does not name its runs."""
     monkeypatch.setattr(Npz, "identity", lambda self: "")
-    file, arrays = tmp_path / "set.npz", tiny_arrays()
+    file, arrays = changing, tiny_arrays()
     data = ("dataset=npz", f"dataset.path={file}")
     np.savez(file, **arrays)  # type: ignore[arg-type]
-    assert nba("attack", *FAST, *data, "attack=none", dataset=False)[0] == 0
-    assert nba("attack", *FAST, *data, dataset=False)[0] == 0
-    clean, victim = sorted(results(tmp_path, "attack"), key=lambda out: "none" not in out.name)
+    clean, victim = (trained(*FAST, *data, *more, dataset=False) for more in (["attack=none"], []))
     arrays[f"x_{part}"][0, 0, 0, 0] ^= 1
     np.savez(file, **arrays)  # type: ignore[arg-type]
     command, made = {
@@ -100,9 +102,8 @@ def test_images_that_are_not_those_of_the_run(
         assert nba(*command, *data, dataset=False)[0] == 0, "a data set that is given may be another"
 
 
-def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", *FAST)[0] == 0
-    (victim,) = results(tmp_path, "attack")
+def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    victim = trained(*FAST)
     file, whole = victim / "metrics.json", (victim / "metrics.json").read_text()
     for one, two in (('"acc": 0.', '"acc": 0.0'), ('"rate": 0.1', '"rate": 0.5'), ('"date": "2', '"date": "3')):
         assert one in whole
@@ -118,9 +119,8 @@ def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, tmp_path: Path) -> 
     assert nba("evaluate", f"run={victim}", "overwrite=true", dataset=False)[0] == 0, "older ones have no seal"
 
 
-def test_the_config_of_a_run_is_what_its_record_says(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", *FAST, "attack=blend")[0] == 0
-    (victim,) = results(tmp_path, "attack")
+def test_the_config_of_a_run_is_what_its_record_says(nba: Run, trained: Trained) -> None:
+    victim = trained(*FAST, "attack=blend")
     file, whole = victim / "config.yaml", (victim / "config.yaml").read_text()
     assert "alpha: 0.1" in whole
     file.write_text(whole.replace("alpha: 0.1", "alpha: 0.3"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, Trained
 from PIL import Image
 from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
 from safetensors.torch import load_file
@@ -67,16 +67,15 @@ def test_defend_trains_the_missing_victim_once_and_shows_before_and_after(nba: R
 
 def test_the_same_command_twice_gives_the_same_metrics(nba: Run, tmp_path: Path) -> None:
     for output in ("one", "two"):
-        assert nba("defend", *SHORT, *QUICK_NBA, f"output={tmp_path}/{output}/runs")[0] == 0
+        assert nba("defend", *SHORT, "train.epochs=3", *QUICK_NBA, f"output={tmp_path}/{output}/runs")[0] == 0
     for stage in ("attack", "defend"):
         (one,), (two,) = (results(tmp_path / output, stage) for output in ("one", "two"))
         assert one.name == two.name
         assert lasting(metrics(one)) == lasting(metrics(two))
 
 
-def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, tmp_path: Path) -> None:
-    nba("attack", *SHORT, "train.epochs=1")
-    (folder,) = results(tmp_path, "attack")
+def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    folder = trained(*SHORT, "train.epochs=1")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     code, text = nba("attack", *SHORT, "train.epochs=1")
     assert code == 0 and "already finished" in text and "badnets" in text and "seconds" in text, "its figures again"
@@ -86,9 +85,8 @@ def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, tmp_path: Pat
     assert results(tmp_path, "attack") == [folder]
 
 
-def test_evaluate_a_run_and_its_bare_weights(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
-    nba("attack", *SHORT, "seed=3")
-    (victim,) = results(tmp_path, "attack")
+def test_evaluate_a_run_and_its_bare_weights(nba: Run, trained: Trained, tmp_path: Path, tiny_file: Path) -> None:
+    victim = trained(*SHORT, "seed=3")
     output = f"output={tmp_path}/runs"
     assert nba("evaluate", output, f"run={victim}", dataset=False)[0] == 0
     assert (
@@ -112,9 +110,8 @@ def test_a_clean_victim_has_no_asr(nba: Run, tmp_path: Path) -> None:
     assert metrics(results(tmp_path, "defend")[0])["figures"]["asr"] is None
 
 
-def test_a_refused_overwrite_keeps_what_was_finished(nba: Run, tmp_path: Path, tiny_file: Path) -> None:
-    nba("attack", *SHORT, "train.epochs=1")
-    (folder,) = results(tmp_path, "attack")
+def test_a_refused_overwrite_keeps_what_was_finished(nba: Run, trained: Trained, tiny_file: Path) -> None:
+    folder = trained(*SHORT, "train.epochs=1")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nba_cli.data.npz.read_arrays", refuse)

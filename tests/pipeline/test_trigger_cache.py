@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import Run, Trained
 from safetensors.torch import load_file
 
 from attacks import ATTACKS
@@ -104,9 +104,10 @@ def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) 
     )
 
 
-def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", "attack=none", *SHORT)[0] == 0
-    (clean,) = folders(tmp_path, "attack")
+def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(
+    nba: Run, trained: Trained, tmp_path: Path
+) -> None:
+    clean = trained("attack=none", *SHORT)
     assert nba("evaluate", f"output={tmp_path}/runs", f"run={clean}", "attack=cl", dataset=False)[0] == 0
     weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
     assert nba("evaluate", *weights, "attack=cl")[0] == 0
@@ -133,17 +134,17 @@ def test_a_reference_that_was_left_out_is_measured_when_it_is_asked_for(nba: Run
 
 
 @pytest.mark.parametrize(("attack", "more"), [("trojan", ()), ("inputaware", ("attack.width=8",)), ("badnets", ())])
-def test_a_trigger_file_that_does_not_fit_is_refused(nba: Run, tmp_path: Path, attack: str, more: tuple) -> None:
-    assert nba("attack", "attack=wanet", *SHORT)[0] == 0
-    (victim,) = folders(tmp_path, "attack")
+def test_a_trigger_file_that_does_not_fit_is_refused(
+    nba: Run, trained: Trained, tmp_path: Path, attack: str, more: tuple
+) -> None:
+    victim = trained("attack=wanet", *SHORT)
     given = (f"run={victim}", f"trigger={victim}/trigger.safetensors", f"attack={attack}", *more)
     code, text = nba("evaluate", f"output={tmp_path}/runs", *given, dataset=False)
     assert code == 2 and "trigger.safetensors: " in text.splitlines()[-1] and "Traceback" not in text
 
 
-def test_measuring_a_model_under_a_learned_trigger(nba: Run, tmp_path: Path) -> None:
-    assert nba("attack", "attack=none", *SHORT)[0] == 0
-    (clean,) = folders(tmp_path, "attack")
+def test_measuring_a_model_under_a_learned_trigger(nba: Run, trained: Trained, tmp_path: Path) -> None:
+    clean = trained("attack=none", *SHORT)
     output = f"output={tmp_path}/runs"
     code, text = nba("evaluate", output, f"run={clean}", "attack=inputaware", *QUICK["inputaware"], dataset=False)
     assert code == 2 and "trained together with a victim" in text and "nba attack attack=inputaware" in text

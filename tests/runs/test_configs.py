@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose as hydra_compose
@@ -28,18 +30,23 @@ def installed() -> None:
     compose.install()
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes_to_a_live_object(group: str, choice: str, tiny_file: Path) -> None:
+@functools.cache
+def part_of(group: str, choice: str, file: Path) -> Any:
+    """What a choice composes to."""
     needed = {
-        "npz": [f"dataset.path={tiny_file}"],
+        "npz": [f"dataset.path={file}"],
         "folder": ["dataset.path=x"],
         "tiny_imagenet": ["dataset.path=x"],
         "torchvision": ["victim.name=resnet18"],
     }
     given = [f"{group}={choice}", *needed.get(choice, [])]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        run = compose.typed_run(hydra_compose("defend", given), "defend")
-    part = getattr(run, group)
+        return getattr(compose.typed_run(hydra_compose("defend", given), "defend"), group)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_to_a_live_object(group: str, choice: str, tiny_file: Path) -> None:
+    part = part_of(group, choice, tiny_file)
     assert type(part) in KINDS
     label = part.label if group == "victim" else KINDS[type(part)]
     assert label.removesuffix("_resnet18" if choice == "torchvision" else "") == choice, "named after what it makes"
@@ -53,12 +60,8 @@ def test_every_experiment_composes_and_opens_with_its_command(experiment: str) -
     assert f"+experiment={experiment}" in first.split("defaults:")[0]
 
 
-def test_every_class_of_a_registry_has_a_file() -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        made = set()
-        for group, choice in CHOICES:
-            made.add(OmegaConf.get_type(hydra_compose("defend", [f"{group}={choice}"])[group]))
-    assert made == set(KINDS)
+def test_every_class_of_a_registry_has_a_file(tiny_file: Path) -> None:
+    assert {type(part_of(group, choice, tiny_file)) for group, choice in CHOICES} == set(KINDS)
 
 
 def test_yaml_files_do_not_repeat_defaults() -> None:
