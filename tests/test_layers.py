@@ -17,6 +17,7 @@ HYDRA = (
     "hydra_plugins.",
     "nba_cli.runs.compose",
     "nba_cli.runs.hydra_errors",
+    "nba_cli.runs.job_run",
     "nba_cli.runs.jobs",
     "nba_cli.reports.experiments",
 )

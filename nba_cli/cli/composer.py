@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -29,7 +30,7 @@ class Composer(ConfigLoaderImpl):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.composed: dict[tuple[str, ...], bytes] = {}  # pickled, which is quicker than copy.deepcopy
 
     def __getstate__(self) -> dict[str, Any]:
         """Parallel launchers send the loader along with each job; what it has composed would be sent as often."""
@@ -87,8 +88,8 @@ class Composer(ConfigLoaderImpl):
         values = [word for word in sweep_overrides if is_value(parsed(word), groups)]
         choices = tuple(word for word in sweep_overrides if word not in values)
         if choices not in self.composed:
-            self.composed[choices] = super().load_sweep_config(master_config, list(choices))
-        config = copy.deepcopy(self.composed[choices])
+            self.composed[choices] = pickle.dumps(super().load_sweep_config(master_config, list(choices)))
+        config: DictConfig = pickle.loads(self.composed[choices])
         if not all(parsed(word).key_or_group in config.hydra.runtime.choices for word in choices):
             return super().load_sweep_config(master_config, sweep_overrides)  # +option=value and the like
         try:

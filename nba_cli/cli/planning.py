@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import torch
@@ -18,10 +17,10 @@ from nba_cli.cli.launchers import is_parallel, workers
 from nba_cli.cli.words import part_of, recorded
 from nba_cli.pipeline import room
 from nba_cli.pipeline.needs import crafts, missing
-from nba_cli.reports.experiments import job_run
 from nba_cli.runs.durations import Workload, workload
 from nba_cli.runs.foreign import why_skipped
 from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.job_run import Bases, job_run
 from nba_cli.runs.jobs import Jobs, expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
@@ -71,17 +70,17 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     def composed(choices: tuple[str, ...]) -> DictConfig:
         found = loader.load_configuration(config.hydra.job.config_name, [*hydras, *choices], run_mode=RunMode.RUN)
         with open_dict(found):
-            del found["hydra"]  # nobody reads it, and it is slow to copy
+            del found["hydra"]  # nobody reads it
         return found
 
-    once, differ = functools.cache(composed), set(jobs.swept)
+    bases, differ = Bases(composed), set(jobs.swept)
     threads = None if is_parallel(config.hydra) else torch.get_num_threads()  # each launcher divides them its own way
 
     def of(words: list[str]) -> Planned:
         own = [word for word in recorded(words) if part_of(word) != OPTION]
         label = " ".join(word for word in own if word.partition("=")[0] in differ) or " ".join(own) or "the run"
         try:
-            return planned(label, stage, job_run(stage, parser.parse_overrides(words), once), threads)
+            return planned(label, stage, job_run(stage, parser.parse_overrides(words), bases), threads)
         except Exception as error:
             if (line := one_line(error)) is None:
                 raise

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from nba_cli.devices import Precision
 from nba_cli.errors import Refused
@@ -22,13 +17,14 @@ from nba_cli.files import conf_dir
 from nba_cli.reports.filters import is_among, matches
 from nba_cli.reports.headings import heading
 from nba_cli.runs import folder, reading
-from nba_cli.runs.compose import install, typed_run
+from nba_cli.runs.compose import install
 from nba_cli.runs.declared import declared
+from nba_cli.runs.job_run import Bases, job_run
 from nba_cli.runs.jobs import expand
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.plain import to_plain
 from nba_cli.runs.record import Record, to_text
-from nba_cli.runs.registry import CHOICES, GROUPS
+from nba_cli.runs.registry import GROUPS
 from nba_cli.runs.settings import AttackRun
 
 PRECISIONS = (Precision.bf16, Precision.fp32, Precision.fp16)
@@ -116,40 +112,12 @@ def composed_runs(name: str, stage: str) -> tuple[tuple[str, ...], tuple[tuple[S
         params = compose(stage, [first], return_hydra_config=True).hydra.sweeper.params
         loader = GlobalHydra.instance().config_loader()
         parser = OverridesParser.create(config_loader=loader)
-        composed = functools.cache(lambda choices: compose(stage, list(choices)))
+        bases = Bases(lambda words: compose(stage, list(words)))
         runs = tuple(
-            (words, job_run(stage, parser.parse_overrides(words), composed))
+            (words, job_run(stage, parser.parse_overrides(words), bases))
             for words in expand(loader, dict(params), [first])
         )
     return tuple(map(str, params)), runs
-
-
-def job_run(stage: str, overrides: list[Override], composed: Callable[[tuple[str, ...]], DictConfig]) -> AttackRun:
-    """The run of one job. Composing is slow, so each part is composed once, beside the others' defaults."""
-    added = tuple(str(each.input_line) for each in overrides if each.is_add())
-    cfg = copy.deepcopy(composed(added))
-    for override in overrides:
-        key, line = str(override.key_or_group), str(override.input_line)
-        if key in CHOICES:
-            OmegaConf.update(cfg, key, composed((*added, line))[key], merge=False)
-    for override in overrides:
-        if not override.is_add() and override.key_or_group not in CHOICES:
-            override_value(cfg, override)
-    with open_dict(cfg):
-        cfg.hydra = {"overrides": {"task": [str(each.input_line) for each in overrides]}}  # what the job itself gives
-    run = typed_run(cfg, stage)
-    assert isinstance(run, AttackRun)
-    return run
-
-
-def override_value(cfg: DictConfig, override: Override) -> None:
-    """Set one option. Raises what Hydra would raise, which says more than OmegaConf does."""
-    try:
-        OmegaConf.update(cfg, str(override.key_or_group), override.value(), merge=False)
-    except (ConfigAttributeError, ConfigKeyError) as error:
-        raise ConfigCompositionException(f"Could not override '{override.key_or_group}'") from error
-    except OmegaConfBaseException as error:
-        raise ConfigCompositionException(f"Error merging override {override.input_line}") from error
 
 
 def planned_job(words: Sequence[str], stage: str, run: AttackRun) -> Planned:
