@@ -85,6 +85,7 @@ def test_the_exponent_of_a_power_law_is_found(tmp_path: Path) -> None:
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_table_of_its_runs_are_timed(tmp_path: Path) -> None:
     took = sweeps.sweep("basic", 2, tmp_path)
     with pytest.raises(SystemExit, match="device=tpu: not a device"):

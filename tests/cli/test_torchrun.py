@@ -49,6 +49,7 @@ def test_an_attack_on_two_processes_leaves_one_run_of_the_same_form(nba: Run, tm
     assert both["digests"]["weights"] != alone["digests"]["weights"], "batch norm has seen the parts of batches"
 
 
+@pytest.mark.slow
 def test_a_refusal_is_one_line_and_ends_both(tmp_path: Path, tiny_file: Path) -> None:
     """Both processes, whose exit codes torchrun does not tell."""
     words = ("attack", *BRIEF, "attack.rate=0.9", "dataset=npz", f"dataset.path={tiny_file}", f"output={tmp_path}/runs")

@@ -129,7 +129,7 @@ def refuse(*args: object) -> None:
     ("stage", "begun", "deadly"),
     [
         ("attack", "attack/*/checkpoint", signal.SIGKILL),
-        ("attack", "attack/*/checkpoint", signal.SIGINT),
+        pytest.param("attack", "attack/*/checkpoint", signal.SIGINT, marks=pytest.mark.slow),
         ("defend", "defend/*/history.jsonl", signal.SIGKILL),
     ],
 )
