@@ -84,9 +84,10 @@ def trained(
 
     def run(*words: str, dataset: bool = True) -> Path:
         if (*words, dataset) not in ready:
-            kept = ready[*words, dataset] = tmp_path_factory.mktemp("trained")
+            kept = tmp_path_factory.mktemp("trained")
             code, text = nba("attack", *words, f"output={kept}/runs", dataset=dataset)
             assert code == 0, text
+            ready[*words, dataset] = kept
         kept = ready[*words, dataset]
         shutil.copytree(kept / "runs", tmp_path / "runs", dirs_exist_ok=True)
         (made,) = results(kept, "attack")

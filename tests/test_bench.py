@@ -85,6 +85,11 @@ def test_the_exponent_of_a_power_law_is_found(tmp_path: Path) -> None:
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
+def test_a_table_of_runs_that_are_not_there_is_not_timed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="exit code 2"):
+        sweeps.table(tmp_path / "nowhere")
+
+
 @pytest.mark.slow
 def test_a_sweep_and_a_table_of_its_runs_are_timed(tmp_path: Path) -> None:
     took = sweeps.sweep("basic", 2, tmp_path)
@@ -94,8 +99,6 @@ def test_a_sweep_and_a_table_of_its_runs_are_timed(tmp_path: Path) -> None:
     sweeps.fill(400, tmp_path / "many", next(tmp_path.glob("basic/attack/*/metrics.json")))
     one = sweeps.table(tmp_path / "many")
     assert one["peak"] > 1 and one["seconds"] > 0
-    with pytest.raises(SystemExit, match="exit code 2"):
-        sweeps.table(tmp_path / "nowhere")
 
 
 def test_a_page_takes_what_there_is(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def agenda_of(stage: str, jobs: Jobs, loader: ConfigLoader, config: DictConfig) 
     def composed(choices: tuple[str, ...]) -> DictConfig:
         found = loader.load_configuration(config.hydra.job.config_name, [*hydras, *choices], run_mode=RunMode.RUN)
         with open_dict(found):
-            del found["hydra"]  # nobody reads it
+            del found["hydra"]  # each job has its own
         return found
 
     bases, differ = Bases(composed), set(jobs.swept)

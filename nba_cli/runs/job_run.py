@@ -21,8 +21,8 @@ Words = tuple[str, ...]
 class Bases:
     """Configs by what is chosen in them.
 
-    Composing is slow, so each part is composed once, beside the others' defaults; and so is `copy.deepcopy` of what
-    OmegaConf makes, which unpickling does in a fifth of the time.
+    Composing is slow, so each part is composed once, beside the others' defaults. `copy.deepcopy` of a config is slow,
+    too: unpickling one takes a fifth of its time.
     """
 
     def __init__(self, composed: Callable[[Words], DictConfig]) -> None:
@@ -31,13 +31,13 @@ class Bases:
         self.pickled = functools.cache(self._pickled)
 
     def base(self, added: Words, chosen: Words) -> DictConfig:
-        """A config with what is `added` (+experiment=…) and `chosen` (attack=…), the caller's own."""
+        """A config with what is `added` (+experiment=…) and `chosen` (attack=…); the caller may change it."""
         return pickle.loads(self.pickled(added, chosen))
 
     def _pickled(self, added: Words, chosen: Words) -> bytes:
         cfg = pickle.loads(pickle.dumps(self.composed(added)))
         for line in chosen:
-            key = line.partition("=")[0]
+            key = line.lstrip("~").partition("=")[0]
             OmegaConf.update(cfg, key, self.composed((*added, line))[key], merge=False)
         return pickle.dumps(cfg)
 

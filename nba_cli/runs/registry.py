@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from importlib.metadata import entry_points
 
 from attacks import ATTACKS, Attack
@@ -16,7 +17,8 @@ def with_plugins(group: str, registry: dict[str, type], base: type) -> dict[str,
     """`registry` and what installed packages add to it.
 
     Raises:
-        Refused: an entry point cannot be imported, is not a subclass of `base`, or takes a name that is taken.
+        Refused: an entry point cannot be imported, is not a subclass of `base`, has no module that knows its name,
+            or takes a name that is taken.
     """
     found = dict(registry)
     for entry in entry_points(group=f"nba.{group}"):
@@ -30,6 +32,13 @@ def with_plugins(group: str, registry: dict[str, type], base: type) -> dict[str,
             raise Refused(f"{where}: cannot be loaded ({error}).") from error
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise Refused(f"{where}: must be a subclass of {base.__module__}.{base.__name__}.")
+        try:
+            pickle.dumps(cls)
+        except (
+            pickle.PicklingError,
+            AttributeError,
+        ) as error:  # jobs of a sweep are pickled
+            raise Refused(f"{where}: its class has to be importable by its own name ({error}).") from error
         found[entry.name] = cls
     return found
 

@@ -17,6 +17,7 @@ from nba_cli.cli.composer import Composer
 from nba_cli.errors import Refused
 from nba_cli.files import conf_dir
 from nba_cli.runs import compose
+from nba_cli.runs.job_run import Bases
 
 Loaders = tuple[ConfigLoaderImpl, Composer, DictConfig]
 
@@ -30,6 +31,21 @@ def loaders() -> Loaders:
         hydra = GlobalHydra.instance().config_loader()
         assert isinstance(hydra, ConfigLoaderImpl)
     return hydra, Composer(hydra.get_search_path()), master
+
+
+def test_each_job_has_a_config_of_its_own() -> None:
+    made: list[tuple[str, ...]] = []
+
+    def composed(words: tuple[str, ...]) -> DictConfig:
+        made.append(words)
+        return OmegaConf.create({"seed": 0, "attack": {"rate": 0.1, "of": "${seed}"}, "words": list(words)})
+
+    bases = Bases(composed)
+    one, two = (bases.base(("+experiment=x",), ("attack=blend",)) for _ in range(2))
+    one.seed, one.attack.rate = 7, 0.5
+    assert (one.attack.of, two.attack.of) == (7, 0) and two.attack.rate == 0.1
+    assert bases.base(("+experiment=x",), ("attack=blend",)) == two, "what is kept has not changed either"
+    assert made == [("+experiment=x",), ("+experiment=x", "attack=blend")], "composed once"
 
 
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:

@@ -102,7 +102,7 @@ def test_images_that_are_not_those_of_the_run(
         assert nba(*command, *data, dataset=False)[0] == 0, "a data set that is given may be another"
 
 
-def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, trained: Trained, tmp_path: Path) -> None:
+def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, trained: Trained) -> None:
     victim = trained(*FAST)
     file, whole = victim / "metrics.json", (victim / "metrics.json").read_text()
     for one, two in (('"acc": 0.', '"acc": 0.0'), ('"rate": 0.1', '"rate": 0.5'), ('"date": "2', '"date": "3')):
@@ -111,8 +111,10 @@ def test_the_record_of_a_run_is_what_the_run_wrote(nba: Run, trained: Trained, t
         for command in (("evaluate", f"run={victim}"), ("defend", *FAST, "defense=none")):
             code, text = nba(*command, dataset=command[0] != "evaluate")
             assert code == 2 and f"nba: {file}: cannot be used (it has changed since it was written)" in text, text
+    place = json.loads(whole)["settings"]["output"]
     for moved, text in ((file, whole), (victim / "config.yaml", (victim / "config.yaml").read_text())):
-        moved.write_text(text.replace(f"{tmp_path}/runs", "moved"))
+        assert place in text
+        moved.write_text(text.replace(place, "moved"))
     assert nba("evaluate", f"run={victim}", dataset=False)[0] == 0, "runs may be moved"
     old = {name: value for name, value in metrics(victim).items() if name != "seal"}
     file.write_text(json.dumps(old))

@@ -181,7 +181,8 @@ def test_a_resumed_run_goes_on_under_its_number_and_an_overwritten_one_gets_anot
 ) -> None:
     with monkeypatch.context() as patch:
         interrupt(patch, after=2)
-        assert nba("attack", *QUICK)[0] == 130
+        code, text = nba("attack", *QUICK)
+        assert code == 130 and "Run the same command to resume" in text
     assert heard[0].ended == [(None, None)]
     assert nba("attack", *QUICK)[0] == nba("attack", *QUICK, "overwrite=true")[0] == 0
     first, resumed, again = (session.subject for session in heard)

@@ -29,6 +29,8 @@ class Corner(Attack):
         out = images.clone()
         out[:, :, self.row, 0] = 1
         return out
+
+Nameless = type("Hidden", (Corner,), {})
 """
 
 
@@ -72,6 +74,7 @@ def test_an_installed_attack_runs_and_is_recorded(tmp_path: Path, tiny_file: Pat
         ("corner", "corner_attack:Missing", "cannot be loaded"),
         ("blend", "corner_attack:Corner", "there already is a part of that name in the group attack"),
         ("corner", "corner_attack:Tensor", "must be a subclass of attacks.base.Attack"),
+        ("corner", "corner_attack:Nameless", "its class has to be importable by its own name"),
     ],
 )
 def test_a_broken_plugin_is_named(tmp_path: Path, name: str, target: str, message: str) -> None:

@@ -1,7 +1,7 @@
 """NBA: Neural Behavioral Alignment, as reconstructed from what is public of the paper.
 
 Ying & Wu, "NBA: defensive distillation for backdoor removal via neural behavior alignment", Cybersecurity 6:20 (2023),
-arXiv:2406.10846. Marked are: [abstract] what the paper's abstract says, [summary] a short third-party one, [ours].
+arXiv:2406.10846. Marks: [abstract] the paper's abstract, [summary] a third party's short summary, [ours] our addition.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class NBA(Defense):
     and backward: 1, and for the `pseudo_share` of the images 1 with noise, else 1 + craft_steps, one more for a patch,
     `patch_share` more for mixed; with `resist` the teacher climbs along.
 
-    Chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig of seed 100; results/selection), by images that
-    they were not trained on. Mean of the two, ACC, ASR, RA: 85.0, 0.5, 73.7; without pseudo samples 85.2, 0.3, 71.5, as
-    they raise RA from 72.7 to 78.2 on blend and lower it from 70.4 to 69.1 on sig. In one phase, taught by the suspect
-    (source=suspect, answers=teacher, student.lr=0.2): 85.6, 1.0, 75.0. That is no default, as a suspect's answers can
+    Chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig of seed 100; results/selection), measured on
+    images that they have not seen. Mean of the two, ACC, ASR, RA: 85.0, 0.5, 73.7; without pseudo samples 85.2, 0.3,
+    71.5: these raise RA from 72.7 to 78.2 on blend and lower it from 70.4 to 69.1 on sig. In one phase, taught by the
+    suspect (source=suspect, answers=teacher, student.lr=0.2): 85.6, 1.0, 75.0; no default, as a suspect's answers can
     hand on its backdoor: of blend on bundled 16x16 images ft_kd, which distils them, leaves 98.9 and 99.1 (two seeds),
-    NBA 24.1 and 33.7, ft 4.3 and 20.1 (results/blend_16). On unseen victims (results/six_attacks) NBA is not above
-    selected/sau in DER and RA, nor selected/anp in DER: the intervals include 0. sau passes three times as many images
-    backward; its samples reach 0.2 a pixel, ours 0.03, and have to mislead the suspect, too.
+    NBA 24.1 and 33.7, ft 4.3 and 20.1 (results/blend_16). On unseen victims (results/six_attacks) NBA is 0.4 of DER and
+    0.3 of RA below selected/sau and 1.3 of DER above selected/anp, none of it settled. sau passes three times as many
+    images backward; its samples reach 0.2 a pixel (ours 0.03) and are sought where they mislead the suspect, too.
 
     Fields:
         behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
