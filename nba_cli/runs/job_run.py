@@ -16,6 +16,8 @@ from nba_cli.runs.registry import CHOICES
 from nba_cli.runs.settings import AttackRun
 
 Words = tuple[str, ...]
+Choices = tuple[tuple[str, str], ...]
+"""Of each group that is chosen from, its name and the word: ("attack", "attack=blend")."""
 
 
 class Bases:
@@ -30,22 +32,23 @@ class Bases:
         self.composed = functools.cache(composed)
         self.pickled = functools.cache(self._pickled)
 
-    def base(self, added: Words, chosen: Words) -> DictConfig:
+    def base(self, added: Words, chosen: Choices) -> DictConfig:
         """A config with what is `added` (+experiment=…) and `chosen` (attack=…); the caller may change it."""
         return pickle.loads(self.pickled(added, chosen))
 
-    def _pickled(self, added: Words, chosen: Words) -> bytes:
-        cfg = pickle.loads(pickle.dumps(self.composed(added)))
-        for line in chosen:
-            key = line.lstrip("~").partition("=")[0]
-            OmegaConf.update(cfg, key, self.composed((*added, line))[key], merge=False)
+    def _pickled(self, added: Words, chosen: Choices) -> bytes:
+        if not chosen:
+            return pickle.dumps(self.composed(added))
+        *others, (key, line) = chosen
+        cfg = self.base(added, tuple(others))
+        OmegaConf.update(cfg, key, self.composed((*added, line))[key], merge=False)
         return pickle.dumps(cfg)
 
 
 def job_run(stage: str, overrides: Sequence[Override], bases: Bases) -> AttackRun:
     """The run of one job of a sweep."""
     added = tuple(str(each.input_line) for each in overrides if each.is_add())
-    chosen = tuple(str(each.input_line) for each in overrides if each.key_or_group in CHOICES)
+    chosen = tuple((str(each.key_or_group), str(each.input_line)) for each in overrides if each.key_or_group in CHOICES)
     cfg = bases.base(added, chosen)
     for override in overrides:
         if not override.is_add() and override.key_or_group not in CHOICES:

@@ -33,11 +33,8 @@ def with_plugins(group: str, registry: dict[str, type], base: type) -> dict[str,
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise Refused(f"{where}: must be a subclass of {base.__module__}.{base.__name__}.")
         try:
-            pickle.dumps(cls)
-        except (
-            pickle.PicklingError,
-            AttributeError,
-        ) as error:  # jobs of a sweep are pickled
+            pickle.dumps(cls)  # as the jobs of a sweep are
+        except (pickle.PicklingError, AttributeError) as error:
             raise Refused(f"{where}: its class has to be importable by its own name ({error}).") from error
         found[entry.name] = cls
     return found

@@ -41,10 +41,11 @@ def test_each_job_has_a_config_of_its_own() -> None:
         return OmegaConf.create({"seed": 0, "attack": {"rate": 0.1, "of": "${seed}"}, "words": list(words)})
 
     bases = Bases(composed)
-    one, two = (bases.base(("+experiment=x",), ("attack=blend",)) for _ in range(2))
+    chosen = (("attack", "attack=blend"),)
+    one, two = (bases.base(("+experiment=x",), chosen) for _ in range(2))
     one.seed, one.attack.rate = 7, 0.5
     assert (one.attack.of, two.attack.of) == (7, 0) and two.attack.rate == 0.1
-    assert bases.base(("+experiment=x",), ("attack=blend",)) == two, "what is kept has not changed either"
+    assert bases.base(("+experiment=x",), chosen) == two, "what is kept has not changed either"
     assert made == [("+experiment=x",), ("+experiment=x", "attack=blend")], "composed once"
 
 
