@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, Trained
+from running import metrics, results
 from safetensors.torch import load_file
 
 from attacks import ATTACKS
@@ -24,19 +25,11 @@ QUICK = {
 }
 
 
-def folders(tmp_path: Path, stage: str) -> list[Path]:
-    return sorted(path.parent for path in (tmp_path / "runs" / stage).glob("*/metrics.json"))
-
-
-def metrics(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
-
-
 @pytest.mark.parametrize("attack", [name for name, cls in ATTACKS.items() if cls().rate])
 def test_every_attack_runs_and_records_what_its_trigger_does(nba: Run, tmp_path: Path, attack: str) -> None:
     code, text = nba("attack", f"attack={attack}", *SHORT, *QUICK.get(attack, ()), "reference=true")
     assert code == 0, text
-    records = [metrics(folder) for folder in folders(tmp_path, "attack")]
+    records = [metrics(folder) for folder in results(tmp_path, "attack")]
     found = {(record["settings"]["attack"]["kind"], record["settings"]["seed"]): record for record in records}
     assert set(found) == {("none", 0), (attack, 0)}, "the clean victim is the reference"
     helpers = list((tmp_path / "runs/helper/attack").glob("*-none-s1000-*"))
@@ -63,7 +56,7 @@ def test_a_crafted_trigger_is_made_once_for_all_runs_that_need_it(nba: Run, tmp_
     assert nba("attack", *command, "attack.rate=0.2")[0] == 0
     assert nba("defend", *command, "defense=none")[0] == 0
     assert record.stat().st_mtime_ns == stamp and len(list((tmp_path / "runs/trigger").iterdir())) == 1
-    runs = [folder for stage in ("attack", "defend") for folder in folders(tmp_path, stage) if "trojan" in folder.name]
+    runs = [folder for stage in ("attack", "defend") for folder in results(tmp_path, stage) if "trojan" in folder.name]
     assert len(runs) == 3 and len({metrics(folder)["digests"]["trigger"] for folder in runs}) == 1
     assert len({metrics(folder)["seconds"]["craft"] for folder in runs}) == 1
     assert nba("attack", *command, "attack.target=1")[0] == 0
@@ -78,7 +71,7 @@ def test_a_helper_has_a_seed_of_its_own(nba: Run) -> None:
 
 def test_a_reflection_without_selection_needs_no_helper(nba: Run, tmp_path: Path) -> None:
     assert nba("attack", "attack=refool", *SHORT, "attack.rounds=0", "reference=false")[0] == 0
-    assert len(folders(tmp_path, "attack")) == 1
+    assert len(results(tmp_path, "attack")) == 1
 
 
 def test_what_serves_the_poisoning_alone_stays_in_the_cache(nba: Run, tmp_path: Path) -> None:
@@ -92,8 +85,8 @@ def test_what_serves_the_poisoning_alone_stays_in_the_cache(nba: Run, tmp_path: 
 
 def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) -> None:
     assert nba("defend", "attack=cl", *SHORT, *QUICK["cl"], "defense=none")[0] == 0
-    attacked = next(folder for folder in folders(tmp_path, "attack") if "-cl-" in folder.name)
-    (defended,) = folders(tmp_path, "defend")
+    attacked = next(folder for folder in results(tmp_path, "attack") if "-cl-" in folder.name)
+    (defended,) = results(tmp_path, "defend")
     assert metrics(attacked)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
     record = {name: value for name, value in metrics(defended).items() if name != "seal"}
     (defended / "metrics.json").write_text(json.dumps(record | {"digests": record["digests"] | {"trigger_file": "0"}}))
@@ -117,7 +110,7 @@ def test_what_serves_the_poisoning_alone_is_not_crafted_for_measuring(
 def test_a_reference_that_was_left_out_is_measured_when_it_is_asked_for(nba: Run, tmp_path: Path) -> None:
     command = ("attack", "attack=blend", *SHORT)
     assert nba(*command)[0] == 0
-    (victim,) = folders(tmp_path, "attack")
+    (victim,) = results(tmp_path, "attack")
     before = metrics(victim)
     assert before["reference"] is None
     (victim / "metrics.json").write_text(
@@ -149,24 +142,24 @@ def test_measuring_a_model_under_a_learned_trigger(nba: Run, trained: Trained, t
     code, text = nba("evaluate", output, f"run={clean}", "attack=inputaware", *QUICK["inputaware"], dataset=False)
     assert code == 2 and "trained together with a victim" in text and "nba attack attack=inputaware" in text
     assert nba("attack", "attack=inputaware", *QUICK["inputaware"], *SHORT)[0] == 0
-    victim = next(folder for folder in folders(tmp_path, "attack") if "inputaware" in folder.name)
+    victim = next(folder for folder in results(tmp_path, "attack") if "inputaware" in folder.name)
     assert nba("evaluate", output, f"run={clean}", "attack=inputaware", *QUICK["inputaware"], dataset=False)[0] == 0
     given = (f"trigger={victim}/trigger.safetensors", "attack=inputaware", *QUICK["inputaware"])
     weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
     assert nba("evaluate", *weights, *given)[0] == 0
-    one, two = (metrics(folder)["figures"] for folder in folders(tmp_path, "evaluate"))
+    one, two = (metrics(folder)["figures"] for folder in results(tmp_path, "evaluate"))
     assert one == two
     code, text = nba("evaluate", *weights, "attack=inputaware", *QUICK["inputaware"])
     assert code == 2 and "trigger=FILE" in text, "bare weights do not say where the trigger is"
     assert nba("evaluate", output, f"run={victim}", dataset=False)[0] == 0
-    again = [metrics(folder)["figures"] for folder in folders(tmp_path, "evaluate")]
+    again = [metrics(folder)["figures"] for folder in results(tmp_path, "evaluate")]
     assert metrics(victim)["figures"] in again, "a victim brings its trigger along"
 
 
 def test_a_defended_joint_attack_is_measured_with_its_victims_trigger(nba: Run, tmp_path: Path) -> None:
     command = ("attack=inputaware", *QUICK["inputaware"], *SHORT)
     assert nba("defend", *command, "defense=none")[0] == 0
-    victim = next(folder for folder in folders(tmp_path, "attack") if "inputaware" in folder.name)
-    (defended,) = folders(tmp_path, "defend")
+    victim = next(folder for folder in results(tmp_path, "attack") if "inputaware" in folder.name)
+    (defended,) = results(tmp_path, "defend")
     assert metrics(victim)["figures"] == metrics(defended)["figures"]
     assert metrics(victim)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
