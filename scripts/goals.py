@@ -14,7 +14,7 @@ from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import by_victim, differences, paired
 from nba_cli.runs.presets import called, deviations, preset, presets
 from nba_cli.runs.record import Record
-from scripts.judging import Goal, Values, above, at_most, spread, worst
+from scripts.judging import CHOSEN_ON, Goal, Values, above, at_most, spread, worst
 from scripts.pages import alike_but_for_defenses, written
 
 SIX = ("badnets", "trojan", "blend", "cl", "sig", "refool")
@@ -144,19 +144,20 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             f"    python -m scripts.goals {folder} {file}",
             "",
             *([origin(used), ""] if used else []),
-            "Figures of `nba` and differences from them, on the mean over victims, in percentage points but for",
-            "seconds; in brackets the 95 % interval over victims. Where a goal is about a mean, the mean decides, and",
-            "the interval too if the goal says so. As victims of one attack are alike, two more stand beside it.",
-            "*Other attacks*: the interval for attacks that are not among these, with the mean over an attack's seeds",
-            "as one observation. *Same attacks*: that for other seeds of these attacks, each attack's seeds about",
-            "their own mean. None is corrected for how many there are: of twenty at 95 %, one may miss the truth.",
+            "Each number is the mean over victims of NBA's figure, or of its difference from another defense, in",
+            "percentage points (seconds in seconds); in brackets the 95 % interval over victims. The mean decides, and",
+            "the interval too where the goal says so. Victims of one attack resemble each other, so two more intervals",
+            "stand beside it. *Other attacks*: for attacks that are not among these; each attack counts once. *Same",
+            "attacks*: for other seeds of these attacks. The last column leaves out the attacks of the development",
+            f"victims, on which all settings were chosen ({' and '.join(CHOSEN_ON)}). No interval is corrected for how",
+            "many there are: of twenty at 95 %, one may miss the truth.",
             "`anp published`, `argd selected`, `ftsam selected` and `sau selected` were added after the other rows",
             "had been measured.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",
-            "| wanted | number | n | other attacks | same attacks | met |",
-            "| --- | --- | ---: | --- | --- | --- |",
+            f"| wanted | number | n | other attacks | same attacks | without {' and '.join(CHOSEN_ON)} | met |",
+            "| --- | --- | ---: | --- | --- | --- | --- |",
             *(goal.line() for goal in goals(records)),
             "",
             f"Victims on which a defense leaves at most {ALLOWED} points more ASR than a clean victim has under the",

@@ -3,7 +3,7 @@
 A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
 interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
 is open. Victims of one attack are alike, so two more intervals stand beside that one: for other attacks, and for other
-seeds of these.
+seeds of these. A last one is over the victims of those attacks on which no setting was chosen.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from nba_cli.reports.significance import Difference, averaged, by_victim, deviat
 Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
 
+CHOSEN_ON = ("blend", "sig")
+"""The attacks of the development victims, on which settings of all defenses were chosen."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -27,6 +30,7 @@ class Goal:
     Fields:
         other_attacks: the interval with the mean over the seeds of an attack as one observation
         same_attacks: the interval for other seeds of these attacks
+        unseen: the number and its interval without the attacks on which settings were chosen
         met: None where it is open
         unsure: whether the interval says otherwise, too
     """
@@ -36,13 +40,14 @@ class Goal:
     n: int = 0
     other_attacks: str = ""
     same_attacks: str = ""
+    unseen: str = ""
     met: bool | None = None
     unsure: bool = False
 
     def line(self) -> str:
         verdict = "open" if self.met is None else "yes" if self.met else "**no**"
         verdict += ", but the interval includes 0" if self.met and self.unsure else ""
-        cells = (self.wanted, self.number, self.n, self.other_attacks, self.same_attacks, verdict)
+        cells = (self.wanted, self.number, self.n, self.other_attacks, self.same_attacks, self.unseen, verdict)
         return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -55,9 +60,14 @@ def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Says, u
     gap = averaged(list(gaps.values()))
     if gap is None:
         return Goal(wanted)
-    intervals = (interval(between_attacks(gaps)), interval(within_attacks(gaps)))
-    number = f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
-    return Goal(wanted, number, gap.n, *intervals, met(gap) if gap.n == planned else None, unsure(gap))
+    unseen = averaged([own for victim, own in gaps.items() if victim[0] not in CHOSEN_ON])
+    beside = (interval(between_attacks(gaps)), interval(within_attacks(gaps)), shown(unseen))
+    return Goal(wanted, shown(gap), gap.n, *beside, met(gap) if gap.n == planned else None, unsure(gap))
+
+
+def shown(gap: Difference | None) -> str:
+    """A mean and its interval."""
+    return "" if gap is None else f"{gap.mean:+.2f}{interval(gap, ' (', ')')}"
 
 
 def of_victims(ours: Values, theirs: Values) -> dict[Any, float]:

@@ -18,9 +18,10 @@ from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import by_victim
 from nba_cli.runs.presets import deviations, preset
 from nba_cli.runs.record import Record
+from scripts.judging import CHOSEN_ON
 from scripts.pages import alike_but_for_defenses, written
 
-ATTACKS, SEED, PRECISION = ("blend", "sig"), 100, "bf16"
+SEED, PRECISION = 100, "bf16"
 FIGURES = ("acc", "asr", "ra")
 
 
@@ -55,7 +56,7 @@ def trials(records: Iterable[Record]) -> list[Trial]:
         groups.setdefault((record.get("defense"), *sorted(changes(record).items())), []).append(record)
     found = []
     for runs in groups.values():
-        if {run.get("attack") for run in runs} == set(ATTACKS):
+        if {run.get("attack") for run in runs} == set(CHOSEN_ON):
             first, figures = runs[0], [over_victims(runs, name) for name in FIGURES]
             found.append(Trial(str(first.get("defense")), preset(first, "defense"), changes(first), *figures))
     return sorted(found, key=lambda trial: list(DEFENSES).index(trial.defense))
@@ -82,7 +83,7 @@ def used(records: Iterable[Record]) -> list[Record]:
         record
         for record in records
         if record.get("stage") == "defend"
-        and record.get("attack") in ATTACKS
+        and record.get("attack") in CHOSEN_ON
         and record.get("seed") == SEED
         and record.get("precision") == PRECISION
         and all(record.figure(name) is not None for name in FIGURES)
@@ -113,8 +114,8 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             f"    python -m scripts.selection {folder} {file}",
             "",
             *([origin(made), ""] if (made := used(records)) else []),
-            f"ACC / ASR / RA in percent and the score, (ACC + RA) / 2, on the mean of {' and '.join(ATTACKS)} of seed",
-            f"{SEED}, in {PRECISION}. Settings of former versions do not count. `nba`, whose form took trials of",
+            f"ACC / ASR / RA in percent and the score, (ACC + RA) / 2, on the mean of {' and '.join(CHOSEN_ON)} of",
+            f"seed {SEED}, in {PRECISION}. Settings of former versions do not count. `nba`, whose form took trials of",
             "another kind, is left out: README.md says how it was chosen.",
             "",
             *lines,

@@ -109,6 +109,17 @@ def test_beside_it_stand_the_intervals_for_other_attacks_and_for_other_seeds_of_
     assert goal.number == f"+2.00 ({2 - half:+.2f} to {2 + half:+.2f})"
 
 
+def test_the_last_number_leaves_out_the_attacks_on_which_settings_were_chosen() -> None:
+    """Four attacks of gap 1 or 3, and two, those of the development victims, of gap 50."""
+    gaps = dict(zip(goals.SIX, (1, 1, 50, 3, 50, 3), strict=True))
+    ours = [run("nba", attack, seed, ra=0.5 + gap / 100) for attack, gap in gaps.items() for seed in goals.SEEDS]
+    theirs = [run("ft", attack, seed, ra=0.5) for attack in gaps for seed in goals.SEEDS]
+    (goal,) = [goal for goal in goals.goals(ours + theirs) if goal.wanted.startswith("RA - that of `ft`")]
+    half = 2.20099 * (12 / 11) ** 0.5 / 12**0.5
+    assert goal.unseen == f"+2.00 ({2 - half:+.2f} to {2 + half:+.2f})"
+    assert {gaps[attack] for attack in judging.CHOSEN_ON} == {50}
+
+
 def test_the_interval_for_the_same_attacks_knows_the_spread_within_them_alone() -> None:
     """Gaps 1 and 3 of one attack, 5 and 5 of another: variances 2 and 0, two degrees of freedom."""
     ours = {("a", 1): 1.0, ("a", 2): 3.0, ("b", 1): 5.0, ("b", 2): 5.0}
@@ -242,8 +253,8 @@ def test_who_is_ahead_of_nba_is_named_attack_by_attack() -> None:
 
 @pytest.mark.parametrize(("met", "word"), [(True, "yes"), (False, "**no**"), (None, "open")])
 def test_a_line_says_whether_the_goal_is_met(met: bool | None, word: str) -> None:
-    goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", "+0.60 to +1.40", met)
-    assert goal.line() == f"| wanted | +1.00 | 18 | +0.50 to +1.50 | +0.60 to +1.40 | {word} |"
+    goal = judging.Goal("wanted", "+1.00", 18, "+0.50 to +1.50", "+0.60 to +1.40", "+0.90", met)
+    assert goal.line() == f"| wanted | +1.00 | 18 | +0.50 to +1.50 | +0.60 to +1.40 | +0.90 | {word} |"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

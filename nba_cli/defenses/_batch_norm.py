@@ -59,7 +59,7 @@ def refresh_statistics(
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norm normalises by the batch as in training but leaves its running statistics alone.
 
-    Measured: pseudo samples that feed the running statistics cost two points of ACC.
+    In a trial that was not kept, pseudo samples that fed the running statistics cost two points of ACC.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]

@@ -1,4 +1,4 @@
-"""Fine-tuning at a large rate that also distils the suspect's own answers: what NBA does in one phase, unguarded."""
+"""Fine-tuning at a large rate that also distils all of the suspect's own answers: a control for NBA."""
 
 from __future__ import annotations
 

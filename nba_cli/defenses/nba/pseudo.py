@@ -1,7 +1,7 @@
 """Pseudo samples: the SAMPLES on which NBA brings the student's backdoor behavior out.
 
-That NBA crafts samples which "induce the student to exhibit backdoor neural behavior" is the paper's [abstract]; how
-they are crafted is ours. A crafter turns a clean batch x into x~ by climbing a score that is high where the student
+That NBA crafts samples which induce the student to show backdoor behavior is the paper's [abstract]; how they are
+crafted is ours. A crafter turns a clean batch x into x~ by climbing a score that is high where the student
 misbehaves: a few steps of sign-gradient ascent.
 """
 
