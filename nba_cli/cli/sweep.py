@@ -43,6 +43,8 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra, overrides = config.hydra, list(config.hydra.overrides.task)
         self.options = [word for word in hydra.overrides.hydra if word != "hydra.mode=MULTIRUN"]
+        sources = hydra.runtime.config_sources  # Hydra's flags are no overrides
+        self.options += [f"--config-dir={each.path}" for each in sources if each.provider == "command-line"]
         total, swept, outlook = hydra.sweeper.get("n_trials"), list[str](), None
         if total is None:
             with contextlib.suppress(HydraException, Refused):  # the sweeper is about to say it

@@ -159,7 +159,8 @@ def in_sweep(run: Machine, config: Any, journal: Journal) -> Machine:
     """The run with a logger that shows which sweep it belongs to, by its experiment or else by its command."""
     if not isinstance(run, (AttackRun, EvaluateRun)):
         return run
-    command = [word for word in journal.about.get("command", ()) if part_of(word) not in PLACES]
+    words = (word for word in journal.about.get("command", ()) if not word.startswith("--"))
+    command = [word for word in words if part_of(word) not in PLACES]
     label = config.runtime.choices.get("experiment") or " ".join(command) or journal.about.get("stage", "")
     return replace(run, logger=run.logger.of_sweep(label))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from nba_cli.runs import reading, record
 from nba_cli.runs.presets import beyond, called
@@ -86,5 +87,6 @@ def side_by_side(folders: Iterable[Path]) -> Table:
     if any(varied):
         table.add_column("varied", overflow="fold")
     for line, more in zip(lines, varied, strict=True):
-        table.add_row(*(line[i] for i in shown), *([more] if any(varied) else []))
+        words = [*(line[i] for i in shown), *([more] if any(varied) else [])]
+        table.add_row(*map(Text, words))  # a list such as [response] would be read as markup
     return table

@@ -244,7 +244,10 @@ def test_how_many_jobs_run_at_once(
 def test_the_address_of_a_logger_reaches_neither_journal_nor_group(
     nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`nba status` prints the journal, and others see the group; the screen of whoever typed it has it."""
+    """`nba status` prints the journal, and others see the group; the screen of whoever typed it has it.
+
+    The folder of the user's own configs is in the commands, which need it, and not in the group.
+    """
     monkeypatch.setattr(Logger, "check", lambda self: None)
     groups = list[str | None]()
 
@@ -255,16 +258,20 @@ def test_the_address_of_a_logger_reaches_neither_journal_nor_group(
 
     monkeypatch.setattr(tasks, "perform", fail)
     logger = ("logger=mlflow", "logger.uri=http://me:secret@host")
-    code, text = nba("attack", "-m", "seed=0", "device=cpu", *logger)
+    (tmp_path / "own/attack").mkdir(parents=True)
+    (tmp_path / "own/attack/mine.yaml").write_text("defaults:\n  - /hydra/schema/attack/badnets@_here_\n  - _self_\n")
+    own = ("--config-dir", str(tmp_path / "own"))
+    code, text = nba("attack", "-m", *own, "attack=mine", "seed=0", "device=cpu", *logger)
     again = text.split("To run just these again:")[1]
     assert code == 1 and groups[0] is not None and groups[0].endswith("seed=0")
-    assert not any(word in groups[0] for word in ("secret", "logger", "output", "device"))
-    assert all(word in again for word in logger), "the command that was typed"
+    assert not any(word in groups[0] for word in ("secret", "logger", "output", "device", "config-dir"))
+    assert all(word in again for word in (*logger, "=".join(own))), "the command that was typed"
     (left,) = journals(tmp_path / "runs" / ".sweeps")
     said = {file.name: file.read_text() for file in left.folder.iterdir() if file.is_file()}
     assert {FILE, AGENDA} <= said.keys() and not [name for name, text in said.items() if "secret" in text]
     _, shown = nba("status", dataset=False)
     assert "Resume with: nba attack --multirun " in shown and "device=cpu" in shown and "secret" not in shown
+    assert "=".join(own) in shown
 
 
 def test_a_full_disk_fails_in_a_sentence_and_loses_nothing(

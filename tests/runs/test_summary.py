@@ -31,12 +31,15 @@ def test_a_victim_has_no_der() -> None:
     assert lines[0] == ["ACC", "ASR", "RA", "seconds"] and lines[1] == ["victim", "86.42", "99.97", "0.03", "12.3"]
 
 
+def settings(**changes: object) -> dict[str, object]:
+    return {"dataset": {"kind": "cifar10"}, "attack": {"kind": "blend"}, "seed": 0} | changes
+
+
 def finished(folder: Path, defense: str | None, **changes: object) -> Path:
-    parts = {"dataset": {"kind": "cifar10"}, "attack": {"kind": "blend"}, "seed": 0}
     found = {
         "schema": 1,
         "stage": "defend" if defense else "attack",
-        "settings": parts | ({"defense": {"kind": defense}} if defense else {}),
+        "settings": settings(**({"defense": {"kind": defense}} if defense else {})),
         "victim_label": "wrn_16_1",
         "figures": FIGURES,
         "der": 0.5 if defense else None,
@@ -61,6 +64,20 @@ def test_side_by_side_leaves_out_what_is_the_same_everywhere(tmp_path: Path) -> 
         (folder / "metrics.json").write_text(json.dumps(record))
     lines = text_of(summary.side_by_side(folders))
     assert lines[1][-1] == "varied" and [line[-1] for line in lines[2:]] == ["defense.beta=1.0", "defense.beta=2.0"]
+
+
+def test_what_was_varied_is_shown_as_it_is_though_rich_has_a_meaning_for_it(tmp_path: Path) -> None:
+    """[response] would be a style, and [/x] would end one that nobody began."""
+    given = [{"behavior": ["response"], "key": "/a[/x]b.png"}, {"behavior": ["learning"], "key": "/c.png"}]
+    folders = [
+        finished(tmp_path / str(number), "nba", settings=settings(defense={"kind": "nba"} | options))
+        for number, options in enumerate(given)
+    ]
+    lines = text_of(summary.side_by_side(folders))
+    assert [line[-2:] for line in lines[2:]] == [
+        ["defense.behavior=[response]", "defense.key=/a[/x]b.png"],
+        ["defense.behavior=[learning]", "defense.key=/c.png"],
+    ]
 
 
 def test_side_by_side_keeps_figures_whole_where_there_is_little_room(tmp_path: Path) -> None:
