@@ -53,7 +53,7 @@ class CLP(Defense):
             total, channels = total + int(pruned.sum()), channels + len(pruned)
             last = number + 1 == len(pairs)
             progress(Event("prune", number + 1, len(pairs), {"pruned": total, "channels": channels} if last else None))
-        return model
+        return model.eval()
 
 
 def lipschitz(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:

@@ -17,4 +17,4 @@ class NoDefense(Defense):
     """Returns the suspect model as it is."""
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        return copy.deepcopy(evidence.model)
+        return copy.deepcopy(evidence.model).eval()

@@ -36,8 +36,8 @@ class SAU(Defense):
     for what theirs calls train_mode. Ours: half the images of theirs (1,000 batches of 128; theirs, of 2,500 clean
     images, 1,000 of 256), augmented (theirs not), Adam without AMSGrad, and the unlearning loss from logits, whose
     slope does not vanish. On development victims neither the default nor the authors' settings give blend's images
-    their classes back; a brief schedule at a large rate does (results/selection). Cost a step: two passes forward of f,
-    1 + `steps` passes forward and backward of both models for the attack, two more of h.
+    their classes back; a brief schedule at a large rate does (results/selection). Cost a step: two passes forward of
+    f; for the attack `steps` passes forward and backward of both models, and one forward; two more of h, both ways.
 
     Fields:
         eps: largest change of a pixel, L_inf in [0,1]

@@ -53,7 +53,7 @@ def fit(
     ranks: Ranks = ALONE,
     compiling: Compiling = Compiling.off,
 ) -> N:
-    """Train `model` in place on `data` and return it.
+    """Train `model` in place on `data` and return it, in eval mode.
 
     `data` is on the model's device, or on the CPU, from where batches are copied. `generator`, on the model's device,
     feeds the order of images and the augmentation; dropout inside the model is seeded from it too, and torch's global
@@ -99,7 +99,7 @@ def fit(
     descent.finish()
     if learner is not model:
         model.load_state_dict(learner.state_dict())
-    return model
+    return model.eval()
 
 
 def synchronised(model: N, device: torch.device, ranks: Ranks) -> N:

@@ -26,7 +26,7 @@ def test_short_covers_the_registry() -> None:
 
 @pytest.mark.parametrize("name", DEFENSES)
 def test_contract(name: str, victim: Network, tiny: Data) -> None:
-    """A new network of the same kind, the evidence untouched, the same result for the same seed."""
+    """A new network of the same kind, in eval mode; the evidence untouched; the same result for the same seed."""
     before = {key: value.clone() for key, value in victim.state_dict().items()}
     phases = []
     given = evidence(victim, tiny)
@@ -39,6 +39,7 @@ def test_contract(name: str, victim: Network, tiny: Data) -> None:
     assert given.clean.digest() == digest
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in cured.state_dict().items())
     assert all(parameter.requires_grad for parameter in cured.parameters())
+    assert not any(module.training for module in cured.modules()), "whoever calls it gets what was measured"
     if name == "nba":
         assert phases == ["teacher"] * 3 + ["student"] * 3
 

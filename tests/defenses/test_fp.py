@@ -43,3 +43,10 @@ def test_fp_prunes_the_least_active_and_undoes_the_step_too_far(tiny: Data, monk
     zero = (cured.fc.weight == 0).all(0).nonzero().flatten().tolist()  # type: ignore[union-attr]
     assert set(zero) == set(order[:18]), "three steps of 6 of 64 channels, still zero after fine-tuning"
     assert not torch.equal(cured.fc.bias, given.model.fc.bias), "fine-tuned"  # type: ignore[arg-type]
+
+
+def test_fp_prunes_something_however_long_its_step(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of all channels would leave none, so one of them stays."""
+    monkeypatch.setattr(fp, "accuracy", lambda *_: 0.9)
+    cured = FP(step=1.0, train=Plan(steps=1, lr=0.05))(untrained_evidence(tiny), generator(0, "defense"))
+    assert int((cured.fc.weight == 0).all(0).sum()) == 63  # type: ignore[union-attr]
