@@ -14,6 +14,7 @@ from attacks._patch import LARGEST, Corner, check_fit, check_grid, grid, paste
 from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, domains, seeds
+from nba_cli.data import scaled_batch
 from nba_cli.training import Event, Plan, Progress, fit, silent
 
 
@@ -63,7 +64,7 @@ class CleanLabel(Helped):
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = robust(lesson, self.robust_epochs, self.helper_seed, progress) if self.robust_epochs else lesson.model
         random = seeds.generator(lesson.seed, "pgd")
-        parts = lesson.index.split(250)
+        parts = lesson.index.split(scaled_batch(250, lesson.train.images))
         found = []
         for number, part in enumerate(parts):
             images = lesson.train.images[part].to(lesson.device)

@@ -115,6 +115,13 @@ class Helped(Learned):
 
     helper_seed: int = 1000
 
+    def check_helper(self, network: Network) -> None:
+        """Refuse an architecture that nothing can be crafted on; `network` may lie on the meta device.
+
+        Raises:
+            Refused: it lacks what the attack works on.
+        """
+
     @property
     def helped(self) -> bool:
         """Whether crafting needs the helper model."""

@@ -43,13 +43,16 @@ class Lookalike(Helped):
     candidates: int = domains.within(100, "[1,100000]")
     judges: int = domains.within(256, "[1,1000]")
 
-    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
-        labels, random = lesson.train.labels, seeds.generator(lesson.seed, "lookalike")
+    def choose(self, labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
         if not (labels == self.target).any() or not (labels != self.target).any():
             raise Refused(
                 f"attack.target={self.target}: the key of attack=lookalike is an image of this class, tried on images "
                 "of other classes, and the training set has none of the one or of the other."
             )
+        return super().choose(labels, num_classes, generator)
+
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
+        labels, random = lesson.train.labels, seeds.generator(lesson.seed, "lookalike")
         keys = some_of(labels == self.target, self.candidates, random)
         others = some_of(labels != self.target, self.judges, random)
         x = lesson.train.images[others].to(lesson.device).float() / 255

@@ -56,6 +56,9 @@ class Trojan(Helped):
         if shape is not None:
             check_fit(self.size, self.margin, shape)
 
+    def check_helper(self, network: Network) -> None:
+        last_linear(network)
+
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = lesson.model
         head = last_linear(helper)

@@ -26,7 +26,7 @@ RECORDED = ("attack", "defend", "evaluate")  # the stages whose runs end in a re
 ENDED = ("finished", "damaged")  # the states of runs that have a record
 BESIDE = 13  # columns for the state of a run, in front of its folder
 GAP = "  "
-FIGURES = GAP.join(f"{name.upper()} 100.00" for name in sound.FIGURES)  # the longest that they get
+LONGEST = GAP.join(f"{name.upper()} 100.00" for name in sound.FIGURES)  # figures at their longest
 
 
 def state(out: Path, root: Path) -> str:
@@ -103,8 +103,8 @@ def show(root: Path) -> None:
     summary = ", ".join(f"{counts[name]} {name}" for name in shown)
     LOG.info(f"{root}: {summary}")
     for journal in journals(root / FOLDER):
-        if journal.about:  # else it ended in this moment
-            LOG.info(sweep_line(journal, root))
+        if about := journal.about:  # else it ended in this moment
+            LOG.info(sweep_line(journal, about, root))
 
 
 def run_lines(runs: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -114,16 +114,16 @@ def run_lines(runs: Sequence[tuple[str, str, str]]) -> list[str]:
     Not a table, which would break the paths.
     """
     wide = max((len(out) for _, out, _ in runs), default=0)
-    if BESIDE + wide + len(GAP) + len(FIGURES) <= rich.get_console().width:
+    if BESIDE + wide + len(GAP) + len(LONGEST) <= rich.get_console().width:
         lines = [f"{found:<{BESIDE}}{out:<{wide}}{GAP}{words}" for found, out, words in runs]
     else:
         lines = [f"{found:<{BESIDE}}{out}\n{'':<{BESIDE}}{words}" for found, out, words in runs]
     return [line.rstrip() for line in lines]
 
 
-def sweep_line(journal: Journal, root: Path) -> str:
+def sweep_line(journal: Journal, about: dict[str, Any], root: Path) -> str:
     """The progress of a sweep, as its own bar shows it; for one that has stopped, the command that resumes it."""
-    about, jobs = journal.about, journal.jobs()
+    jobs = journal.jobs()
     ended = [job for job in jobs if job.end is not None]
     begun = [job for job in jobs if job.end is None and job.folder]
     running = [job for job in begun if state(Path(str(job.folder)), root) == "running"]

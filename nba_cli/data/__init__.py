@@ -2,7 +2,7 @@
 
 from nba_cli.data.augment import Augment, to_float
 from nba_cli.data.base import Dataset
-from nba_cli.data.clean_set import clean_share, hold_out
+from nba_cli.data.clean_set import check_hold_out, clean_share, hold_out
 from nba_cli.data.draw import some_of
 from nba_cli.data.fashion_mini import FashionMini
 from nba_cli.data.folder import Folder
@@ -42,6 +42,7 @@ __all__ = [
     "Svhn",
     "TinyImagenet",
     "TorchvisionSet",
+    "check_hold_out",
     "clean_share",
     "hold_out",
     "read_picture",

@@ -81,8 +81,8 @@ class Dataset:
             Refused: in neither place.
         """
         given = files.given(path)
-        found = given if given.is_absolute() or given.exists() else self.folder / given
-        if not found.exists():
+        found = given if given.is_absolute() or os.path.exists(given) else self.folder / given
+        if not os.path.exists(found):  # Path.exists raises where one may not look
             raise Refused(f"dataset.path={path}: no such file or folder, here or in {self.folder}.")
         with given_as(f"dataset.path={path}", found):
             yield found
@@ -99,9 +99,18 @@ class Dataset:
         """What names the content: empty if the class fixes it, a digest if a file does."""
         return ""
 
-    def divide(self, clean: Data, num_classes: int) -> Splits:
-        """Clean images that are all there is: those to clean with, and by `clean_seed` the hold-out to measure on."""
-        kept, held = hold_out(clean, self.held, seeds.generator(self.clean_seed, "held"))
+    def divide(self, clean: Data, num_classes: int, path: str) -> Splits:
+        """Clean images that are all there is: those to clean with, and by `clean_seed` the hold-out to measure on.
+
+        `path` is what dataset.path says.
+
+        Raises:
+            Refused: no class has two.
+        """
+        try:
+            kept, held = hold_out(clean, self.held, seeds.generator(self.clean_seed, "held"))
+        except Refused as error:
+            raise Refused(f"dataset.path={path}: {error}") from error
         return Splits(kept, held, num_classes, defender=True)
 
     def load(self) -> Splits:

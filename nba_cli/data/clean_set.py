@@ -19,15 +19,24 @@ def hold_out(clean: Data, ratio: float, generator: torch.Generator) -> tuple[Dat
     Raises:
         Refused: no class has two.
     """
+    check_hold_out(clean)
     order = torch.randperm(len(clean), generator=generator, device=generator.device).to(clean.labels.device)
     labels = clean.labels[order]
     held = torch.zeros(len(clean), dtype=torch.bool, device=labels.device)
     for label in labels.unique():
         members = order[labels == label]
         held[members[: min(max(1, round(ratio * len(members))), len(members) - 1)]] = True
-    if not held.any():
-        raise Refused(f"{len(clean)} clean images are too few to hold some out: two of a class are needed.")
     return clean[~held], clean[held]
+
+
+def check_hold_out(clean: Data) -> None:
+    """Refuse a set of which `hold_out` could hold nothing out.
+
+    Raises:
+        Refused: no class has two images.
+    """
+    if int(clean.labels.unique(return_counts=True)[1].max()) < 2:
+        raise Refused(f"{len(clean)} clean images are too few to hold some out: two of a class are needed.")
 
 
 def clean_share(train: Data, ratio: float, seed: int, without: Tensor | None = None) -> Data:

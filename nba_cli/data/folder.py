@@ -141,7 +141,7 @@ class Folder(Dataset):
             say_resized(about.came, size)
         first, *rest = sets.values()
         count = len(about.classes)
-        splits = Splits(first, rest[0], count) if rest else self.divide(first, count)
+        splits = Splits(first, rest[0], count) if rest else self.divide(first, count, self.path)
         return replace(splits, names=about.classes)
 
     def opened(self, path: Path, size: int, digest: str) -> tuple[About, dict[str, Data]]:

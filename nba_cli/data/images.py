@@ -90,6 +90,12 @@ class Splits:
     names: Sequence[str] = ()
     """Of the classes, by label, where the files give them names."""
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C,H,W) of the images."""
+        channels, height, width = self.test.images.shape[1:]
+        return channels, height, width
+
     def class_of(self, label: int) -> str:
         """A class in words: its name and its number, as in "cat (3)", or its number alone."""
         return f"{self.names[label]} ({label})" if self.names else str(label)

@@ -118,4 +118,4 @@ class Npz(Dataset):
             if CLEAN_KEYS[0] not in found:
                 return to_splits(found, path)
             clean = to_data(found["x_clean"], found["y_clean"], str(path))
-            return self.divide(clean, count_classes(clean, str(path)))
+            return self.divide(clean, count_classes(clean, str(path)), self.path)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nba_cli import domains
-from nba_cli.data import Data, hold_out
+from nba_cli.data import Data, check_hold_out, hold_out
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
@@ -86,6 +86,10 @@ class ANP(Defense):
 
     def check(self, model: Network) -> None:
         batch_norms(model, "anp")
+
+    def check_clean(self, clean: Data) -> None:
+        if self.threshold is None:  # which needs no hold-out
+            check_hold_out(clean)
 
     def backward_images(self, clean: int) -> float:
         used = clean if self.threshold is not None else round((1 - self.held) * clean)
@@ -160,8 +164,8 @@ def cut(suspect: Network, masks: Values, threshold: float, progress: Progress) -
 
 
 def without(suspect: Network, channels: list[tuple[str, int]]) -> Network:
-    """A copy of the suspect model without these channels."""
-    pruned = copy.deepcopy(suspect)
+    """A copy of the suspect model without these channels, in eval mode."""
+    pruned = copy.deepcopy(suspect).eval()
     zero(pruned, channels)
     return pruned
 

@@ -106,8 +106,15 @@ class Defense:
             Refused: it lacks what the method works on.
         """
 
+    def check_clean(self, clean: Data) -> None:
+        """Refuse a clean set that is too small for the method.
+
+        Raises:
+            Refused: it lacks what the method works with.
+        """
+
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
-        """Return a cleaned network; `evidence.model` keeps its weights.
+        """Return a cleaned network, in eval mode; `evidence.model` keeps its weights.
 
         `generator` lives on the model's device and is the only source of randomness.
         """

@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from nba_cli import devices, domains
-from nba_cli.data import Data, hold_out, scaled_batch, to_float
+from nba_cli.data import Data, check_hold_out, hold_out, scaled_batch, to_float
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
 from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
 from nba_cli.victims import Network
+
+NO_LINEAR = (
+    "defense=fp prunes the channels that a linear classifier reads; this victim has no such layer on the channels of "
+    "its last maps."
+)
 
 
 @dataclass(kw_only=True)
@@ -47,6 +52,11 @@ class FP(Defense):
                 "defense=fp prunes channels that convolutions put out; this victim is a transformer. ft, nad, nba ... "
                 "work on it."
             )
+        if not any(isinstance(module, nn.Linear) for module in model.modules()):
+            raise Refused(NO_LINEAR)
+
+    def check_clean(self, clean: Data) -> None:
+        check_hold_out(clean)
 
     def backward_images(self, clean: int) -> float:
         return self.train.images(clean)
@@ -60,7 +70,7 @@ class FP(Defense):
         order = activity.argsort()  # ascending
         before = accuracy(model, held, evidence.dtype)
         whole = head.weight.detach().clone()
-        size = max(1, round(self.step * len(order)))
+        size = max(1, min(round(self.step * len(order)), len(order) - 1))  # one step at least, and one channel left
         for count in range(size, len(order), size):
             mask = torch.ones(len(order), device=kept.device)
             mask[order[:count]] = 0
@@ -120,10 +130,7 @@ def classifier(model: Network, clean: Data, dtype: torch.dtype, batch: int = 500
             with devices.autocast(device, dtype):
                 model(to_float(images.to(device)))
             if not read or read[0][0].in_features % read[0][1]:
-                raise Refused(
-                    "defense=fp prunes the channels that a linear classifier reads; this victim has no such layer on "
-                    "the channels of its last maps."
-                )
+                raise Refused(NO_LINEAR)
             head, channels, seen = read[0]
             total = total + seen.view(len(seen), channels, -1).mean(2).sum(0)
     finally:

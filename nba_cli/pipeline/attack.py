@@ -33,7 +33,7 @@ def victim(run: AttackRun, again: Callable[[Path], None] | None = None) -> Path:
     run = as_attack(run, overwrite=run.overwrite)
     out = folder_of("attack", run)
 
-    def found() -> None:
+    def found(out: Path) -> None:
         complete(run, out)
         if again is not None:
             again(out)
@@ -47,7 +47,8 @@ def attack(run: AttackRun, out: Path) -> None:
     train, test, num_classes = bench.splits.train, bench.splits.test, bench.splits.num_classes
     if bench.splits.defender:
         raise Refused(
-            "clean images alone are for cleaning a model, nba defend weights=…: no victim is trained on them."
+            f"dataset.path={getattr(run.dataset, 'path', None)}: clean images alone are for cleaning a model, "
+            "nba defend weights=…: no victim is trained on them."
         )
     index = poisoned_index(run.attack, train, num_classes, run.seed)
     with tracked(bench) as onward:  # before a trigger is learned, which may train a helper model

@@ -45,8 +45,7 @@ class Copied:
 
 def rebuilt(victim: Victim, num_classes: int, shape: tuple[int, int, int], state: dict[str, Tensor]) -> Copied:
     """The network on the CPU, with the weights and the normalisation in `state`."""
-    black = Data(torch.zeros(1, *shape, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
-    network = victim.build(num_classes, black)
+    network = victim.blank(num_classes, shape)
     network.load_state_dict(state)
     return Copied(network=network, victim=victim, num_classes=num_classes, shape=shape)
 

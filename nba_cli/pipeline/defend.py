@@ -27,8 +27,7 @@ def defended(run: DefendRun, again: Callable[[Path], None] | None = None) -> Pat
     """The folder of a finished defense. Runs it if it is missing, else calls `again`."""
     out = folder_of("defend", run)
     do = defend if run.weights is None else defend_external
-    found = None if again is None else lambda: again(out)
-    return folder.once(out, run.output, lambda: do(run, out), found, overwrite=run.overwrite)
+    return folder.once(out, run.output, lambda: do(run, out), again, overwrite=run.overwrite)
 
 
 def defend(run: DefendRun, out: Path) -> None:
@@ -99,11 +98,12 @@ def divided(run: DefendRun, clean: Data) -> tuple[Data, Data | None]:
     """What the defense sees of the clean set, and what it is measured on instead of the test set; None: on that.
 
     Raises:
-        Refused: the clean set is too small to be divided.
+        Refused: the clean set is too small to be divided, or for the defense.
     """
-    if not run.tune:
-        return clean, None
     try:
-        return hold_out(clean, run.dataset.held, seeds.generator(run.defense_seed, "tune"))
+        random = seeds.generator(run.defense_seed, "tune")
+        used, held = hold_out(clean, run.dataset.held, random) if run.tune else (clean, None)
+        run.defense.check_clean(used)
     except Refused as error:
         raise Refused(f"dataset.clean_ratio={run.dataset.clean_ratio}: {error} Raise it.") from error
+    return used, held

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attacks import Unknown
 from nba_cli.console import LOG
-from nba_cli.data import Splits, clean_share
+from nba_cli.data import Data, Splits, clean_share
 from nba_cli.errors import Refused, given_as
 from nba_cli.files import file_digest
 from nba_cli.pipeline import cleaning, trigger_choice
@@ -40,6 +40,7 @@ def defend_external(run: DefendRun, out: Path) -> None:
     attack = trigger_choice.from_user(run, run.trigger, splits)
     dataset = run.dataset
     clean = splits.train if splits.defender else clean_share(splits.train, dataset.clean_ratio, dataset.clean_seed)
+    check_clean(run, clean, splits)
     bench.header(
         weights=str(path),
         trigger="unknown: no ASR, no RA" if isinstance(attack, Unknown) else f"{kind(attack)}, for ASR and RA",
@@ -64,6 +65,20 @@ def defend_external(run: DefendRun, out: Path) -> None:
         cleaning.record(bench, attack, cleaned, before=before, reference=None, known=known)
         rich.print(changes_table(changed, splits))
         LOG.info(f"cleaned weights, in the form that came in: {cleaned_file}")
+
+
+def check_clean(run: DefendRun, clean: Data, splits: Splits) -> None:
+    """Refuse a clean set that is too small for the defense, by the option that it comes from.
+
+    Raises:
+        Refused: it is.
+    """
+    try:
+        run.defense.check_clean(clean)
+    except Refused as error:
+        path, ratio = getattr(run.dataset, "path", None), run.dataset.clean_ratio
+        option = f"dataset.path={path}" if splits.defender else f"dataset.clean_ratio={ratio}"
+        raise Refused(f"{option}: {error} Give it more.") from error
 
 
 def changed_predictions(before: Tensor, after: Tensor) -> list[dict[str, int]]:

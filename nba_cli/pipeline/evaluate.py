@@ -10,7 +10,7 @@ from pathlib import Path
 from nba_cli import console
 from nba_cli.errors import given_as
 from nba_cli.files import file_digest
-from nba_cli.pipeline import trigger_choice
+from nba_cli.pipeline import trigger_cache, trigger_choice
 from nba_cli.pipeline.attack import helper
 from nba_cli.pipeline.suspect import opened
 from nba_cli.pipeline.tracking import tracked
@@ -24,8 +24,7 @@ from nba_cli.runs.settings import EvaluateRun
 def evaluated(run: EvaluateRun, again: Callable[[Path], None] | None = None) -> Path:
     """The folder of a finished evaluation. Does it if it is missing, else calls `again`."""
     out = folder_of("evaluate", run)
-    found = None if again is None else lambda: again(out)
-    return folder.once(out, run.output, lambda: evaluate(run, out), found, overwrite=run.overwrite)
+    return folder.once(out, run.output, lambda: evaluate(run, out), again, overwrite=run.overwrite)
 
 
 def evaluate(run: EvaluateRun, out: Path) -> None:
@@ -47,7 +46,6 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
         figures = bench.measure(network.to(bench.device), attack)
         ended = time.monotonic()
         shown = bench.trigger_figures(attack)
-        read = {"trigger": identity} if (identity := attack.identity()) else {}
         settings = to_plain(measured)
         if run.weights is not None:  # nobody knows how bare weights were trained
             settings = {part: settings[part] for part in ("attack", "victim", "dataset")}
@@ -57,7 +55,7 @@ def evaluate(run: EvaluateRun, out: Path) -> None:
             trigger=shown,
             counts={"test": len(bench.splits.test)},
             seconds={"evaluate": ended - began} | bench.rest(ended),
-            digests={"test": bench.test_digest, "weights": file_digest(file)} | read,
+            digests={"test": bench.test_digest, "weights": file_digest(file)} | trigger_cache.named(attack),
             model=str(file),
             measured=measured_name(run),
         )

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nba_cli.data import Data, Splits
+from attacks import Helped
+from nba_cli.data import Splits
 from nba_cli.devices import memory
 from nba_cli.errors import Refused
 from nba_cli.runs.registry import kind
@@ -38,11 +39,13 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
             itself does not suit the images, or the defense not the victim.
     """
-    network = attempted(lambda: on_meta(run.victim, splits))
+    network = attempted(lambda: on_meta(run.victim, splits.num_classes, splits.shape))
     if network is None:
         return
     if isinstance(run, DefendRun):
         run.defense.check(network)
+    if isinstance(run.attack, Helped) and run.attack.helped:  # by the clean victim of the same settings
+        run.attack.check_helper(network)
     count = sum(parameter.numel() for parameter in network.parameters())
     have = memory(device)
     trained = stage in ("attack", "defend")
@@ -91,9 +94,8 @@ def network_of(blank: Blank) -> Network | None:
     """
     victim, side = blank.victim, blank.size or USUAL
     channels = len(victim.mean or victim.std or "RGB")
-    images = Data(torch.zeros(2, channels, side, side, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     try:
-        return attempted(lambda: on_meta(victim, Splits(images, images, 2)))
+        return attempted(lambda: on_meta(victim, 2, (channels, side, side)))
     except Refused:
         if blank.size is None:  # those of the data set may suit it
             return None
@@ -129,11 +131,10 @@ def plans_of(stage: str, run: AttackRun) -> Iterator[tuple[str, Plan]]:
                 yield f"defense.{option.name}", plan
 
 
-def on_meta(victim: Victim, splits: Splits) -> Network:
-    """The victim's network for these images, without memory for its weights."""
-    probe = Data(torch.zeros(2, *splits.test.images.shape[1:], dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+def on_meta(victim: Victim, num_classes: int, shape: tuple[int, int, int]) -> Network:
+    """The victim's network for images of `shape` (C,H,W), without memory for its weights."""
     with torch.device("meta"):
-        network = victim.build(splits.num_classes, probe)
+        network = victim.blank(num_classes, shape)
     return network.to("meta")
 
 
@@ -153,7 +154,7 @@ def attempted(estimate: Callable[[], T]) -> T | None:
 
 def kept(network: Network, splits: Splits, dtype: torch.dtype) -> float:
     """Bytes that a pass keeps of one image more until it is passed backward, in arithmetic of `dtype`."""
-    few, more = (saved(network, torch.zeros(n, *splits.test.images.shape[1:], device="meta")) for n in KEPT)
+    few, more = (saved(network, torch.zeros(n, *splits.shape, device="meta")) for n in KEPT)
     return (more - few) / (KEPT[1] - KEPT[0]) * torch.finfo(dtype).bits / 8
 
 

@@ -118,14 +118,20 @@ def save(attack: Attack, out: Path) -> dict[str, str]:
 
     Of a trigger that is read from a file of the user's, the digest is all that is kept.
     """
-    if identity := attack.identity():
-        return {"trigger": identity}
     if not isinstance(attack, Learned) or attack.made is None:
-        return {}
+        return named(attack)
     kept = {name: value for name, value in attack.made.items() if not name.startswith(TRAIN_ONLY)}
     file = out / folder.TRIGGER
     files.write(file, serialize(kept))
-    return {"trigger": trigger_digest(attack.made), folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
+    return named(attack) | {folder.DIGESTS[folder.TRIGGER]: files.file_digest(file)}
+
+
+def named(attack: Attack) -> dict[str, str]:
+    """The digest of a trigger that is learned or read from files of the user's; nothing of one that settings say."""
+    if identity := attack.identity():
+        return {"trigger": identity}
+    made = attack.made if isinstance(attack, Learned) else None
+    return {} if made is None else {"trigger": trigger_digest(made)}
 
 
 def of_run(attack: Attack, out: Path) -> Attack:

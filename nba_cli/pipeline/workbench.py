@@ -86,7 +86,7 @@ class Workbench:
 
     def load(self, file: Path) -> Network:
         """The victim with the weights in `file`, on the run's device."""
-        network = self.run.victim.build(self.splits.num_classes, self.splits.train)
+        network = self.run.victim.blank(self.splits.num_classes, self.splits.shape)
         weights.load(network, file)
         return network.to(self.device)
 
@@ -99,12 +99,9 @@ class Workbench:
 
     def copied(self, network: Network) -> collective.Copied:
         """`network`, a victim of the run's architecture, as other ranks can have it."""
-        channels, height, width = self.splits.test.images.shape[1:]
+        splits = self.splits
         return collective.Copied(
-            network=network,
-            victim=self.run.victim,
-            num_classes=self.splits.num_classes,
-            shape=(channels, height, width),
+            network=network, victim=self.run.victim, num_classes=splits.num_classes, shape=splits.shape
         )
 
     def trigger_figures(self, attack: Attack) -> dict[str, float]:
@@ -166,8 +163,7 @@ def load(run: AttackRun | PreviewRun) -> Splits:
     """
     splits = run.dataset.load()
     if run.attack is not None:
-        channels, height, width = splits.test.images.shape[1:]
-        run.attack.check(splits.num_classes, (channels, height, width))
+        run.attack.check(splits.num_classes, splits.shape)
     if isinstance(run.attack, Images) and (splits.defender or run.dataset.reserved):
         raise Refused("attack=images: its files are numbered by the test set, and this run measures on other images.")
     return splits

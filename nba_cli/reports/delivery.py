@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nba_cli import files
@@ -16,15 +16,21 @@ from nba_cli.reports.formats.markdown import MARK as MARKDOWN_MARK
 OVERWRITE = "true: file may replace one that nba did not write"
 WORDS = ("true", "false")
 PICTURE = "made by nba plot"
-MARKS = (
-    MARKDOWN_MARK.encode(),
-    f"{LATEX_MARK}\n".encode(),
-    GENERATOR.encode(),
-    CSV_MARK.encode(),
-    JSON_MARK.encode(),
-    PICTURE.encode(),
+OWN: tuple[Callable[[bytes], bool], ...] = (
+    lambda found: found.endswith(f"{MARKDOWN_MARK}\n".encode()),
+    lambda found: begins_with_comments(found, f"{LATEX_MARK}\n".encode()),
+    lambda found: GENERATOR.encode() in found.partition(b"</head>")[0],
+    lambda found: found.startswith((CSV_MARK.encode(), f"[{JSON_MARK}".encode())),
+    lambda found: found.startswith((b"\x89PNG", b"<?xml")) and PICTURE.encode() in found,
 )
-"""What nba's own Markdown, LaTeX, pages, CSV, JSON and pictures hold."""
+"""How nba's own Markdown, LaTeX, pages, CSV, JSON and pictures are known: by a mark in its place, because a document
+of the user's may quote one."""
+
+
+def begins_with_comments(content: bytes, mark: bytes) -> bool:
+    """Whether the mark, a comment of LaTeX, is in the content with nothing but comments before it."""
+    before, found, _ = content.partition(mark)
+    return bool(found) and all(line.startswith(b"%") for line in before.splitlines())
 
 
 def is_true(option: str | None, name: str = "overwrite") -> bool:
@@ -65,7 +71,7 @@ def deliver(contents: Mapping[Path, bytes], *, overwrite: bool) -> list[str]:
 
 def is_own(content: bytes) -> bool:
     """Whether nba wrote it, or nothing is lost with it."""
-    return content in (b"", NO_RUNS.encode()) or any(mark in content for mark in MARKS)
+    return content in (b"", NO_RUNS.encode()) or any(made(content) for made in OWN)
 
 
 def unused(base: Path, contents: Mapping[str, bytes]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,11 +38,17 @@ DIGESTS = {WEIGHTS: "weights", TRIGGER: "trigger_file", HISTORY: "history", CURV
 
 
 def once(
-    out: Path, root: str, do: Callable[[], None], found: Callable[[], None] | None = None, *, overwrite: bool = False
+    out: Path,
+    root: str,
+    do: Callable[[], None],
+    found: Callable[[Path], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Do a run in its folder `out` below `root`, unless it is finished there; returns `out`.
 
-    Whoever needs the same run meanwhile waits, and then finds it finished: `found` is called instead of `do`.
+    Whoever needs the same run meanwhile waits, and then finds it finished: `found` is called with the
+    folder instead of `do`.
 
     Raises:
         Refused: `do` refused, and its folder is removed, unless something was computed in it. Or somebody else has
@@ -49,11 +56,10 @@ def once(
     """
     with locked(out, Path(root)):
         if finished(out) and not overwrite:
-            if out.parent.name != "preview":
-                read_metrics(out)  # a damaged record is no finished run
+            read_metrics(out)  # a damaged record is no finished run
             LOG.info(f"{out.parent.name}: already finished: {out} (overwrite=true does it again)")
             if found is not None:
-                found()
+                found(out)
             return out
         log = files.regular(out / RUN_LOG)
         try:
@@ -97,7 +103,7 @@ def lock_file(out: Path, root: Path) -> Path:
 
 
 def finished(out: Path) -> bool:
-    return (out / METRICS).is_file()
+    return os.path.isfile(out / METRICS)  # Path.is_file raises where one may not look
 
 
 def begin(out: Path, stage: str, settings: dict[str, Any], *, overwrite: bool = False) -> None:

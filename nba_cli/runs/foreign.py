@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,9 @@ def completed(run: DefendRun | EvaluateRun, given: Collection[str]) -> DefendRun
         Refused: the file cannot be read, or its data set is none of ours and the user gave none.
     """
     file = Path(str(run.weights))
-    if not file.is_file():
-        raise Refused(f"weights={file}: {'a folder; give the file in it' if file.is_dir() else 'no such file'}.")
+    if not os.path.isfile(file):  # Path.is_file raises where one may not look
+        is_folder = os.path.isdir(file)
+        raise Refused(f"weights={file}: {'a folder; give the file in it' if is_folder else 'no such file'}.")
     with given_as(f"weights={run.weights}", file):
         origin = said(file, file_digest(file))
     dataset = with_size(unless_given("dataset", own_set(origin), run.dataset, given), origin, given)

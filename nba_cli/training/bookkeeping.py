@@ -78,7 +78,8 @@ class Books:
         if not math.isfinite(scalars["loss"]):
             raise Refused(
                 f"{self.phase}: the loss is no longer finite at step {done} of {self.total}. "
-                f"Lower the learning rate (now {self.lr}) or set clip=1."
+                f"Lower the learning rate of this training (now {self.lr}) or clip its gradient: train.lr=…, "
+                "train.clip=1 of a victim, defense.….lr=…, defense.….clip=1 of a defense."
             )
         if not ended:
             self.progress(Event(self.phase, done, self.total, scalars))

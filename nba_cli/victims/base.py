@@ -129,3 +129,8 @@ class Victim:
             torch.manual_seed(seed)
             network = self.network(num_classes, Normalise(mean, std), shape)
         return network.to(memory_format=torch.channels_last)
+
+    def blank(self, num_classes: int, shape: tuple[int, int, int]) -> Network:
+        """A network for images of `shape` (C,H,W), whose weights and statistics are still to be loaded."""
+        black = torch.zeros(1, *shape, dtype=torch.uint8, device="cpu")  # though all else may go to the meta device
+        return self.build(num_classes, Data(black, torch.zeros(1, dtype=torch.int64, device="cpu")))

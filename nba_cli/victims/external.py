@@ -131,7 +131,7 @@ def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
     if isinstance(payload, dict):
         candidates += [(nest, payload[nest]) for nest in NESTS if nest in payload]
     for nest, found in candidates:
-        if isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values()):
+        if isinstance(found, dict) and found and all(map(is_entry, found.items())):
             return nest, dict(found)
     kind = (
         f"a dict with {', '.join(map(str, list(payload)[:5]))}" if isinstance(payload, dict) else type(payload).__name__
@@ -140,6 +140,11 @@ def unwrap(payload: Any, path: Path) -> tuple[str | None, dict[str, Tensor]]:
         f"{path}: no state dict in it ({kind}), neither at the top nor under {', '.join(NESTS)}. "
         "Save one: torch.save(model.state_dict(), 'weights.pt')."
     )
+
+
+def is_entry(item: tuple[Any, Any]) -> bool:
+    """Whether a key and its value are an entry of a state dict."""
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def as_it_came(name: str, value: Tensor, came: Tensor) -> Tensor:

@@ -327,6 +327,20 @@ def test_cl_perturbs_within_eps_against_the_helper_and_only_in_training() -> Non
                 assert torch.equal(stamped[..., rows, columns], pattern.expand(2, 3, 3, 3))
 
 
+def test_cl_perturbs_fewer_large_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go backward through the helper together: 250 of 32x32 are 62 of 64x64."""
+    seen = []
+
+    def pgd(model: nn.Module, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        seen.append(len(x))
+        return torch.zeros_like(x)
+
+    monkeypatch.setattr("attacks.cl.pgd", pgd)
+    given = lesson(torch.zeros(130, 3, 64, 64))
+    CleanLabel().learn(given)
+    assert seen == [62, 62, 6]
+
+
 def test_cls_helper_can_be_trained_adversarially(tiny: Data) -> None:
     """PGD raises its loss less than that of a helper which is trained as long without; the given helper stays."""
     tiny = halved(tiny)

@@ -17,7 +17,6 @@ from nba_cli.cli.forecast import Outlook
 from nba_cli.cli.journal import Journal
 from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
-from nba_cli.data import Splits
 from nba_cli.pipeline import room
 from nba_cli.runs.durations import Experience
 from nba_cli.runs.sound import with_seal
@@ -73,9 +72,9 @@ def test_the_networks_of_a_sweep_are_built_once_a_victim(nba: Run, monkeypatch: 
     built: list[str] = []
     usual = room.on_meta
 
-    def counted(victim: Victim, splits: Splits) -> Network:
+    def counted(victim: Victim, num_classes: int, shape: tuple[int, int, int]) -> Network:
         built.append(victim.label)
-        return usual(victim, splits)
+        return usual(victim, num_classes, shape)
 
     monkeypatch.setattr(room, "on_meta", counted)
     room.network_of.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,30 @@ def test_a_yaml_file_with_an_option_that_does_not_exist(nba: Run, tmp_path: Path
         "defaults:\n  - /hydra/schema/attack/blend@_here_\n  - _self_\nalhpa: 1\n"
     )
     refused(nba("attack", "--config-dir", str(tmp_path / "conf"), "attack=mine"), "attack/mine", "alhpa")
+
+
+@pytest.mark.parametrize(
+    ("stage", "option", "said"),
+    [
+        ("attack", "dataset.path", "no such file or folder"),
+        ("evaluate", "weights", "no such file"),
+        ("evaluate", "run", "no finished run lies there"),
+    ],
+)
+def test_what_one_may_not_look_at_is_named_by_its_option(
+    nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, option: str, said: str
+) -> None:
+    """As in a folder of somebody else's. Permissions do not stop root, so they are put in its place."""
+    place, usual = tmp_path / "theirs", Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if place in path.parents or path == place:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return usual(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    data = ("dataset=npz",) if option == "dataset.path" else ()
+    refused(nba(stage, *data, f"{option}={place}", dataset=False), f"{option}={place}: {said}")
 
 
 def test_a_config_dir_that_is_not_there(nba: Run) -> None:

@@ -196,9 +196,25 @@ def test_clean_arrays_alone_clean_but_train_no_victim(
     assert code == 0, text
     assert record(tmp_path)[1]["counts"] == {"train": 21, "test": 9, "clean": 21}
     code, text = nba("attack", *data, *WRN, dataset=False)
-    assert code == 2 and "no victim is trained on them" in text
+    assert code == 2 and f"dataset.path={tmp_path}/clean.npz: " in text and "no victim is trained on them" in text
     code, text = nba("attack", "attack=unknown", *WRN)
     assert code == 2 and "nba defend weights=FILE attack=unknown" in text
+
+
+def test_clean_images_that_are_too_few_are_refused_by_the_option_they_come_from(
+    nba: Run, tmp_path: Path, public_state: dict[str, torch.Tensor]
+) -> None:
+    torch.save(public_state, tmp_path / "in.pt")
+    given = ("defend", f"weights={tmp_path}/in.pt", *WRN, *SHORT, "defense=anp")
+    code, text = nba(*given, "dataset.clean_ratio=0.001")
+    assert code == 2 and "dataset.clean_ratio=0.001: 3 clean images are too few to hold some out" in text
+    arrays = tiny_arrays(train=6)
+    for each in (1, 2):  # of a class: too few to measure on some, and then for a hold-out of the rest
+        kept = [k for label in range(3) for k in (arrays["y_train"] == label).nonzero()[0][:each]]
+        np.savez(tmp_path / "few.npz", x_clean=arrays["x_train"][kept], y_clean=arrays["y_train"][kept])
+        code, text = nba(*given, "dataset=npz", f"dataset.path={tmp_path}/few.npz", dataset=False)
+        said = f"dataset.path={tmp_path}/few.npz: 3 clean images are too few to hold some out"
+        assert code == 2 and said in text and not list((tmp_path / "runs").glob("defend/*/metrics.json")), text
 
 
 def test_changes_by_hand() -> None:

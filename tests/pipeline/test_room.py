@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import BadNets
+from attacks import BadNets, Trojan
 from nba_cli.data import Data, FashionMini, Splits
-from nba_cli.defenses import ANP, NAD
+from nba_cli.defenses import ANP, FP, NAD
 from nba_cli.errors import Refused
 from nba_cli.pipeline import room
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
-from nba_cli.victims import ViTTiny, WideResNet
+from nba_cli.victims import Torchvision, ViTTiny, WideResNet
 
 CPU = torch.device("cpu")
 
@@ -79,7 +81,7 @@ def test_a_network_that_is_no_good_without_values_is_not_estimated(
 
 
 def test_half_the_precision_keeps_half_of_the_numbers(splits: Splits) -> None:
-    network = room.on_meta(WideResNet(depth=10), splits)
+    network = room.on_meta(WideResNet(depth=10), splits.num_classes, splits.shape)
     full, half = (room.kept(network, splits, dtype) for dtype in (torch.float32, torch.bfloat16))
     assert full == 2 * half > 0
 
@@ -114,7 +116,7 @@ def test_a_transformer_keeps_what_fused_attention_keeps(victim: ViTTiny) -> None
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         held = real.train()(x)
-    found = room.saved(room.on_meta(victim, splits), x.to("meta"))
+    found = room.saved(room.on_meta(victim, 2, splits.shape), x.to("meta"))
     assert held.requires_grad and found == pytest.approx(sum(tensor.numel() for tensor in kept.values()), rel=0.01)
     one = torch.ones(1, 1, 2, 2)
     assert F.scaled_dot_product_attention(one, one, one).eq(1).all(), "afterwards all is as before"
@@ -127,3 +129,22 @@ def test_a_victim_that_the_defense_cannot_clean_is_refused(tiny: Data, monkeypat
 
 def test_the_machine_has_memory() -> None:
     assert room.memory(CPU) > 2**28
+
+
+@pytest.mark.parametrize("given", [{"attack": Trojan()}, {"defense": FP()}])
+def test_a_network_without_a_linear_layer_is_refused_before_anything_is_trained(given: dict[str, Any]) -> None:
+    """The head of a SqueezeNet is a convolution."""
+    data = Data(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.arange(2))
+    run = attack_run(victim=Torchvision(name="squeezenet1_1"))
+    run = DefendRun(**vars(run) | given) if "defense" in given else attack_run(victim=run.victim, **given)
+    with pytest.raises(Refused, match="linear"):
+        room.check("attack", run, Splits(data, data, 2), CPU, torch.float32)
+
+
+def test_a_blank_network_is_the_victim_once_its_weights_are_in_it(tiny: Data) -> None:
+    """Which hold its statistics, so the training images need not be read again."""
+    victim, x = WideResNet(depth=10), torch.rand(2, 3, 16, 16)
+    built, blank = victim.build(3, tiny, seed=4).eval(), victim.blank(3, (3, 16, 16)).eval()
+    assert not torch.equal(built(x), blank(x))
+    blank.load_state_dict(built.state_dict())
+    assert torch.equal(built(x), blank(x))

@@ -200,8 +200,11 @@ def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> Non
     assert code == 2 and "was trained with dataset=npz dataset.reserved=30, so nobody knows" in text
 
 
-def test_a_clean_set_that_cannot_be_divided_is_refused_before_the_victim_is_trained(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("defend", *TINY, "dataset.clean_ratio=0.001", "tune=true")
+@pytest.mark.parametrize("word", ["tune=true", "defense=anp", "defense=fp"])
+def test_a_clean_set_that_cannot_be_divided_is_refused_before_the_victim_is_trained(
+    nba: Run, tmp_path: Path, word: str
+) -> None:
+    code, text = nba("defend", *TINY, "dataset.clean_ratio=0.001", word)
     assert code == 2 and "dataset.clean_ratio=0.001: 3 clean images are too few to hold some out" in text
     assert not results(tmp_path, "attack")
 

@@ -147,8 +147,9 @@ def test_measuring_a_model_under_a_learned_trigger(nba: Run, trained: Trained, t
     given = (f"trigger={victim}/trigger.safetensors", "attack=inputaware", *QUICK["inputaware"])
     weights = (f"weights={clean}/model.safetensors", "victim=wrn_16_1", "victim.depth=10")
     assert nba("evaluate", *weights, *given)[0] == 0
-    one, two = (metrics(folder)["figures"] for folder in results(tmp_path, "evaluate"))
-    assert one == two
+    one, two = map(metrics, results(tmp_path, "evaluate"))
+    assert one["figures"] == two["figures"]
+    assert one["digests"]["trigger"] == two["digests"]["trigger"] == metrics(victim)["digests"]["trigger"]
     code, text = nba("evaluate", *weights, "attack=inputaware", *QUICK["inputaware"])
     assert code == 2 and "trigger=FILE" in text, "bare weights do not say where the trigger is"
     assert nba("evaluate", output, f"run={victim}", dataset=False)[0] == 0

@@ -127,6 +127,9 @@ def test_whole_modules_and_other_things_are_refused_with_the_way_to_convert_them
     torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "none.pt")
     with pytest.raises(Refused, match=r"no state dict in it \(a dict with optimizer, epoch\)"):
         external.read(tmp_path / "none.pt")
+    torch.save({0: torch.ones(9)}, tmp_path / "numbered.pt")
+    with pytest.raises(Refused, match=r"no state dict in it \(a dict with 0\)"):
+        external.read(tmp_path / "numbered.pt")
     torch.save({"a": torch.ones(9)}, tmp_path / "whole.pt")
     whole = (tmp_path / "whole.pt").read_bytes()
     for content in (b"PK\x03\x04 damaged", whole[:-30], b"a text, not weights", b""):
