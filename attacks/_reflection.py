@@ -54,7 +54,7 @@ def lay(images: Tensor, reflections: Tensor, index: Tensor, seed: int, low: floa
     glass = opacity * torch.where(kind < GHOSTS, ghost(r, index, seed), r)
     blurred = (1 + opacity) / 2 * window(images) * out_of_focus(r, t, index, seed)
     added = torch.where(kind < (1 + GHOSTS) / 2, glass, blurred)
-    return ((1 - opacity) * t + added).clamp(1e-8, 1).pow(1 / GAMMA)  # above 0, where a root has no slope
+    return ((1 - opacity) * t + added).clamp(1e-8, 1).pow(1 / GAMMA)  # above 0, where a root has no gradient
 
 
 def ghost(r: Tensor, index: Tensor, seed: int) -> Tensor:

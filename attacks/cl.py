@@ -94,8 +94,8 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, delta: Tensor, *, eps: float, st
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
         loss = F.cross_entropy(model(x + delta).float(), y, reduction="sum")
-        (slope,) = torch.autograd.grad(loss, delta)
-        delta = (delta.detach() + step * slope.sign()).clamp(-eps, eps)
+        (grad,) = torch.autograd.grad(loss, delta)
+        delta = (delta.detach() + step * grad.sign()).clamp(-eps, eps)
         delta = (x + delta).clamp(0, 1) - x
     return delta.detach()
 

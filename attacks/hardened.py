@@ -49,7 +49,7 @@ class Hardened(Blend):
                 return victim((x[part] + delta).clamp(0, 1)).float()
 
             def error(delta: Tensor) -> Tensor:
-                # a sum: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+                # a sum: in fp16 the gradient of a mean over the batch would underflow before its sign is taken
                 return F.cross_entropy(under(delta), y[part], reduction="sum")
 
             victim.eval()

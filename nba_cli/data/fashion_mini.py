@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
-
-import torch.nn.functional as F
 
 from nba_cli.data.base import Dataset
 from nba_cli.data.images import Splits
 from nba_cli.data.npz import read_npz
+from nba_cli.data.torchvision import to_32
 
 
 @dataclass(kw_only=True)
@@ -24,6 +23,4 @@ class FashionMini(Dataset):
     def read(self) -> Splits:
         with resources.as_file(resources.files("nba_cli.data") / "fashion_mini.npz") as path:
             splits = read_npz(path)
-        for data in (splits.train, splits.test):
-            data.images = F.pad(data.images, (2, 2, 2, 2))
-        return splits
+        return replace(splits, train=to_32(splits.train), test=to_32(splits.test))

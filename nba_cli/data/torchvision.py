@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import filelock
 import numpy as np
 import torch.nn.functional as F
 from PIL import Image
 
 from nba_cli import files
+from nba_cli.console import LOG
 from nba_cli.data.arrays import to_data
 from nba_cli.data.base import Dataset
 from nba_cli.data.images import Data, Splits
@@ -66,10 +67,11 @@ class TorchvisionSet(Dataset):
         """Both splits by torchvision; kept as `archive` if they are to be. One job of a sweep does it, others wait."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder / f".{self.name}.lock").acquire()
+            waiting = partial(LOG.info, f"waiting: another process fetches {self.name}")
+            held = files.acquired(self.folder / f".{self.name}.lock", waiting)
         except OSError as error:
             raise self.missing(error) from error
-        with lock:
+        with held:
             if archive.is_file():
                 return self.kept(archive)
             try:

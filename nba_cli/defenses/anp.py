@@ -131,11 +131,11 @@ class ANP(Defense):
             for _ in range(2)
         )
         flat = [value for part in noise for value in part.values()]
-        # a sum, not a mean: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+        # a sum, not a mean: in fp16 the gradient of a mean over the batch would underflow before its sign is taken
         loss = F.cross_entropy(masked(x, (noise[0], noise[1])).float(), y, reduction="sum")
-        slopes = iter(torch.autograd.grad(loss, flat))
+        grads = iter(torch.autograd.grad(loss, flat))
         found = [
-            {name: value.detach() + self.eps * next(slopes).sign() for name, value in part.items()} for part in noise
+            {name: value.detach() + self.eps * next(grads).sign() for name, value in part.items()} for part in noise
         ]
         return found[0], found[1]
 

@@ -86,7 +86,7 @@ class FP(Defense):
             head.weight.copy_(whole * kept)
         pruned = (kept[0] == 0).sum().item() * len(order) / head.in_features
         progress(Event("prune", len(order), len(order), {"pruned": pruned, "channels": len(order)}))
-        handle = head.weight.register_hook(lambda slope: slope * kept)  # weight decay leaves a 0 at 0
+        handle = head.weight.register_hook(lambda grad: grad * kept)  # weight decay leaves a 0 at 0
         fit(
             model,
             evidence.clean,

@@ -63,16 +63,16 @@ class FTSAM(Defense):
         named = {name: value for name, value in model.named_parameters() if value.requires_grad}
         logits = model(x).float()
         smooth = partial(F.cross_entropy, target=y, label_smoothing=self.smoothing)
-        slopes = torch.autograd.grad(smooth(logits, reduction="sum"), list(named.values()))
-        steps = ascent(list(named.values()), list(slopes), self.rho)
+        grads = torch.autograd.grad(smooth(logits, reduction="sum"), list(named.values()))
+        steps = ascent(list(named.values()), list(grads), self.rho)
         moved = {name: value + step for (name, value), step in zip(named.items(), steps, strict=True)}
         with frozen_statistics(model):  # the second pass leaves the running statistics alone
             loss = smooth(functional_call(model, moved, (x,)).float())
         return loss, logits.detach()
 
 
-def ascent(weights: Sequence[Tensor], slopes: Sequence[Tensor], rho: float) -> list[Tensor]:
+def ascent(weights: Sequence[Tensor], grads: Sequence[Tensor], rho: float) -> list[Tensor]:
     """e = rho T^2 g / |T g| with T = |w|, over all tensors together, so that |T^-1 e| = rho. Without gradient."""
-    scaled = [weight.detach().abs() * slope for weight, slope in zip(weights, slopes, strict=True)]
+    scaled = [weight.detach().abs() * grad for weight, grad in zip(weights, grads, strict=True)]
     norm = torch.stack([part.square().sum() for part in scaled]).sum().sqrt().clamp_min(1e-12)
     return [rho * weight.detach().abs() * part / norm for weight, part in zip(weights, scaled, strict=True)]

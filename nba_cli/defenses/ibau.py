@@ -104,10 +104,10 @@ class IBAU(Defense):
         clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
         # second derivatives want fp32, and fused attention has none; d* is searched in fp32, too, as theirs is
         with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
-            loss, slopes = hypergradient(outer, inner, next(deltas), weights, self.step, self.iterations)
+            loss, grads = hypergradient(outer, inner, next(deltas), weights, self.step, self.iterations)
         model.train(training)
-        # d/dw of this sum is `slopes`; what is added and taken away again makes its value the loss
-        carrier = torch.stack([(slope * value).sum() for slope, value in zip(slopes, weights, strict=True)]).sum()
+        # d/dw of this sum is `grads`; what is added and taken away again makes its value the loss
+        carrier = torch.stack([(grad * value).sum() for grad, value in zip(grads, weights, strict=True)]).sum()
         return (clean + carry * (carrier - carrier.detach() + loss.detach())) / len(x), logits
 
     def found_on(self, clean: Data, model: nn.Module, generator: torch.Generator) -> Iterator[Tensor]:
@@ -122,8 +122,8 @@ class IBAU(Defense):
                     said = model(x).argmax(1)
                 delta = delta.detach().requires_grad_()
                 error = F.cross_entropy(model(x + delta).float(), said, reduction="sum")
-                (slope,) = torch.autograd.grad(error, delta)
-                delta = delta.detach() + self.rate * (slope / len(x) - 2 * self.decay * delta.detach())
+                (grad,) = torch.autograd.grad(error, delta)
+                delta = delta.detach() + self.rate * (grad / len(x) - 2 * self.decay * delta.detach())
             if self.bound is not None:
                 delta = delta * (self.bound / delta.norm().clamp_min(self.bound))
             yield from itertools.repeat(delta, self.train.steps_per_epoch(len(clean)))
@@ -140,8 +140,8 @@ def hypergradient(
     delta = delta.detach().requires_grad_()
     loss = outer(delta)
     wish, *direct = torch.autograd.grad(loss, [delta, *weights], allow_unused=True)
-    (slope,) = torch.autograd.grad(inner(delta), delta, create_graph=True)
-    phi = delta + step * slope
+    (grad,) = torch.autograd.grad(inner(delta), delta, create_graph=True)
+    phi = delta + step * grad
     v = wish
     for _ in range(iterations - 1):
         (moved,) = torch.autograd.grad(phi, delta, v, retain_graph=True)

@@ -35,7 +35,7 @@ class SAU(Defense):
     is not clipped to [0,1], and batch norm keeps to its running statistics throughout, unless `batch_statistics` asks
     for what theirs calls train_mode. Ours: half the images of theirs (1,000 batches of 128; theirs, of 2,500 clean
     images, 1,000 of 256), augmented (theirs not), Adam without AMSGrad, and the unlearning loss from logits, whose
-    slope does not vanish. On development victims neither the default nor the authors' settings give blend's images
+    gradient does not vanish. On development victims neither the default nor the authors' settings give blend's images
     their classes back; a brief schedule at a large rate does (results/selection). Cost a step: two passes forward of
     f; for the attack `steps` passes forward and backward of both models, and one forward; two more of h, both ways.
 
@@ -114,9 +114,9 @@ class SAU(Defense):
             gain = jensen_shannon(one, two) * ~alike * -self.shared
             for logits, done in zip((one, two), fooled, strict=True):
                 gain = gain + self.fool / 2 * F.cross_entropy(logits, y, reduction="none") * ~done
-            # a sum, not a mean: in fp16 the slope of a mean over the batch would underflow before its sign is taken
-            (slope,) = torch.autograd.grad(gain.sum(), delta)
-            delta = (delta.detach() + self.step * slope.sign()).clamp(-self.eps, self.eps)
+            # a sum, not a mean: in fp16 the gradient of a mean over the batch would underflow before its sign is taken
+            (grad,) = torch.autograd.grad(gain.sum(), delta)
+            delta = (delta.detach() + self.step * grad.sign()).clamp(-self.eps, self.eps)
         return delta
 
 
@@ -130,7 +130,7 @@ def jensen_shannon(one: Tensor, two: Tensor) -> Tensor:
 def unlearning(logits: Tensor, wrong: Tensor, fooled: Tensor) -> Tensor:
     """E[-log(1 - p_wrong)] over the batch; samples that are not `fooled` (bool [N]) count 0.
 
-    From logits: log(1 - p) itself has no slope left where p is nearly 1, which is where a backdoor is.
+    From logits: log(1 - p) itself has no gradient left where p is nearly 1, which is where a backdoor is.
     """
     others = logits.scatter(1, wrong[:, None], -torch.inf)
     return ((logits.logsumexp(1) - others.logsumexp(1)) * fooled).mean()

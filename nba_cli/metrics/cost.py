@@ -32,8 +32,8 @@ class Meter:
         counts = self.counts = {"forward": 0, "backward": 0}
 
         # functions, not methods: a deep copy of the network keeps them, but would copy a method's object
-        def backward(slope: Tensor) -> None:
-            counts["backward"] += len(slope)
+        def backward(grad: Tensor) -> None:
+            counts["backward"] += len(grad)
 
         def watch(logits: Tensor) -> None:
             counts["forward"] += len(logits)

@@ -18,6 +18,6 @@ def ascend(score: Callable[[Tensor], Tensor], start: Tensor, eps: Tensor, steps:
     delta = start.clamp(-eps, eps)
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(score(delta), delta)
-        delta = (delta.detach() + 2 * eps / steps * slope.sign()).clamp(-eps, eps)
+        (grad,) = torch.autograd.grad(score(delta), delta)
+        delta = (delta.detach() + 2 * eps / steps * grad.sign()).clamp(-eps, eps)
     return delta

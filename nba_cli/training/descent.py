@@ -84,12 +84,12 @@ def add_up(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
     What no rank has a gradient of keeps none: an optimizer leaves it alone, which for a gradient of 0 it does not.
     """
     mine = [parameter.grad is not None for parameter in parameters]
-    slopes = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-    has = slopes[0].new_ones(len(mine))
+    grads = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    has = grads[0].new_ones(len(mine))
     if not all(mine):  # the rare case, which waits for the device
         has = torch.tensor(mine).to(has)
-    flat = ranks.sum(torch.cat([has, *(slope.flatten() for slope in slopes)]))
+    flat = ranks.sum(torch.cat([has, *(grad.flatten() for grad in grads)]))
     somewhere = mine if all(mine) else (flat[: len(mine)] > 0).tolist()
-    totals = flat[len(mine) :].split([slope.numel() for slope in slopes])
-    for parameter, slope, total, any_has in zip(parameters, slopes, totals, somewhere, strict=True):
-        parameter.grad = slope.copy_(total.view_as(slope)) if any_has else None
+    totals = flat[len(mine) :].split([grad.numel() for grad in grads])
+    for parameter, grad, total, any_has in zip(parameters, grads, totals, somewhere, strict=True):
+        parameter.grad = grad.copy_(total.view_as(grad)) if any_has else None

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -322,3 +323,18 @@ def test_labels_that_begin_at_1_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", **shifted)  # type: ignore[arg-type]
     with pytest.raises(Refused, match=r"one\.npz: training labels run from 1 to 3; classes count from 0\."):
         Npz(path=str(tmp_path / "one.npz")).load()
+
+
+def test_a_job_that_waits_for_a_download_of_another_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, said = filelock.FileLock(tmp_path / ".cifar10.lock"), list[str]()
+
+    def info(line: str) -> None:
+        said.append(line)
+        lock.release()
+
+    monkeypatch.setattr(Cifar10, "fetch", lambda self, train: (np.zeros((2, 32, 32, 3), np.uint8), np.arange(2)))
+    monkeypatch.setattr("nba_cli.data.torchvision.LOG.info", info)
+    for expected in ([], ["waiting: another process fetches cifar10"]):
+        if expected:
+            lock.acquire()
+        assert len(Cifar10(root=str(tmp_path)).fetched(tmp_path / "none.npz").train) == 2 and said == expected

@@ -29,7 +29,7 @@ def misbehavior(
     With a presumed target class int64 [N], the first term is -CE(S(x~), target).
     """
     stages, logits = student.features(pseudo)
-    # sums, not means: in fp16 the slope of a mean over the batch would underflow before its sign is taken
+    # sums, not means: in fp16 the gradient of a mean over the batch would underflow before its sign is taken
     if target is None:
         climb = F.cross_entropy(logits.float(), y[rows], reduction="sum")
     else:

@@ -105,17 +105,17 @@ def patch(x: Tensor, craft: Craft) -> Tensor:
     The size of the change is bounded by the mask, not by eps.
     """
     start = torch.zeros_like(x[:1]).requires_grad_()
-    (slope,) = torch.autograd.grad(craft.score(x + start, None), start)
+    (grad,) = torch.autograd.grad(craft.score(x + start, None), start)
     # neighbours count too: a trigger patch is connected, single salient pixels are not
-    salience = F.avg_pool2d(slope.abs().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
+    salience = F.avg_pool2d(grad.abs().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
     covered = max(1, round(craft.area * salience.numel()))
     most = salience.flatten().topk(covered).indices
     mask = torch.zeros_like(salience).flatten().scatter(0, most, 1).view_as(salience)
-    pattern = 0.5 + 0.5 * slope.sign()
+    pattern = 0.5 + 0.5 * grad.sign()
     for _ in range(craft.steps):
         pattern.requires_grad_()
-        (slope,) = torch.autograd.grad(craft.score((1 - mask) * x + mask * pattern, None), pattern)
-        pattern = (pattern.detach() + slope.sign() / craft.steps).clamp(0, 1)
+        (grad,) = torch.autograd.grad(craft.score((1 - mask) * x + mask * pattern, None), pattern)
+        pattern = (pattern.detach() + grad.sign() / craft.steps).clamp(0, 1)
     return (1 - mask) * x + mask * pattern
 
 
