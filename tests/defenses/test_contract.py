@@ -47,12 +47,15 @@ def test_contract(name: str, victim: Network, tiny: Data) -> None:
 def test_bf16_trains_the_same_weights_as_fp32(name: str, victim: Network, tiny: Data) -> None:
     """PyTorch 2.6 hands a weight that was cast without gradient on to later passes under the same autocast."""
     before = victim.state_dict()
-    moved = []
+    moved, cures = [], []
     for dtype in (torch.float32, torch.bfloat16):
         given = dataclasses.replace(evidence(victim, tiny), dtype=dtype)
         cured = DEFENSES[name](**SHORT[name])(given, generator(0, "defense"))
         moved.append({key for key, value in cured.named_parameters() if not torch.equal(value, before[key])})
+        cures.append(cured.state_dict())
     assert moved[0] == moved[1]
+    if name not in ("none", "clp"):
+        assert any(not torch.equal(value, cures[1][key]) for key, value in cures[0].items()), "by other arithmetic"
 
 
 def test_evidence_holds_nothing_of_the_attack() -> None:
