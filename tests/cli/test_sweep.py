@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import rich
+import torch
 from conftest import Run
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +20,7 @@ from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
 
+from attacks import BadNets
 from nba_cli import console
 from nba_cli.cli import composer, launchers, sweep, tasks
 from nba_cli.cli.journal import AGENDA, FILE, Job, Journal, journals
@@ -25,11 +28,12 @@ from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
+from nba_cli.data import FashionMini
 from nba_cli.defenses import FT
 from nba_cli.loggers import Logger, MLflow
 from nba_cli.runs import jobs
 from nba_cli.runs.settings import AttackRun
-from nba_cli.victims import Network, weights
+from nba_cli.victims import Network, WideResNet, weights
 
 
 def test_multirun_ends_with_the_runs_side_by_side(nba: Run, tmp_path: Path) -> None:
@@ -172,6 +176,8 @@ def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path
 def test_the_same_sweep_again_does_nothing_twice(nba: Run, tmp_path: Path) -> None:
     arguments = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", FT_STEPS, "defense_seed=0,1")
     assert nba(*arguments)[0] == 0
+    one, two = (metrics(folder)["digests"] for folder in results(tmp_path, "defend"))
+    assert one["clean"] == two["clean"] and one["weights"] != two["weights"], "one clean set, two ways to pass it"
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     code, text = nba(*arguments)
     assert code == 0 and text.count("already finished") == 2
@@ -212,10 +218,41 @@ def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tm
     assert "all jobs" in last and "2/3" in last and "1 running, 1 failed" in last and "left" not in last
 
 
-def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
-    target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
-    assert not launchers.is_parallel(OmegaConf.create(target))
-    assert launchers.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+RUN = AttackRun(attack=BadNets(), victim=WideResNet(), dataset=FashionMini())
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said"),
+    [
+        ("hydra._internal.core_plugins.basic_launcher.BasicLauncher", "job 1 of 2: seed=0\nits report\n"),
+        ("x.JoblibLauncher", ""),
+    ],
+)
+def test_a_job_of_other_processes_prints_nothing_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], launcher: str, said: str
+) -> None:
+    console.setup()
+    monkeypatch.setattr(rich.get_console(), "quiet", False)
+    monkeypatch.setattr(tasks, "typed_run", lambda *_: RUN)
+    monkeypatch.setattr(tasks, "perform", lambda *_: rich.print("its report"))
+    journal = Journal(tmp_path)
+    journal.open("attack", ["seed=0,1"], ["seed"], 2)
+    job = {"sweep": {"dir": str(tmp_path)}, "job": {"num": 0}, "overrides": {"task": ["seed=0"]}}
+    hydra = OmegaConf.create(job | {"launcher": {"_target_": launcher}, "runtime": {"choices": {}}})
+    tasks._job("attack", OmegaConf.create({}), hydra)
+    assert capfd.readouterr().out == said
+    assert [(each.label, each.end) for each in journal.jobs()] == [("seed=0", "finished")]
+
+
+def test_a_parallel_job_computes_on_the_gpu_of_its_number_unless_a_device_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(tasks, "perform", lambda stage, run: used.append(run.device))
+    for parallel, device in ((True, "auto"), (True, "cpu"), (False, "auto")):
+        tasks._attempt("attack", replace(RUN, device=device), Job(number=3, overrides=[]), parallel)
+    assert used == ["cuda:1", "cpu", "auto"]
 
 
 @pytest.mark.parametrize(
@@ -417,9 +454,9 @@ def test_a_sweep_that_its_launcher_cannot_do(nba: Run, tmp_path: Path, words: li
 
 
 def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
-    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
-    if "optuna" not in text:
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is not None:
         pytest.skip("the plugin is installed here")
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
     assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. See Sweeps in the README" in text
 
 

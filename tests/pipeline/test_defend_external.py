@@ -21,7 +21,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
-from nba_cli.data import Splits
+from nba_cli.data import Data, Splits, clean_share
 from nba_cli.defenses import NBA
 from nba_cli.pipeline.defend_external import changed_predictions, changes_table
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
@@ -79,13 +79,16 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     assert not (tmp_path / "runs/attack").exists(), "no victim is trained"
 
 
-def test_safetensors_come_back_as_safetensors(nba: Run, tmp_path: Path, public_state: dict[str, torch.Tensor]) -> None:
+def test_safetensors_come_back_as_safetensors(
+    nba: Run, tmp_path: Path, tiny: Data, public_state: dict[str, torch.Tensor]
+) -> None:
     save_file(public_state, tmp_path / "in.safetensors")
-    code, text = nba("defend", f"weights={tmp_path}/in.safetensors", *WRN, *SHORT)
+    code, text = nba("defend", f"weights={tmp_path}/in.safetensors", *WRN, *SHORT, "dataset.clean_seed=2")
     assert code == 0, text
     out, found = record(tmp_path)
     assert load_file(out / "cleaned.safetensors").keys() == public_state.keys()
     assert found["counts"]["clean"] == 12 and found["counts"]["test"] == 90, "a set with a test part is used as ever"
+    assert found["digests"]["clean"] == clean_share(tiny, 0.05, 2).digest()
     assert nba("evaluate", f"run={out}", dataset=False)[0] == 0, "the result is a run like others"
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
 from safetensors.torch import load_file
 
-from nba_cli import devices
+from nba_cli import devices, seeds
+from nba_cli.data import Data, clean_share
 from nba_cli.defenses import NBA as Method
 from nba_cli.errors import Refused
 from nba_cli.runs import sound
@@ -256,6 +258,8 @@ def test_defend_takes_a_victim_that_lies_elsewhere_and_only_reads_it(nba: Run, t
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
     nba("defend", *brief)
     assert len(results(tmp_path, "defend")) == 2  # the victim that fp32 trains is another one
+    (other,) = results(tmp_path, "attack")
+    assert metrics(other)["digests"]["weights"] != metrics(victim)["digests"]["weights"], "of the same seed"
     code, text = nba("defend", *brief, f"victims={tmp_path}/runs")
     assert code == 0 and "already finished" in text and len(results(tmp_path, "defend")) == 2
 
@@ -268,11 +272,21 @@ def test_a_victim_that_does_not_lie_there_is_refused_before_anything_is_written(
     assert code == 2 and "give one of them" in text
 
 
-def test_evaluations_of_repetitions_share_the_name_of_what_they_measure(nba: Run, tmp_path: Path) -> None:
-    brief = ("victim.depth=10", "train.epochs=1", "train.batch=40")
+def test_repetitions_draw_by_their_seeds_and_their_evaluations_share_the_name_of_what_they_measure(
+    nba: Run, tmp_path: Path, tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief, drawn, derive = ("victim.depth=10", "train.epochs=1", "train.batch=40"), defaultdict(list), seeds.derive
+    monkeypatch.setattr(seeds, "derive", lambda seed, use: drawn[use].append(seed) or derive(seed, use))
     for word in ("seed=0", "seed=1", "attack.rate=0.2"):
         assert nba("attack", *brief, word)[0] == 0
-    assert nba("defend", *brief, "defense=ft", "defense.train.steps=2", "defense_seed=1")[0] == 0
+    assert all(set(drawn[use]) == {0, 1} for use in ("poison", "bystanders", "weights", "partner", "train")), drawn
+    made = [metrics(out) for out in results(tmp_path, "attack")]
+    one, two = (each["digests"] for each in made if each["settings"]["attack"]["rate"] == 0.1)
+    assert one["poisoned"] != two["poisoned"] and one["weights"] != two["weights"]
+    cleaning = ("defense=ft", "defense.train.steps=2", "defense_seed=1", "dataset.clean_seed=2")
+    assert nba("defend", *brief, *cleaning)[0] == 0
+    (cured,) = results(tmp_path, "defend")
+    assert drawn["defense"] == [1] and metrics(cured)["digests"]["clean"] == clean_share(tiny, 0.05, 2).digest()
     for run in (*results(tmp_path, "attack"), *results(tmp_path, "defend")):
         assert nba("evaluate", f"run={run}", "attack=blend", dataset=False)[0] == 0
     found = sorted(metrics(out)["measured"] for out in results(tmp_path, "evaluate"))
