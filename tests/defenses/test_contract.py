@@ -11,7 +11,7 @@ from builders import BRIEF, SHORT, evidence, untrained, untrained_evidence
 from torch import Tensor, nn
 
 from nba_cli.data import Data
-from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FT, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
+from nba_cli.defenses import ANP, CLP, DEFENSES, FP, FTNAD, FTNBA, NAD, NBA, Defense, Evidence
 from nba_cli.defenses.nba.pseudo import Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import Meter
@@ -67,16 +67,6 @@ def test_evidence_holds_nothing_of_the_attack() -> None:
         "dtype",
         "compiling",
     ]
-
-
-def test_ft_is_the_training_loop_on_the_clean_set(victim: Network, tiny: Data) -> None:
-    losses: list[float] = []
-    FT(train=Plan(steps=20, lr=0.05))(
-        evidence(victim, tiny),
-        generator(0, "defense"),
-        lambda event: losses.append(event.scalars["loss"]) if event.scalars else None,
-    )
-    assert losses[-1] < losses[0]
 
 
 LONGER: dict[str, tuple[str, dict[str, Any]]] = {
