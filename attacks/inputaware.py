@@ -144,10 +144,12 @@ class InputAware(Learned):
             # images that already are what is wanted come last; a stable sort keeps the rest in their random order
             order = torch.argsort((goal == y).int(), stable=True)
             x, y, goal = x[order], y[order], goal[order]
+            # the accuracy that `fit` shows is over the batch's own order and labels
+            back = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=x.device))
             own = x[: poisoned + crossed]
             if len(own) < 2:  # the last batch of an epoch: no image has a neighbour
                 logits = victim(x).float()
-                return F.cross_entropy(logits, y), logits
+                return F.cross_entropy(logits, y), logits[back]
             paint, m = pattern(own), binary(mask(own).float())
             taken = torch.arange(len(own), device=x.device).view(-1, 1, 1, 1) < poisoned
             shown_paint, shown_m = (torch.where(taken, part, part.roll(1, 0)) for part in (paint, m))
@@ -155,8 +157,6 @@ class InputAware(Learned):
             logits = victim(torch.cat([shown, x[len(own) :]])).float()
             y = torch.cat([goal[:poisoned], y[poisoned:]])
             total = F.cross_entropy(logits, y) + self.diversity * diversity_loss(own, paint)
-            # the accuracy that `fit` shows is over the batch's own order and labels
-            back = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=x.device))
             return total, logits[back]
 
         return objective, Partner(pattern, optimizer)

@@ -24,6 +24,11 @@ def test_cpu_is_always_there() -> None:
     assert devices.resolve("cpu") == torch.device("cpu")
 
 
+def test_a_gpu_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices.resolve("cuda:1") == torch.device("cuda", 1) and devices.resolve("cuda") == torch.device("cuda", 0)
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "cpu:"])
 def test_unknown_devices_are_refused(name: str) -> None:
     with pytest.raises(Refused, match=f"device={name}"):
@@ -35,6 +40,8 @@ def test_precision_resolves_to_what_the_processor_has(monkeypatch: pytest.Monkey
     for has, wanted in ((True, Precision.bf16), (False, Precision.fp32)):
         monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda has=has: has)
         assert devices.resolve_precision(Precision.auto, cpu) is wanted
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation, has=has: has)
+        assert devices.resolve_precision(Precision.auto, torch.device("cuda")) is wanted
     assert devices.resolve_precision(Precision.fp16, cpu) is Precision.fp16
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nba_cli.reports import table
+from nba_cli.runs import reading
 from nba_cli.runs.declared import declared
 from nba_cli.runs.versions import version_of
 
@@ -21,9 +23,18 @@ TABLES = [
 ]
 
 
+read = functools.cache(reading.read)
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kept records are read once for all formats of all tables."""
+    monkeypatch.setattr(reading, "read", lambda folders: read(tuple(folders)))
+
+
 @pytest.mark.parametrize(("name", "words"), TABLES, ids=[name for name, _ in TABLES])
 def test_a_kept_table_is_what_its_records_make(
-    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, words: str, tmp_path: Path, once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     for ending in ("md", "tex", "html") if no_csv(words) else ("md", "csv", "tex", "html"):

@@ -21,6 +21,12 @@ FILES = (Path("results/selection"), Path("results/selection/best.md"))
 SELECTED = presets("defense", "ft")["selected"]
 
 
+@pytest.fixture(scope="module")
+def kept() -> list[Record]:
+    """The trials in results/."""
+    return reading.read_all(ROOT / FILES[0])
+
+
 def run(attack: str, options: Mapping[str, object] | None = None, **figures: float) -> Record:
     """A finished trial of ft; options by dotted path, which may be those of any run."""
     recipe: dict[str, object] = {"stage": "defend", "precision": "bf16", "attack": attack, "defense": "ft"}
@@ -58,8 +64,8 @@ def test_repeated_runs_on_a_victim_are_averaged_and_others_refused() -> None:
         selection.trials([run("blend", {"dataset.clean_ratio": each}) for each in (0.05, 0.01)])
 
 
-def test_the_best_of_six_settings_is_the_one_that_is_called_selected_or_the_default() -> None:
-    tried = selection.trials(reading.read_all(ROOT / FILES[0]))
+def test_the_best_of_six_settings_is_the_one_that_is_called_selected_or_the_default(kept: list[Record]) -> None:
+    tried = selection.trials(kept)
     for defense in DEFENSES:
         if sum(trial.defense == defense for trial in tried) >= 6:
             best = selection.best(tried, defense)
@@ -68,6 +74,5 @@ def test_the_best_of_six_settings_is_the_one_that_is_called_selected_or_the_defa
             assert "selected" not in presets("defense", defense), defense
 
 
-def test_the_kept_table_is_that_of_the_kept_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert FILES[1].read_text() == selection.page(reading.read_all(FILES[0]), *FILES), "make tables"
+def test_the_kept_table_is_that_of_the_kept_trials(kept: list[Record]) -> None:
+    assert (ROOT / FILES[1]).read_text() == selection.page(kept, *FILES), "make tables"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import halved, lesson, made, untrained
+from builders import Scripted, halved, lesson, made, untrained
 from torch import Tensor, nn
 
 from attacks import BadNets, Blend, CleanLabel, InputAware, Mode, Refool, Sig, Trojan, WaNet
@@ -197,8 +197,8 @@ def test_the_rounds_of_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     bank = torch.stack([torch.full((3, 16, 16), level) for level in (0.0, 1.0)])
     trained: list[Data] = []
 
-    def fit(model: nn.Module, data: Data, *_: object, **__: object) -> nn.Module:
-        assert model is not given.helper
+    def fit(model: nn.Module, data: Data, plan: Plan, **_: object) -> nn.Module:
+        assert model is not given.helper and (plan.steps, plan.lr) == (7, 0.01)
         trained.append(data)
         return model
 
@@ -209,6 +209,7 @@ def test_the_rounds_of_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attacks._selection.fit", fit)
     monkeypatch.setattr("attacks._selection.predict", bright)
     settings: dict[str, Any] = {"mode": Mode.all2one, "candidates": 2, "reflections": 1, "target": 1, "low": 0.3}
+    settings["tuning"] = 7
     weights = select(Refool(rounds=1, **settings), given, bank, silent)
     monkeypatch.setattr("attacks._selection.BATCH", 2)  # 8 of the 30 images at a time
     select(Refool(rounds=1, **settings), given, bank, silent)
@@ -367,6 +368,20 @@ def test_cls_helper_can_be_trained_adversarially(tiny: Data) -> None:
     assert not torch.equal(one, two)
 
 
+def test_cls_perturbations_have_its_settings_and_those_of_its_helper_madrys(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, ...]] = []
+
+    def noted(model: nn.Module, x: Tensor, y: Tensor, delta: Tensor, *, eps: float, step: float, steps: int) -> Tensor:
+        asked.append((255 * eps, 255 * step, steps, 255 * delta.abs().max().item()))
+        return delta.detach()
+
+    monkeypatch.setattr("attacks.cl.pgd", noted)
+    given = lesson(images(12))
+    CleanLabel(eps=12.0, step=2.5, steps=4).learn(given)
+    robust(given, 1.0, 0, silent)
+    assert asked == [pytest.approx((12, 2.5, 4, 12), rel=0.01), pytest.approx((8, 2, 7, 8), rel=0.01)]
+
+
 class Seen(nn.Module):
     """Says always the same, and keeps what it was shown."""
 
@@ -409,6 +424,19 @@ def test_inputaware_passes_over_a_last_batch_that_is_too_small(count: int) -> No
     victim = Seen()
     loss, _ = objective(victim, x, y)
     assert torch.equal(victim.x.sort(0).values, x.sort(0).values) and loss.isfinite()
+
+
+@pytest.mark.parametrize("count", [8, 3])
+def test_inputaware_answers_in_the_order_of_the_batch(count: int) -> None:
+    """Also where it poisons none of a small last batch. The mask is empty here, so that images stay as they are."""
+    attack = inputaware()
+    assert attack.made is not None
+    empty = {"mask.out.weight": torch.zeros(1, 4, 3, 3), "mask.out.bias": torch.tensor([-9.0])}
+    objective, _ = attack.with_trigger(attack.made | empty).joint_training(3, 10, 0, torch.device("cpu"))
+    x, y = images(count), torch.tensor([0, 1, 0, 2, 1, 2, 1, 2])[:count]  # the target class, 0, is put last
+    x[:, :, 0, 0] = torch.arange(count)[:, None] / 255
+    _, logits = objective(Scripted(10, {}).eval(), x, y)
+    assert logits.argmax(1).tolist() == list(range(count))
 
 
 def test_inputawares_generator_learns_from_the_victims_loss() -> None:

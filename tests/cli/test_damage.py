@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import yaml
 from conftest import Run, Trained
 from records import EMPTY, put
 from running import results
+
+from nba_cli.errors import Refused
+from nba_cli.reports import plot
+from nba_cli.training import checkpoint
 
 FAST = ("victim.depth=10", "train.epochs=2", "train.batch=40")
 RECORDS = {
@@ -34,42 +39,51 @@ RECORDS = {
 }
 
 
-@pytest.mark.parametrize("content", RECORDS.values(), ids=RECORDS)
-def test_a_damaged_record_is_left_out_of_tables(nba: Run, tmp_path: Path, content: bytes) -> None:
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of few pixels, which are drawn faster: nobody looks at them."""
+    monkeypatch.setitem(plot.STYLE, "figure.dpi", 40)
+
+
+def test_damaged_records_are_left_out_of_tables(nba: Run, tmp_path: Path) -> None:
     for seed in range(2):
         put(tmp_path / "runs", f"good{seed}", "blend", "ft", seed, (0.9, 0.1, 0.5))
-    bad = put(tmp_path / "runs", "bad", "blend", "ft", 3, (0.9, 0.1, 0.5)) / "metrics.json"
-    bad.write_bytes(content)
-    whole = content == RECORDS["of parts that are none"]  # what its settings mean is no concern of status
-    for command, said in ((("table",), "90.00"), (("status",), "3 finished" if whole else "1 damaged")):
-        code, text = nba(*command, dataset=False)
-        assert code == 0 and "Traceback" not in text and said in text
-        if command == ("status",) and b'"ra"' in content:
-            continue  # it looks at the figures alone, and they are whole
-        lines = [line for line in text.splitlines() if str(bad) in line]
-        assert len(lines) == 1 and "Do the run again with overwrite=true, or delete its folder." in lines[0], text
+    bad = {name: put(tmp_path / "runs", f"bad {name}", "blend", "ft", 3, (0.9, 0.1, 0.5)) for name in RECORDS}
+    for name, folder in bad.items():
+        (folder / "metrics.json").write_bytes(RECORDS[name])
+    # what the settings of one mean is no concern of status
+    for command, said in (("table", ["90.00"]), ("status", ["3 finished", f"{len(bad) - 1} damaged"])):
+        code, text = nba(command, dataset=False)
+        assert code == 0 and "Traceback" not in text and all(words in text for words in said), text
+        for name, folder in bad.items():
+            if command == "status" and b'"ra"' in RECORDS[name]:
+                continue  # it looks at the figures alone, and they are whole
+            lines = [line for line in text.splitlines() if f"{folder}/metrics.json" in line]
+            advice = "Do the run again with overwrite=true, or delete its folder."
+            assert len(lines) == 1 and advice in lines[0], (name, text)
     code, text = nba("plot", "x=defense_seed", f"file={tmp_path}/plot", dataset=False)
-    assert code == 0 and str(bad) in text
+    assert code == 0 and all(f"{folder}/metrics.json" in text for folder in bad.values())
 
 
-@pytest.mark.parametrize("name", ["empty", "of another version", "without figures"])
 def test_a_damaged_record_of_a_victim_is_refused_until_it_is_made_again(
-    nba: Run, trained: Trained, tmp_path: Path, name: str
+    nba: Run, trained: Trained, tmp_path: Path
 ) -> None:
-    out = trained(*FAST)
-    (out / "metrics.json").write_bytes(RECORDS[name])
+    out, damages = trained(*FAST), ("empty", "of another version", "without figures")
     commands = [("attack", *FAST), ("defend", *FAST, "defense=none"), ("evaluate", f"run={out}")]
-    for command in commands:
-        code, text = nba(*command, dataset=command[0] != "evaluate")
-        assert code == 2 and text.splitlines()[-1].startswith(f"nba: {out}/metrics.json: cannot be used"), text
+    for name in damages:
+        (out / "metrics.json").write_bytes(RECORDS[name])
+        for command in commands:
+            code, text = nba(*command, dataset=command[0] != "evaluate")
+            assert code == 2 and text.splitlines()[-1].startswith(f"nba: {out}/metrics.json: cannot be used"), text
     assert nba("attack", *FAST, "overwrite=true")[0] == 0
     for command in commands[1:]:
         fixed = command[0] != "evaluate"
         assert nba(*command, dataset=fixed)[0] == 0
         (own,) = results(tmp_path, command[0])
-        (own / "metrics.json").write_bytes(RECORDS[name])
-        code, text = nba(*command, dataset=fixed)
-        assert code == 2 and f"nba: {own}/metrics.json: cannot be used" in text, "it is not finished"
+        for name in damages:
+            (own / "metrics.json").write_bytes(RECORDS[name])
+            code, text = nba(*command, dataset=fixed)
+            assert code == 2 and f"nba: {own}/metrics.json: cannot be used" in text, "it is not finished"
 
 
 CONFIGS = {
@@ -138,21 +152,24 @@ def test_a_damaged_cost_of_a_trigger_has_it_learned_again(nba: Run, tmp_path: Pa
         assert json.loads(cost.read_text())["seconds"] > 0
 
 
-@pytest.mark.parametrize("content", [b"", b"random" * 9, {"step": 1}, [1]], ids=["empty", "random", "a dict", "a list"])
-def test_a_checkpoint_that_is_none(nba: Run, trained: Trained, content: object) -> None:
+def test_a_checkpoint_that_is_none(nba: Run, trained: Trained, tmp_path: Path) -> None:
     """Even with the digest that one has."""
     out = trained(*FAST)
-    buffer = io.BytesIO()
-    if isinstance(content, bytes):
-        buffer.write(content)
-    else:
-        torch.save(content, buffer)
-    made = buffer.getvalue()
-    for digest in (b"", hashlib.sha256(made).digest()):
-        (out / "metrics.json").unlink(missing_ok=True)
-        (out / "checkpoint").write_bytes(digest + made)
-        code, text = nba("attack", *FAST)
-        assert code == 2 and f"nba: {out}/checkpoint: this " in text and "Delete the file to start over." in text, text
+    (out / "metrics.json").unlink()
+    for content in ({"step": 1}, [1], b"", b"random" * 9):
+        buffer = io.BytesIO()
+        if isinstance(content, bytes):
+            buffer.write(content)
+        else:
+            torch.save(content, buffer)
+        for digest in (b"", hashlib.sha256(buffer.getvalue()).digest()):
+            (out / "checkpoint").write_bytes(digest + buffer.getvalue())
+            said = f"{out}/checkpoint: this {'is no checkpoint' if digest else 'checkpoint is damaged'}"
+            with pytest.raises(Refused, match=rf"{re.escape(said)}.*Delete the file to start over\."):
+                checkpoint.read(out / "checkpoint")
+            if content == b"random" * 9:
+                code, text = nba("attack", *FAST)
+                assert code == 2 and f"nba: {said}" in text and "Delete the file to start over." in text, text
 
 
 def test_a_line_of_a_history_that_has_changed_is_left_out(nba: Run, trained: Trained, tmp_path: Path) -> None:

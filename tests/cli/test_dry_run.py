@@ -139,7 +139,10 @@ def test_what_is_refused_altogether_is_refused(nba: Run, given: tuple[str, ...])
     lines = text.splitlines()
     assert code == 2 and lines[-1].startswith("nba: attack.rate=2"), text
     assert [line[:8] for line in lines[:-1]] == (["refused "] * 2 + ["dry run:"] if "-m" in given else []), text
-    assert nba("attack", "-m", "attack.rate=2,0.1", "dry_run=true")[0] == 0, "one of them would be done"
+
+
+def test_a_sweep_of_which_a_job_would_be_done_is_not_refused(nba: Run) -> None:
+    assert nba("attack", "-m", "attack.rate=2,0.1", "dry_run=true")[0] == 0
 
 
 def test_a_logger_that_cannot_log_is_refused(nba: Run, monkeypatch: pytest.MonkeyPatch) -> None:

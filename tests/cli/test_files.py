@@ -16,6 +16,7 @@ from running import NBA, results
 
 from nba_cli import files
 from nba_cli.errors import Refused
+from nba_cli.reports import plot
 
 FAST = ("victim.depth=10", "train.epochs=1", "train.batch=40")
 ENDINGS = ("md", "csv", "tex", "html")
@@ -41,6 +42,12 @@ SPECIAL: dict[str, Callable[[Path], None]] = {
     "folder": Path.mkdir,
     "device": lambda path: path.symlink_to("/dev/full"),
 }
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of few pixels, which are drawn faster: nobody looks at them."""
+    monkeypatch.setitem(plot.STYLE, "figure.dpi", 40)
 
 
 @pytest.fixture

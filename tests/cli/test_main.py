@@ -149,9 +149,9 @@ def test_what_settings_alone_refuse_leaves_no_folder(nba: Run, tmp_path: Path) -
     assert nba("attack", "attack.rate=1.5")[0] == 2 and not (tmp_path / "runs").exists()
 
 
-def test_an_unknown_command_is_refused() -> None:
-    done = subprocess.run([*NBA, "defned"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "nba: defned: there is no such command. Did you mean 'defend'?\n"
+def test_an_unknown_command_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.launch("defned", []) == 2
+    assert capfd.readouterr().err == "nba: defned: there is no such command. Did you mean 'defend'?\n"
 
 
 def test_a_defect_keeps_its_traceback(nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

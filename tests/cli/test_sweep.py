@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import rich
+import torch
 from conftest import Run
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +20,7 @@ from records import EMPTY
 from rich.console import Console
 from running import SHORT, metrics, results
 
+from attacks import BadNets
 from nba_cli import console
 from nba_cli.cli import composer, launchers, sweep, tasks
 from nba_cli.cli.journal import AGENDA, FILE, Job, Journal, journals
@@ -25,26 +28,23 @@ from nba_cli.cli.sweep import SweepView
 from nba_cli.cli.tasks import TASKS
 from nba_cli.cli.words import leave_to_jobs
 from nba_cli.console import setup
+from nba_cli.data import FashionMini
 from nba_cli.defenses import FT
 from nba_cli.loggers import Logger, MLflow
 from nba_cli.runs import jobs
 from nba_cli.runs.settings import AttackRun
-from nba_cli.victims import Network, weights
+from nba_cli.victims import Network, WideResNet, weights
 
 
-def test_multirun_ends_with_the_runs_side_by_side(nba: Run, tmp_path: Path) -> None:
+def test_multirun_ends_with_the_runs_side_by_side_and_leaves_nothing_else(nba: Run, tmp_path: Path) -> None:
     code, text = nba("defend", "--multirun", *SHORT, "train.epochs=2", "defense=none,ft")
     assert code == 0 and len(results(tmp_path, "attack")) == 1 and len(results(tmp_path, "defend")) == 2
+    assert "job 2 of 2: defense=ft" in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
     table = text[text.index("side by side") :].splitlines()
     assert table[1].split() == ["attack", "defense", "ACC", "ASR", "RA", "DER", "seconds"]
     assert [line.split()[:2] for line in table[2:4]] == [["badnets", "none"], ["badnets", "ft"]]
     none = metrics(next(path for path in results(tmp_path, "defend") if "-none-" in path.name))
     assert none["figures"] == none["before"] and table[2].split()[2] == f"{100 * none['figures']['acc']:.2f}"
-
-
-def test_a_sweep_with_a_bad_value_is_refused_before_its_first_job(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("attack", "--multirun", *SHORT, "attack.rate=0.2,lots")
-    assert code == 2 and "'lots' is not a number" in text and results(tmp_path, "attack") == []
 
 
 def test_a_refused_job_is_named_and_the_rest_of_the_sweep_runs(nba: Run, tmp_path: Path) -> None:
@@ -56,6 +56,8 @@ def test_a_refused_job_is_named_and_the_rest_of_the_sweep_runs(nba: Run, tmp_pat
     assert [line.split(": ")[1] for line in refusals] == ["attack.rate=0.95", "attack.rate=1.5"], (
         "what tells jobs apart"
     )
+    assert "  attack.rate=1.5: attack.rate=1.5: a poison rate lies in (0,1]" in text, "again in the end"
+    assert "To run just these again" not in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
     assert not (tmp_path / "runs/.refused").exists()
 
 
@@ -91,12 +93,6 @@ def test_a_failed_job_leaves_its_traceback_is_listed_and_the_others_run(
     assert set(stamp) <= {path.stat().st_mtime_ns for path in (tmp_path / "runs/defend").glob("*/metrics.json")}
 
 
-def test_a_sweep_whose_jobs_all_finished_leaves_runs_and_nothing_else(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("attack", "-m", *TINY, "seed=0,1", "attack=none")
-    assert code == 0 and "job 2 of 2: seed=1" in text
-    assert not list((tmp_path / "runs" / ".sweeps").iterdir())
-
-
 @pytest.mark.parametrize("way", ["tune=true", "dataset.reserved=30"])
 def test_a_failed_trial_has_no_score(nba: Run, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Optuna counts None as a failed trial and goes on; it stops at a NaN."""
@@ -120,36 +116,29 @@ def test_one_process_of_a_parallel_launcher_is_not_left_silent(nba: Run, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "said"),
     [
-        ("attack", "attack=badnets,typo"),
-        ("attack", "attack=badnets,typo", "seed=range(600)"),
-        ("evaluate", "weights=x.pt", "attack=badnets,typo"),
-        ("attack", "attack.rate=0.2,lots"),
-        ("attack", "--config-dir={own}", "attack=badnets,mine"),
+        (("attack", "attack=badnets,typo"), "attack=typo"),
+        (("attack", "attack=badnets,typo", "seed=range(600)"), "attack=typo"),
+        (("evaluate", "weights=x.pt", "attack=badnets,typo"), "attack=typo"),
+        (("attack", "attack.rate=0.2,lots"), "'lots' is not a number"),
+        (("attack", "--config-dir={own}", "attack=badnets,mine"), "mine.yaml"),
     ],
 )
 def test_a_sweep_refused_before_its_first_job_is_one_line_and_leaves_no_journal(
-    nba: Run, tmp_path: Path, given: tuple[str, ...]
+    nba: Run, tmp_path: Path, given: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "own" / "attack").mkdir(parents=True)
     (tmp_path / "own" / "attack" / "mine.yaml").write_text("rate: [")
     stage, *words = (word.replace("{own}", f"{tmp_path}/own") for word in given)
     code, text = nba(stage, "-m", *words)
-    assert code == 2 and text.startswith("nba: ") and text.count("\n") == 1, text
-    assert not list((tmp_path / "runs" / ".sweeps").iterdir())
-
-
-def test_bad_input_alone_exits_with_2_and_says_how_to_go_on(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("attack", "-m", *TINY, "attack.rate=0.2,7")
-    assert code == 2 and "  attack.rate=7: attack.rate=7.0: a poison rate lies in (0,1]" in text
-    assert "To run just these again" not in text and not list((tmp_path / "runs" / ".sweeps").iterdir())
-    assert len(finished(tmp_path, "attack")) == 1 and not (tmp_path / "runs" / ".refused").exists()
+    assert code == 2 and text.startswith("nba: ") and text.count("\n") == 1 and said in text, text
+    assert not list((tmp_path / "runs" / ".sweeps").iterdir()) and not (tmp_path / "runs/attack").exists()
 
 
 def test_options_of_a_swept_part_are_for_its_choices(nba: Run, tmp_path: Path) -> None:
     """Hydra alone would look for `train` in the default defense, which has none."""
-    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,anp", "defense.train.steps=2")
+    code, text = nba("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft,ft_nba", "defense.train.steps=2")
     assert code == 0 and len(finished(tmp_path, "defend")) == 2, text
     words = ["defense=ft,nad", "defense.a=[1,2]", "defense.b=x", "defense.c=1,2", "attack.rate=0.2", "seed=range(3)"]
     assert leave_to_jobs(words) == [
@@ -172,6 +161,8 @@ def test_a_sweep_over_all_attacks_skips_the_unknown_one(nba: Run, tmp_path: Path
 def test_the_same_sweep_again_does_nothing_twice(nba: Run, tmp_path: Path) -> None:
     arguments = ("defend", "-m", *TINY, "attack.rate=0.2", "defense=ft", FT_STEPS, "defense_seed=0,1")
     assert nba(*arguments)[0] == 0
+    one, two = (metrics(folder)["digests"] for folder in results(tmp_path, "defend"))
+    assert one["clean"] == two["clean"] and one["weights"] != two["weights"], "one clean set, two ways to pass it"
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     code, text = nba(*arguments)
     assert code == 0 and text.count("already finished") == 2
@@ -212,10 +203,41 @@ def test_one_bar_over_all_jobs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, tm
     assert "all jobs" in last and "2/3" in last and "1 running, 1 failed" in last and "left" not in last
 
 
-def test_a_job_of_other_processes_prints_nothing_itself(tmp_path: Path) -> None:
-    target = {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}
-    assert not launchers.is_parallel(OmegaConf.create(target))
-    assert launchers.is_parallel(OmegaConf.create({"launcher": {"_target_": "x.JoblibLauncher"}}))
+RUN = AttackRun(attack=BadNets(), victim=WideResNet(), dataset=FashionMini())
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said"),
+    [
+        ("hydra._internal.core_plugins.basic_launcher.BasicLauncher", "job 1 of 2: seed=0\nits report\n"),
+        ("x.JoblibLauncher", ""),
+    ],
+)
+def test_a_job_of_other_processes_prints_nothing_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], launcher: str, said: str
+) -> None:
+    console.setup()
+    monkeypatch.setattr(rich.get_console(), "quiet", False)
+    monkeypatch.setattr(tasks, "typed_run", lambda *_: RUN)
+    monkeypatch.setattr(tasks, "perform", lambda *_: rich.print("its report"))
+    journal = Journal(tmp_path)
+    journal.open("attack", ["seed=0,1"], ["seed"], 2)
+    job = {"sweep": {"dir": str(tmp_path)}, "job": {"num": 0}, "overrides": {"task": ["seed=0"]}}
+    hydra = OmegaConf.create(job | {"launcher": {"_target_": launcher}, "runtime": {"choices": {}}})
+    tasks._job("attack", OmegaConf.create({}), hydra)
+    assert capfd.readouterr().out == said
+    assert [(each.label, each.end) for each in journal.jobs()] == [("seed=0", "finished")]
+
+
+def test_a_parallel_job_computes_on_the_gpu_of_its_number_unless_a_device_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(tasks, "perform", lambda stage, run: used.append(run.device))
+    for parallel, device in ((True, "auto"), (True, "cpu"), (False, "auto")):
+        tasks._attempt("attack", replace(RUN, device=device), Job(number=3, overrides=[]), parallel)
+    assert used == ["cuda:1", "cpu", "auto"]
 
 
 @pytest.mark.parametrize(
@@ -424,9 +446,9 @@ def test_a_sweep_that_its_launcher_cannot_do(nba: Run, tmp_path: Path, words: li
 
 
 def test_a_launcher_that_is_not_installed_is_named(nba: Run) -> None:
-    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
-    if "optuna" not in text:
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is not None:
         pytest.skip("the plugin is installed here")
+    code, text = nba("attack", "-m", *TINY, "seed=0,1", "hydra/sweeper=tune")
     assert code == 2 and "nba: hydra/sweeper: the plugin optuna is not installed. See Sweeps in the README" in text
 
 

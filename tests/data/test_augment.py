@@ -21,6 +21,9 @@ def test_augment_makes_exactly_the_crops_and_flips_that_exist() -> None:
     assert out.is_contiguous(memory_format=torch.channels_last)
     seen = {legal[(one * 255).round().to(torch.uint8).contiguous().numpy().tobytes()] for one in out}
     assert len(seen) == 18, "each image draws its own offset and flip"
+    out = Augment(crop=1, flip=False)(image.expand(400, -1, -1, -1), torch.Generator().manual_seed(0))
+    seen = {legal[(one * 255).round().to(torch.uint8).contiguous().numpy().tobytes()] for one in out}
+    assert len(seen) == 9 and not any(flipped for _, _, flipped in seen), "crops alone"
 
 
 def test_augment_without_flip_never_mirrors() -> None:

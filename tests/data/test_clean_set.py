@@ -26,6 +26,8 @@ def test_hold_out_takes_its_share_of_every_class(tiny: Data) -> None:
     assert held.labels.bincount().tolist() == [4, 4, 4] and len(rest) == 48
     pixels = {tuple(image.flatten().tolist()) for data in (rest, held) for image in data.images}
     assert len(pixels) == 60, "no image is in both"
+    _, other = hold_out(tiny[torch.arange(60)], 0.2, torch.Generator().manual_seed(1))
+    assert other.digest() != held.digest(), "drawn by the generator"
     _, few = hold_out(tiny[torch.arange(6)], 0.01, torch.Generator())
     assert few.labels.bincount().tolist() == [1, 1, 1]
     rest, held = hold_out(tiny[torch.tensor([0, 1, 4])], 0.2, torch.Generator())

@@ -90,6 +90,13 @@ def test_images_that_are_not_there_are_not_reserved(tiny_file: Path, tmp_path: P
         Npz(path=str(tmp_path / "clean.npz"), reserved=3).load()
 
 
+def test_which_clean_images_are_held_out_is_drawn_by_the_clean_seed(tmp_path: Path) -> None:
+    arrays = {key.replace("train", "clean"): value for key, value in tiny_arrays().items() if "train" in key}
+    np.savez(tmp_path / "clean.npz", **arrays)  # type: ignore[arg-type]
+    held = [Npz(path=str(tmp_path / "clean.npz"), clean_seed=seed).load().test.digest() for seed in (0, 0, 1)]
+    assert held[0] == held[1] != held[2]
+
+
 def test_npz_takes_grey_images_and_column_labels(tmp_path: Path) -> None:
     arrays = tiny_arrays()
     arrays = {key: value[..., 0] if key[0] == "x" else value[:, None] for key, value in arrays.items()}

@@ -12,10 +12,11 @@ from builders import untrained, untrained_evidence
 from torch import nn
 from torch.func import functional_call
 
-from nba_cli.data import Data
+from nba_cli.data import Data, hold_out
 from nba_cli.defenses import ANP, anp
 from nba_cli.defenses.anp import Masked
 from nba_cli.defenses.base import Evidence
+from nba_cli.seeds import generator
 from nba_cli.training import silent
 from nba_cli.victims import Network
 
@@ -113,3 +114,29 @@ def test_anp_prunes_all_masks_up_to_a_threshold_and_holds_nothing_out(
     assert told[-1].scalars == {"pruned": 2, "channels": sum(len(mask) for mask in masks.values())}
     assert seen == [given.clean] and not (given.model.get_parameter("bn1.weight") == 0).any()
     assert ANP(threshold=0.25).backward_images(100) == pytest.approx(ANP(held=0.2).backward_images(100) / 0.8)
+
+
+def test_anp_trains_its_masks_on_the_rest_and_judges_them_on_the_hold_out(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, trained, judged = untrained_evidence(tiny), [], []
+
+    def masks(self: ANP, evidence: Evidence, clean: Data, *_: Any) -> anp.Values:
+        trained.append(clean.digest())
+        return {name: torch.ones_like(norm.weight) for name, norm in Masked(given.model).norms.items()}
+
+    monkeypatch.setattr(ANP, "masks", masks)
+    monkeypatch.setattr(anp, "accuracy", lambda model, data, *_: judged.append(data.digest()) or 1.0 / len(judged))
+    ANP(held=0.3)(given, generator(0, "defense"))
+    rest, held = hold_out(given.clean, 0.3, generator(0, "defense"))
+    assert trained == [rest.digest()] and set(judged) == {held.digest()}
+
+
+def test_anps_inner_step_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked, climbed, grad = Masked(untrained(tiny).eval().requires_grad_(False)), [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda loss, *more: climbed.append(loss) or grad(loss, *more))
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    ANP(eps=1e-6).worst(masked, x, y, torch.Generator())
+    assert climbed[0].item() == pytest.approx(12 * F.cross_entropy(masked(x), y).item(), rel=1e-4)

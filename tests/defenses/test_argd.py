@@ -13,10 +13,10 @@ from builders import untrained, untrained_evidence
 from torch import Tensor, nn
 
 from nba_cli.data import Data, to_float
-from nba_cli.defenses import ARGD
+from nba_cli.defenses import ARGD, argd
 from nba_cli.defenses.argd import Embedding, edges, standard
 from nba_cli.seeds import generator
-from nba_cli.training import Plan
+from nba_cli.training import Partner, Plan
 
 
 def test_argds_graph_by_hand() -> None:
@@ -78,9 +78,9 @@ def test_a_batch_of_one_image_is_as_its_mean() -> None:
 def test_argds_loss_is_that_of_nodes_edges_and_embedding(tiny: Data) -> None:
     student, teacher, embedding = untrained(tiny, 1).eval(), untrained(tiny, 2).eval(), Embedding(2, 4)
     x, y = to_float(tiny.images[:12]), tiny.labels[:12]
-    argd = ARGD(weights=[3.0, 5.0], edge=70.0, embed=200.0)
-    loss, logits = argd.objective(teacher, embedding)(student, x, y)
-    ours, theirs = (argd.nodes(network.features(x)[0]) for network in (student, teacher))
+    given = ARGD(weights=[3.0, 5.0], edge=70.0, embed=200.0)
+    loss, logits = given.objective(teacher, embedding)(student, x, y)
+    ours, theirs = (given.nodes(network.features(x)[0]) for network in (student, teacher))
     wanted = F.cross_entropy(student(x), y) + 200 * embedding(ours, theirs)
     for weight, a, b in zip((3.0, 5.0), ours, theirs, strict=True):
         wanted = wanted + weight * (a - b).square().sum() / 12
@@ -94,6 +94,7 @@ def test_argds_loss_is_that_of_nodes_edges_and_embedding(tiny: Data) -> None:
 
 def test_argd_trains_its_embedding(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[Embedding, dict[str, Tensor]]] = []
+    rates: list[tuple[float, float]] = []
     true = ARGD.embedding
 
     def remember(self: ARGD, *args: Any) -> Embedding:
@@ -101,8 +102,14 @@ def test_argd_trains_its_embedding(tiny: Data, monkeypatch: pytest.MonkeyPatch) 
         made.append((embedding, {name: value.clone() for name, value in embedding.state_dict().items()}))
         return embedding
 
+    def noted(module: nn.Module, optimizer: torch.optim.Optimizer) -> Partner:
+        rates.append((optimizer.defaults["lr"], optimizer.defaults["momentum"]))
+        return Partner(module, optimizer)
+
     monkeypatch.setattr(ARGD, "embedding", remember)
-    brief = Plan(steps=3, lr=0.05)
-    ARGD(teacher=brief, student=brief)(untrained_evidence(tiny), generator(0, "defense"))
+    monkeypatch.setattr(argd, "Partner", noted)
+    teacher, student = Plan(steps=3, lr=0.05), Plan(steps=3, lr=0.03)
+    ARGD(teacher=teacher, student=student)(untrained_evidence(tiny), generator(0, "defense"))
     ((embedding, before),) = made
+    assert rates == [(0.03, 0.9)], "the student's peak rate"
     assert any(not torch.equal(value, before[name]) for name, value in embedding.state_dict().items())

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from builders import untrained, untrained_evidence
-from torch import nn
+from torch import Tensor, nn
 
 from nba_cli.data import Data
 from nba_cli.defenses import CLP
 from nba_cli.defenses.clp import lipschitz, readers
+from nba_cli.victims import Network
 
 
 def test_clps_bound_against_numpy(tiny: Data) -> None:
@@ -53,3 +54,22 @@ def test_clp_pairs_a_batch_norm_with_the_convolution_that_it_reads(tiny: Data) -
     assert pairs["block2.layer.0.bn1"] == "block1.layer.0.conv2", "the convolution that was added last to the sum"
     assert pairs["bn1"] == "block3.layer.0.conv2"
     assert len(pairs) == sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()), "none is left out"
+
+
+class Joined(Network):
+    """The second batch norm reads two convolutions side by side, as in a DenseNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 1)
+        self.own, self.both = nn.BatchNorm2d(2), nn.BatchNorm2d(4)
+
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        first = self.one(x)
+        maps = self.both(torch.cat([first, self.two(self.own(first))], 1))
+        return [maps], maps.mean((2, 3))
+
+
+def test_clp_leaves_out_a_batch_norm_of_another_number_of_channels(tiny: Data) -> None:
+    model = Joined()
+    assert readers(model, tiny.images[:1].float() / 255) == [(model.one, model.own)]

@@ -37,9 +37,15 @@ class Spied:
         return len(self.hidden)
 
 
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the runs of all defenses: they clean the same victim."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.parametrize("name", DEFENSES)
 def test_no_defense_reads_the_trigger_or_the_test_set(
-    name: str, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tiny_file: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole stage runs with spies in the place of the test set and of the trigger."""
     load, stamp, call = Npz.load, BadNets.stamp, DEFENSES[name].__call__
@@ -73,7 +79,7 @@ def test_no_defense_reads_the_trigger_or_the_test_set(
         dataset=Npz(path=str(tiny_file), clean_ratio=0.3),
         train=Plan(steps=2, batch=20),
         defense=DEFENSES[name](**SHORT[name]),
-        output=str(tmp_path),
+        output=str(output),
         reference=False,
     )
     out = perform.perform("defend", run)

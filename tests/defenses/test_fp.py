@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from builders import untrained, untrained_evidence
+from torch import Tensor, nn
 
-from nba_cli.data import Data, hold_out
-from nba_cli.defenses import FP, fp
+from nba_cli.data import Augment, Data, hold_out
+from nba_cli.defenses import FP, Evidence, fp
 from nba_cli.defenses.fp import classifier
 from nba_cli.seeds import generator
 from nba_cli.training import Plan
@@ -50,3 +51,29 @@ def test_fp_prunes_something_however_long_its_step(tiny: Data, monkeypatch: pyte
     monkeypatch.setattr(fp, "accuracy", lambda *_: 0.9)
     cured = FP(step=1.0, train=Plan(steps=1, lr=0.05))(untrained_evidence(tiny), generator(0, "defense"))
     assert int((cured.fc.weight == 0).all(0).sum()) == 63  # type: ignore[union-attr]
+
+
+class Flat(Network):
+    """Four maps of 2x2, as bright as their biases, are flattened for the classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(16, 3)
+        nn.init.zeros_(self.conv.weight)
+        self.conv.bias = nn.Parameter(torch.tensor([2.0, 1.0, 4.0, 3.0]))
+
+    def stages(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        maps = self.conv(x)
+        return [maps], self.fc(maps.flatten(1))
+
+
+def test_fp_prunes_all_columns_of_a_channel_that_is_flattened(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, told = Data(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.arange(6) % 3), []
+    given = Evidence(model=Flat(), clean=data, num_classes=3, augment=Augment(0, False))
+    falls = iter([0.9, 0.9, 0.5])
+    monkeypatch.setattr(fp, "accuracy", lambda *_: next(falls))
+    cured = FP(step=0.25, train=Plan(steps=1, lr=0.1))(given, generator(0, "defense"), told.append)
+    zero = (cured.fc.weight == 0).all(0).nonzero().flatten().tolist()  # type: ignore[union-attr]
+    assert zero == [4, 5, 6, 7], "the least active channel is the second"
+    (figures,) = [event.scalars for event in told if event.phase == "prune" and event.scalars]
+    assert figures == {"pruned": 1, "channels": 4}

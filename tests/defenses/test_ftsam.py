@@ -49,3 +49,11 @@ def test_ftsams_gradient_is_that_at_the_perturbed_weights(tiny: Data) -> None:
             weight.add_(step)
     wanted = torch.autograd.grad(smooth(), weights)
     assert all(one is not None and torch.allclose(one, two, atol=1e-4) for one, two in zip(found, wanted, strict=True))
+
+
+def test_ftsam_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, climbed, grad = untrained(tiny).eval(), [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda loss, *more: climbed.append(loss) or grad(loss, *more))
+    x, y = tiny.images[:12].float() / 255, tiny.labels[:12]
+    FTSAM(smoothing=0.2).objective(model, x, y)
+    assert climbed[0].item() == pytest.approx(12 * F.cross_entropy(model(x), y, label_smoothing=0.2).item(), rel=1e-5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import untrained
+from builders import halved, untrained
 
 from nba_cli.data import Augment, Data, to_float
 from nba_cli.defenses import FT, MCR, Evidence
@@ -63,3 +63,18 @@ def test_mcr_takes_the_middle_with_fresh_statistics_of_augmented_images(
     refresh_statistics(fresh, given.clean, lambda images: 0.5 * to_float(images), torch.float32)
     for name, value in found.named_buffers():
         assert torch.equal(fresh.get_buffer(name), value), "all clean images, as the training saw them"
+
+
+def test_mcr_trains_the_bend_all_along_the_curve(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = halved(tiny)[torch.arange(30)]
+    given = Evidence(model=untrained(small), clean=small, num_classes=3, augment=Augment(1, True))
+    seen, forward = [], Curve.forward
+
+    def noted(self: Curve, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        seen.append(t.item())
+        return forward(self, x, t)
+
+    monkeypatch.setattr(Curve, "forward", noted)
+    brief = Plan(steps=30, batch=2, lr=0.01)
+    MCR(tune=Plan(steps=1, batch=2), train=brief)(given, generator(0, "defense"))
+    assert len(set(seen)) == 30 and 0 <= min(seen) < 0.2 and 0.8 < max(seen) <= 1

@@ -17,7 +17,7 @@ from nba_cli.defenses._mixup import mixed_up, soft_labels
 from nba_cli.defenses._teacher import Source
 from nba_cli.defenses.nba.answers import Answers, Decoupled, decoupled, of_teacher
 from nba_cli.defenses.nba.behavior import Form, behave, distance, divergence
-from nba_cli.defenses.nba.pseudo import CRAFTERS, Pseudo
+from nba_cli.defenses.nba.pseudo import CRAFTERS, Craft, Pseudo
 from nba_cli.errors import Refused
 from nba_cli.metrics import measure
 from nba_cli.seeds import generator
@@ -272,6 +272,27 @@ def test_mu_and_resist_change_what_is_crafted(victim: Network, tiny: Data, field
     for settings in ({}, {field: value}):
         made.append(NBA(**settings).craft(student.eval(), teacher, crafter, x, y, taught, generator(0, "x")))
     assert not torch.equal(made[0], made[1])
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_pseudo_samples_are_crafted_from_two_images_at_least(victim: Network, tiny: Data, count: int) -> None:
+    """Fewer have no spread in a batch norm whose maps are a single pixel."""
+    student, teacher, x, y = networks(victim, tiny)
+    seen: list[int] = []
+    crafter = lambda x, craft: seen.append(len(x))  # noqa: E731
+    objective = NBA(pseudo_share=0.1).objective(teacher, of_teacher, crafter, generator(0, "x"))
+    objective(student.eval(), x[:count], y[:count])
+    assert seen == [2]
+
+
+def test_a_crafter_works_with_the_settings_of_the_method(victim: Network, tiny: Data) -> None:
+    student, teacher, x, y = networks(victim, tiny)
+    given: list[Craft] = []
+    nba, random = NBA(eps=0.1, eps_low=0.1, craft_steps=5, area=0.07, patch_share=0.4), generator(0, "x")
+    nba.craft(student, teacher, lambda x, craft: given.append(craft), x, y, [], random)
+    (craft,) = given
+    assert (craft.steps, craft.area, craft.patch_share, craft.generator) == (5, 0.07, 0.4, random)
+    assert craft.eps.item() == pytest.approx(0.1)
 
 
 def test_eps_is_drawn_per_batch_between_its_bounds(victim: Network, tiny: Data) -> None:

@@ -88,3 +88,16 @@ def test_sau_normalises_what_trains_by_the_batch_if_asked(tiny: Data, batch_stat
     assert int(found["bn1.num_batches_tracked"]) == 2 * batch_statistics
     assert torch.equal(found["bn1.running_mean"], before["bn1.running_mean"]) is not batch_statistics
     assert all(torch.equal(value, before[name]) for name, value in given.model.named_buffers())
+
+
+def test_saus_attack_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspect, model = untrained(tiny, 0).eval(), untrained(tiny, 1).eval()
+    climbed, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda gain, *more: climbed.append(gain) or grad(gain, *more))
+    x, y = tiny.images[:8].float() / 255, tiny.labels[:8]
+    SAU(eps=1e-6, steps=1).perturb(suspect, model, x, y)
+    errors = [F.cross_entropy(network(x), y).item() for network in (suspect, model)]
+    wanted = 0.01 * sum(errors) / 2 - jensen_shannon(suspect(x), model(x)).mean().item()
+    assert climbed[0].item() == pytest.approx(8 * wanted, rel=1e-3)

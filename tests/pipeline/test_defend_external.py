@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
-from nba_cli.data import Splits
+from nba_cli.data import Data, Splits, clean_share
 from nba_cli.defenses import NBA
 from nba_cli.pipeline.defend_external import changed_predictions, changes_table
 from nba_cli.victims import PreActResNet18, Torchvision, WideResNet, external
@@ -50,15 +48,9 @@ def record(tmp_path: Path) -> tuple[Path, dict]:
     return file.parent, json.loads(file.read_text())
 
 
-def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
-    nba: Run, tmp_path: Path, clean_folder: Path
-) -> None:
+def test_a_torchvision_state_dict_and_a_clean_folder(nba: Run, tmp_path: Path, clean_folder: Path) -> None:
     file = tmp_path / "suspect.pt"
-    code = (
-        "import torch, torchvision; torch.manual_seed(0);"
-        f"torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), {str(file)!r})"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    torch.save(models.resnet18(num_classes=3).state_dict(), file)
     data = ("dataset=folder", f"dataset.path={clean_folder}", "dataset.size=32")
     given = (f"weights={file}", "victim=torchvision", "victim.name=resnet18", *data, *SHORT)
     code, text = nba("defend", *given, dataset=False)
@@ -79,13 +71,16 @@ def test_a_torchvision_state_dict_from_another_process_and_a_clean_folder(
     assert not (tmp_path / "runs/attack").exists(), "no victim is trained"
 
 
-def test_safetensors_come_back_as_safetensors(nba: Run, tmp_path: Path, public_state: dict[str, torch.Tensor]) -> None:
+def test_safetensors_come_back_as_safetensors(
+    nba: Run, tmp_path: Path, tiny: Data, public_state: dict[str, torch.Tensor]
+) -> None:
     save_file(public_state, tmp_path / "in.safetensors")
-    code, text = nba("defend", f"weights={tmp_path}/in.safetensors", *WRN, *SHORT)
+    code, text = nba("defend", f"weights={tmp_path}/in.safetensors", *WRN, *SHORT, "dataset.clean_seed=2")
     assert code == 0, text
     out, found = record(tmp_path)
     assert load_file(out / "cleaned.safetensors").keys() == public_state.keys()
     assert found["counts"]["clean"] == 12 and found["counts"]["test"] == 90, "a set with a test part is used as ever"
+    assert found["digests"]["clean"] == clean_share(tiny, 0.05, 2).digest()
     assert nba("evaluate", f"run={out}", dataset=False)[0] == 0, "the result is a run like others"
 
 

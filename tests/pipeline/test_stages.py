@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 from running import NBA, QUICK_NBA, SHORT, lasting, metrics, results
 from safetensors.torch import load_file
 
-from nba_cli import devices
+from nba_cli import devices, seeds
+from nba_cli.data import Data, clean_share
 from nba_cli.defenses import NBA as Method
 from nba_cli.errors import Refused
 from nba_cli.runs import sound
@@ -51,7 +53,8 @@ def test_attack_leaves_a_whole_run_folder(nba: Run, tmp_path: Path) -> None:
 
 
 def test_defend_trains_the_missing_victim_once_and_shows_before_and_after(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("defend", *SHORT, *QUICK_NBA)
+    brief = (*SHORT, "train.epochs=1")
+    code, text = nba("defend", *brief, *QUICK_NBA)
     assert code == 0
     (victim,), (folder,) = results(tmp_path, "attack"), results(tmp_path, "defend")
     found = metrics(folder)
@@ -60,18 +63,9 @@ def test_defend_trains_the_missing_victim_once_and_shows_before_and_after(nba: R
     assert found["digests"]["victim"] == metrics(victim)["digests"]["weights"] != found["digests"]["weights"]
     assert all(word in text for word in ("student", "before", "after", "DER", "72 clean images"))
     stamp = (victim / "metrics.json").stat().st_mtime_ns
-    code, text = nba("defend", *SHORT, "defense=ft", "defense.train.steps=2")
+    code, text = nba("defend", *brief, "defense=ft", "defense.train.steps=2")
     assert code == 0 and "attack: already finished" in text
     assert (victim / "metrics.json").stat().st_mtime_ns == stamp and len(results(tmp_path, "defend")) == 2
-
-
-def test_the_same_command_twice_gives_the_same_metrics(nba: Run, tmp_path: Path) -> None:
-    for output in ("one", "two"):
-        assert nba("defend", *SHORT, "train.epochs=3", *QUICK_NBA, f"output={tmp_path}/{output}/runs")[0] == 0
-    for stage in ("attack", "defend"):
-        (one,), (two,) = (results(tmp_path / output, stage) for output in ("one", "two"))
-        assert one.name == two.name
-        assert lasting(metrics(one)) == lasting(metrics(two))
 
 
 def test_a_finished_run_is_left_alone_unless_overwritten(nba: Run, trained: Trained, tmp_path: Path) -> None:
@@ -157,8 +151,10 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert ("Run the same command to resume" in errors) == (deadly is signal.SIGINT)
     assert results(tmp_path / "broken", stage) == [], "killed before it was finished"
     assert nba(stage, *broken)[0] == 0
+    for each in {"attack", stage}:  # the victim of a killed defense was trained by another process, from the start
+        (whole,), (again,) = results(tmp_path / "whole", each), results(tmp_path / "broken", each)
+        assert whole.name == again.name and lasting(metrics(whole)) == lasting(metrics(again))
     (whole,), (again,) = results(tmp_path / "whole", stage), results(tmp_path / "broken", stage)
-    assert lasting(metrics(whole)) == lasting(metrics(again))
     weights = [load_file(folder / "model.safetensors") for folder in (whole, again)]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
     histories = [(folder / "history.jsonl").read_text().splitlines() for folder in (whole, again)]
@@ -182,12 +178,13 @@ def test_tuning_measures_on_a_hold_out_of_the_clean_set(nba: Run, tmp_path: Path
 
 
 def test_the_share_of_clean_images_is_that_of_those_it_sees(nba: Run) -> None:
-    _, text = nba("defend", *SHORT, "defense=none", "dataset.clean_ratio=0.0001")
+    _, text = nba("defend", *SHORT, "train.epochs=1", "defense=none", "dataset.clean_ratio=0.0001")
     assert "sees 3 clean images (1.25 % of the training set)" in text, "one of each class"
 
 
 def test_settings_are_chosen_on_reserved_images(nba: Run, tmp_path: Path) -> None:
-    code, text = nba("defend", *SHORT, "defense=none", "dataset.reserved=30", "dataset.clean_ratio=0.2")
+    brief = (*SHORT, "train.epochs=1", "defense=none")
+    code, text = nba("defend", *brief, "dataset.reserved=30", "dataset.clean_ratio=0.2")
     assert code == 0 and "210 training and 30 reserved images" in text
     for stage in ("attack", "defend"):
         (out,) = results(tmp_path, stage)
@@ -215,11 +212,12 @@ def test_settings_are_not_chosen_on_a_model_from_elsewhere(nba: Run) -> None:
 
 
 def test_the_defender_can_have_images_that_the_attacker_left_alone(nba: Run, tmp_path: Path) -> None:
-    command = ("defend", *SHORT, "defense=none", "attack.rate=0.3", "dataset.clean_ratio=0.5")
+    brief = (*SHORT, "train.epochs=1", "defense=none")
+    command = ("defend", *brief, "attack.rate=0.3", "dataset.clean_ratio=0.5")
     assert nba(*command)[0] == nba(*command, "dataset.clean_disjoint=true")[0] == 0
     assert len({metrics(out)["digests"]["clean"] for out in results(tmp_path, "defend")}) == 2
-    aware = ("attack=inputaware", "attack.width=4", "attack.mask_epochs=0.2", "train.epochs=1")
-    code, text = nba("defend", *SHORT, *aware, "defense=none", "dataset.clean_disjoint=true")
+    aware = ("attack=inputaware", "attack.width=4", "attack.mask_epochs=0.2")
+    code, text = nba("defend", *brief, *aware, "dataset.clean_disjoint=true")
     assert code == 2 and "this attack poisons images in every batch" in text
     assert not list((tmp_path / "runs/attack").glob("*inputaware*")), "refused before a victim is trained"
     assert nba(*command, "dataset.clean_disjoint=true", "tune=true")[0] == 0
@@ -237,7 +235,7 @@ def test_a_defense_without_room_is_refused_before_a_victim_is_trained(
 
 
 def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path, brief: Method) -> None:
-    command = ("defend", *SHORT, "defense=ft", "dataset.clean_ratio=0.05")
+    command = ("defend", *SHORT, "train.epochs=1", "defense=ft", "dataset.clean_ratio=0.05")
     assert nba(*command, "defense.train.steps=5")[0] == nba(*command, "budget=equal", "defense.train.steps=5")[0] == 0
     counts = sorted(metrics(out)["passes"]["backward"] for out in results(tmp_path, "defend"))
     assert counts[0] < 200 < counts[1] == pytest.approx(brief.backward_images(12), rel=0.02)
@@ -245,8 +243,9 @@ def test_a_budget_changes_the_passes_of_a_defense(nba: Run, tmp_path: Path, brie
 
 def test_defend_takes_a_victim_that_lies_elsewhere_and_only_reads_it(nba: Run, tmp_path: Path) -> None:
     """Kept victims serve anyone: nothing is trained, and their folder stays as it is, byte for byte."""
-    kept, brief = tmp_path / "kept", [*SHORT, "defense=ft", "defense.train.steps=2", "precision=fp32"]
-    nba("attack", *SHORT, f"output={kept}/runs", "precision=bf16")
+    short = (*SHORT, "train.epochs=1")
+    kept, brief = tmp_path / "kept", [*short, "defense=ft", "defense.train.steps=2", "precision=fp32"]
+    nba("attack", *short, f"output={kept}/runs", "precision=bf16")
     before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
     (victim,) = results(kept, "attack")
     code, text = nba("defend", *brief, f"victims={kept}/runs")
@@ -259,6 +258,8 @@ def test_defend_takes_a_victim_that_lies_elsewhere_and_only_reads_it(nba: Run, t
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
     nba("defend", *brief)
     assert len(results(tmp_path, "defend")) == 2  # the victim that fp32 trains is another one
+    (other,) = results(tmp_path, "attack")
+    assert metrics(other)["digests"]["weights"] != metrics(victim)["digests"]["weights"], "of the same seed"
     code, text = nba("defend", *brief, f"victims={tmp_path}/runs")
     assert code == 0 and "already finished" in text and len(results(tmp_path, "defend")) == 2
 
@@ -271,11 +272,21 @@ def test_a_victim_that_does_not_lie_there_is_refused_before_anything_is_written(
     assert code == 2 and "give one of them" in text
 
 
-def test_evaluations_of_repetitions_share_the_name_of_what_they_measure(nba: Run, tmp_path: Path) -> None:
-    brief = ("victim.depth=10", "train.epochs=1", "train.batch=40")
+def test_repetitions_draw_by_their_seeds_and_their_evaluations_share_the_name_of_what_they_measure(
+    nba: Run, tmp_path: Path, tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief, drawn, derive = ("victim.depth=10", "train.epochs=1", "train.batch=40"), defaultdict(list), seeds.derive
+    monkeypatch.setattr(seeds, "derive", lambda seed, use: drawn[use].append(seed) or derive(seed, use))
     for word in ("seed=0", "seed=1", "attack.rate=0.2"):
         assert nba("attack", *brief, word)[0] == 0
-    assert nba("defend", *brief, "defense=ft", "defense.train.steps=2", "defense_seed=1")[0] == 0
+    assert all(set(drawn[use]) == {0, 1} for use in ("poison", "bystanders", "weights", "partner", "train")), drawn
+    made = [metrics(out) for out in results(tmp_path, "attack")]
+    one, two = (each["digests"] for each in made if each["settings"]["attack"]["rate"] == 0.1)
+    assert one["poisoned"] != two["poisoned"] and one["weights"] != two["weights"]
+    cleaning = ("defense=ft", "defense.train.steps=2", "defense_seed=1", "dataset.clean_seed=2")
+    assert nba("defend", *brief, *cleaning)[0] == 0
+    (cured,) = results(tmp_path, "defend")
+    assert drawn["defense"] == [1] and metrics(cured)["digests"]["clean"] == clean_share(tiny, 0.05, 2).digest()
     for run in (*results(tmp_path, "attack"), *results(tmp_path, "defend")):
         assert nba("evaluate", f"run={run}", "attack=blend", dataset=False)[0] == 0
     found = sorted(metrics(out)["measured"] for out in results(tmp_path, "evaluate"))

@@ -73,6 +73,19 @@ def test_json_has_a_row_a_run(root: Path) -> None:
     assert own["floor"] is None and "attack.rate" not in own and "figures.acc" not in own
 
 
+def test_fewer_passes_and_less_memory_are_better(root: Path) -> None:
+    for number, file in enumerate(root.glob("defend/*/metrics.json")):
+        found = json.loads(file.read_text())
+        much = 100 if found["settings"]["defense"]["kind"] == "ft" else 10
+        costs = {"passes": {"forward": 5 * much + number, "backward": much}, "memory": {"process": 7 * much + number}}
+        file.write_text(json.dumps(found | costs))
+    figures = "forward,backward,memory.process"
+    starred = {(row["attack"], row["defense"]): row["best"] for row in csv_rows(root, figures=figures) if row["best"]}
+    assert starred == {("blend", "nba"): "forward backward memory.process"}
+    (own,) = [row for row in json.loads(of_format("json", root)) if row["run"] == "f1"]
+    assert own["backward"] == 100 and 500 <= own["forward"] < 520 and 700 <= own["memory.process"] < 720
+
+
 def test_json_has_no_word_for_what_is_not_finite(root: Path) -> None:
     file = put(root, "same", "blend", "sau", 0, (0.9, 0.5, 0.5)) / "metrics.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"trigger": {"psnr": float("inf")}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from pathlib import Path
@@ -19,34 +20,47 @@ from nba_cli.runs.declared import declared
 from nba_cli.runs.record import Record, differing
 
 RESULTS = Path(__file__).parents[2] / "results" / "six_attacks"
+listed = functools.cache(experiments.load)
+
+
+@pytest.fixture(autouse=True)
+def listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing the jobs of an experiment takes a second, and what is finished of them is looked up whenever one asks."""
+    monkeypatch.setattr(experiments, "load", listed)
+
+
+@pytest.fixture
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without runs, the same one for all tests."""
+    return tmp_path_factory.getbasetemp() / "nowhere"
 
 
 def key_without_seeds(record: Record) -> str:
     return repr(sorted((name, str(record.recipe[name])) for name in record.recipe if name not in declared().seeds))
 
 
-def test_filters_cut_an_experiment_down(tmp_path: Path) -> None:
-    request = Request(output=str(tmp_path), experiment="six_attacks")
+def test_filters_cut_an_experiment_down(nowhere: Path) -> None:
+    request = Request(output=str(nowhere), experiment="six_attacks")
     made, layout = compose_table(request, {"defense": ["ft", "nba"], "attack": ["sig"], "seed": ["1"]})
     labels = [each.label for section in made.sections for each in section.lines]
     assert labels == ["ft", "ft selected", "nba", "nba without_pseudo"], "presets by their names, without any run"
     assert layout.missing == [
         "nba defend --multirun attack=strong/sig defense=ft,selected/ft,without_pseudo/nba,nba seed=1 "
-        f"+experiment=six_attacks output={tmp_path}"
+        f"+experiment=six_attacks output={nowhere}"
     ]
 
 
 @pytest.mark.parametrize("name", ["six_attacks", "clean_ratio", "demo/poison_rate"])
-def test_every_victim_has_a_clean_set_and_a_stream_of_its_own(name: str, tmp_path: Path) -> None:
-    jobs = experiments.load(name, str(tmp_path)).jobs
+def test_every_victim_has_a_clean_set_and_a_stream_of_its_own(name: str, nowhere: Path) -> None:
+    jobs = experiments.load(name, str(nowhere)).jobs
     names = ("seed", "defense_seed", "dataset.clean_seed")
     seeds = {tuple(job.expected.get(name) for name in names) for job in jobs}
     assert all(len(set(found)) == 1 for found in seeds)
 
 
 @pytest.mark.parametrize("name", headings.names())
-def test_every_experiment_lists_its_jobs(name: str, tmp_path: Path) -> None:
-    found = experiments.load(name, str(tmp_path))
+def test_every_experiment_lists_its_jobs(name: str, nowhere: Path) -> None:
+    found = experiments.load(name, str(nowhere))
     assert found.command.split() == ["nba", "defend", f"+experiment={name}"] and len(found.question) > 20
     assert len({job.folders for job in found.jobs}) == len(found.jobs) >= 3, "no job twice"
     rows, cols = found.axes()
@@ -60,12 +74,12 @@ def test_every_experiment_lists_its_jobs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["six_attacks", "poison_rate", "architectures", "demo/knowledge_form", "demo/datasets"]
 )
-def test_an_experiment_names_the_folders_that_its_runs_get(name: str, tmp_path: Path) -> None:
-    found = experiments.load(name, str(tmp_path))
+def test_an_experiment_names_the_folders_that_its_runs_get(name: str, nowhere: Path) -> None:
+    found = experiments.load(name, str(nowhere))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for job in (found.jobs[0], found.jobs[len(found.jobs) // 2], found.jobs[-1]):
             run = compose.typed_run(hydra_compose("defend", list(job.overrides)), "defend")
-            run.output = str(tmp_path)
+            run.output = str(nowhere)
             assert naming.folder_of("defend", run) in job.folders, "as Hydra composes it, in full"
 
 
@@ -119,22 +133,22 @@ def test_a_damaged_record_leaves_its_line_and_is_missing(tmp_path: Path) -> None
     assert after.sections == before.sections and damaged.missing == layout.missing
 
 
-def test_an_experiment_that_says_a_precision_finds_runs_of_no_other(tmp_path: Path) -> None:
-    for job in experiments.load("demo", str(tmp_path)).jobs:
+def test_an_experiment_that_says_a_precision_finds_runs_of_no_other(nowhere: Path) -> None:
+    for job in experiments.load("demo", str(nowhere)).jobs:
         assert len(job.folders) == 1 and job.expected.get("precision") == "fp32"
-    assert all(len(job.folders) == 3 for job in experiments.load("teacher", str(tmp_path)).jobs)
+    assert all(len(job.folders) == 3 for job in experiments.load("teacher", str(nowhere)).jobs)
 
 
-def test_a_setting_of_runs_not_made_can_be_the_rows_and_a_preset_is_said_of_them(tmp_path: Path) -> None:
-    request = Request(output=str(tmp_path), experiment="six_attacks", rows="train.epochs")
+def test_a_setting_of_runs_not_made_can_be_the_rows_and_a_preset_is_said_of_them(nowhere: Path) -> None:
+    request = Request(output=str(nowhere), experiment="six_attacks", rows="train.epochs")
     made, _ = compose_table(request, {"attack": ["sig"], "defense": ["none"]})
     assert [line.label for line in made.sections[0].lines] == ["20.0"]
     assert "sig is as attack=strong/sig sets it" in made.notes
 
 
-def test_the_command_for_all_that_is_missing_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_for_all_that_is_missing_can_be_pasted(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing, "LISTED", 0)
-    output = f"{tmp_path}/my runs"
+    output = f"{nowhere}/my runs"
     _, layout = compose_table(Request(output=output, experiment="six_attacks"), {})
     assert [shlex.split(line) for line in layout.missing] == [
         ["nba", "defend", "+experiment=six_attacks", f"output={output}"]

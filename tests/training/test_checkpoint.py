@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,30 @@ def test_a_killed_run_continues_to_the_same_weights(tiny: Data, tmp_path: Path, 
     assert steps[0] == 9, "goes on after the last finished epoch"
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_the_loss_scale_of_fp16_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    """The first steps overflow and are left out until the scale has come down; a scale of old would leave out more."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(event: Event) -> None:
+        if event.step == 5:
+            raise Killed
+
+    def steep(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = model(x).float()
+        return 16 * F.cross_entropy(logits, y), logits
+
+    def train(**more: Any) -> torch.Tensor:
+        given = {"augment": PLAIN, "generator": generator(0, "train"), "dtype": torch.float16}
+        return fit(Linear(), tiny_linear(), Plan(epochs=6, batch=6, lr=0.01), steep, **given, **more).fc.weight
+
+    with pytest.raises(Killed):
+        train(progress=kill, checkpoint=tmp_path / "checkpoint")
+    assert torch.equal(train(), train(checkpoint=tmp_path / "checkpoint"))
+    assert 1 < checkpoint.read(tmp_path / "checkpoint")["scaler"]["scale"] < 2.0**16
 
 
 class Dropping(Linear):

@@ -161,6 +161,29 @@ def test_auto_compiles_what_repays_its_cost(tiny: Data, traced: list[object], ra
     assert not is_compiled(network, 10**6) and not races
 
 
+def test_a_trial_is_remembered_for_its_network_batch_precision_and_machine(
+    tiny: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, x = WideResNet(depth=10).build(3, tiny), torch.zeros(2, 3, 8, 8)
+    usual = compiling.record_file(network, x, torch.float32, True)
+    assert usual == compiling.record_file(WideResNet(depth=10).build(3, tiny, seed=1), x + 1, torch.float32, True)
+    others = [
+        compiling.record_file(WideResNet(depth=10).build(2, tiny), x, torch.float32, True),
+        compiling.record_file(network, x[:1], torch.float32, True),
+        compiling.record_file(network, x, torch.bfloat16, True),
+        compiling.record_file(network, x, torch.float32, False),
+    ]
+    for name, value in (
+        ("torch.get_num_threads", lambda: 1000),
+        ("torch.__version__", "0"),
+        ("nba_cli.devices.processor", lambda device: "another"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, value)
+            others.append(compiling.record_file(network, x, torch.float32, True))
+    assert len({usual, *others}) == 8
+
+
 def test_the_two_networks_of_a_trial_take_turns_and_their_fastest_passes_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,3 +36,11 @@ def test_predict_keeps_to_the_batch_size(tiny: Data) -> None:
     images = tiny.images[:1].repeat(1001, 1, 2, 2)  # 32x32
     predict(network, images)
     assert seen == [125] * 8 + [1]
+
+
+def test_predict_computes_in_the_precision_that_is_asked_for(tiny: Data) -> None:
+    network, seen = WideResNet(depth=10).build(3, tiny), []
+    network.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    for dtype in (torch.bfloat16, torch.float32):
+        predict(network, tiny.images[:4], dtype)
+    assert seen == [torch.bfloat16, torch.float32]

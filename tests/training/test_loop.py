@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from builders import Line, Linear, halved, tiny_linear
+from torch import nn
 
 from nba_cli.data import Augment, Data
 from nba_cli.seeds import generator
-from nba_cli.training import Event, Plan, Schedule, fit
+from nba_cli.training import Event, Optimizer, Plan, Schedule, fit
 from nba_cli.victims import Network, WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
@@ -19,30 +21,45 @@ PLAIN = Augment(crop=0, flip=False)
 
 def test_losses_match_sgd_written_out() -> None:
     """Full batches: the order of images does not matter, so nesterov SGD can be followed by hand."""
-    data, losses = tiny_linear(), []
-    plan = Plan(steps=4, batch=6, lr=0.5, schedule=Schedule.constant, decay=0.01)
+    data, told = Data(tiny_linear().images, torch.tensor([0, 0, 1, 0, 0, 1])), []
+    plan = Plan(steps=4, batch=6, lr=0.5, schedule=Schedule.cosine, decay=0.01)
     fit(
         Linear(),
         data,
         plan,
         augment=PLAIN,
         generator=torch.Generator(),
-        progress=lambda event: losses.append(event.scalars["loss"]) if event.scalars else None,
+        progress=lambda event: told.append(event.scalars) if event.scalars else None,
     )
 
-    model, wanted, velocity = Linear(), [], {}
+    model, wanted, hits, rates, velocity = Linear(), [], [], [], {}
     x = data.images.float() / 255
     for step in range(4):
         loss = F.cross_entropy(model(x), data.labels)
         wanted.append(loss.item())
+        hits.append((model(x).argmax(1) == data.labels).float().mean().item())
+        rates.append(0.5 * (1 + math.cos(math.pi * step / 4)) / 2)
         slopes = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for number, (weight, slope) in enumerate(zip(model.parameters(), slopes, strict=True)):
                 slope = slope + 0.01 * weight
                 velocity[number] = slope if step == 0 else 0.9 * velocity[number] + slope
-                weight -= 0.5 * (slope + 0.9 * velocity[number])
-    assert losses == pytest.approx(wanted, rel=1e-5)
-    assert wanted[-1] < wanted[0]
+                weight -= rates[step] * (slope + 0.9 * velocity[number])
+    assert [each["loss"] for each in told] == pytest.approx(wanted, rel=1e-5)
+    assert [each["acc"] for each in told] == pytest.approx(hits) and [each["lr"] for each in told] == rates
+    assert wanted[-1] < wanted[0] and set(hits) != {0.5}, "half of them right would be half of them wrong"
+
+
+def test_adam_is_pytorchs_with_the_decay_in_the_gradient() -> None:
+    data, model, plain = tiny_linear(), Linear(), Linear()
+    plan = Plan(steps=3, batch=6, lr=0.1, schedule=Schedule.constant, optimizer=Optimizer.adam, decay=0.1)
+    fit(model, data, plan, augment=PLAIN, generator=torch.Generator())
+    adam = torch.optim.Adam(plain.parameters(), 0.1, weight_decay=0.1)
+    for _ in range(3):
+        adam.zero_grad()
+        F.cross_entropy(plain(data.images.float() / 255), data.labels).backward()
+        adam.step()
+    assert torch.allclose(model.fc.weight, plain.fc.weight, atol=1e-5)
 
 
 def test_every_image_is_seen_once_an_epoch() -> None:
@@ -105,6 +122,17 @@ def test_average_is_the_exponential_mean_of_the_weights() -> None:
     fit(averaged, tiny_linear(), plan, augment=PLAIN, generator=torch.Generator())
     wanted = 0.75 * (0.75 * path[0] + 0.25 * path[1]) + 0.25 * path[2]
     assert torch.allclose(averaged.fc.weight, wanted, atol=1e-6)
+
+
+def test_average_is_that_of_the_running_statistics_too() -> None:
+    """In three full batches those of the images themselves come to 0.1, 0.19 and 0.271 of their mean."""
+    data, norm = tiny_linear(), nn.BatchNorm2d(3)
+    model = nn.Sequential(norm, nn.Flatten(), nn.Linear(12, 2))
+    plan = Plan(steps=3, batch=6, lr=0.01, average=0.75)
+    fit(model, data, plan, augment=PLAIN, generator=torch.Generator())
+    share = 0.75 * (0.75 * 0.1 + 0.25 * 0.19) + 0.25 * 0.271
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, share * (data.images / 255).mean((0, 2, 3)))
 
 
 def trained(data: Data, plan: Plan, dtype: torch.dtype, order: int) -> tuple[torch.Tensor, Network]:

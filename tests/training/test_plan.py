@@ -31,6 +31,7 @@ def test_plan_lengths() -> None:
     assert Plan(epochs=3, batch=128).total(500) == 12, "500 images are 4 steps an epoch"
     assert Plan(epochs=0.5, batch=10).total(100) == 5
     assert Plan(steps=7).total(500) == 7
+    assert Plan(epochs=0.001, batch=10).total(100) == Plan(steps=7).scaled(0.001).total(100) == 1, "a step at least"
     wrong: dict[str, Any]
     for wrong in ({}, {"epochs": 1, "steps": 1}):
         with pytest.raises(Refused, match="give one length and set the other to null"):
