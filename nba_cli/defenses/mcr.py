@@ -46,12 +46,12 @@ class Curve(nn.Module):
 
     @torch.no_grad()
     def point(self, t: float, data: Data, see: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Network:
-        """The network phi(t), its batch-norm statistics those of `data`, see `refresh_statistics`."""
+        """The network phi(t) in eval mode, its batch-norm statistics those of `data`, see `refresh_statistics`."""
         network = copy.deepcopy(self.network[0])
         for name, value in self.at(t).items():
             network.get_parameter(name).copy_(value)
         refresh_statistics(network, data, see, dtype)
-        return network
+        return network.eval()
 
 
 @dataclass(kw_only=True)

@@ -53,5 +53,7 @@ def test_plots_and_sweeps_call_a_run_by_its_preset_and_not_by_what_that_sets(tmp
     steps = usual["steps"]
     said = [f"blend ft defense.train.steps={steps}", "blend ft demo", "blend ft defense.train.steps=7"]
     assert [curves.name_of(run, found) for run in found] == said
-    lines = [[cell for cell in column.cells] for column in summary.side_by_side(run.folder for run in found).columns]
+    lines = [
+        [str(cell) for cell in column.cells] for column in summary.side_by_side(run.folder for run in found).columns
+    ]
     assert ["ft", "ft demo", "ft"] in lines and [f"defense.train.steps={steps}", "", "defense.train.steps=7"] in lines

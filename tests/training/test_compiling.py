@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Run
-from torch import nn
+from torch import Tensor, nn
 
 from nba_cli import files
 from nba_cli.data import Augment, Data
 from nba_cli.defenses import DEFENSES, Evidence
 from nba_cli.metrics import Meter
 from nba_cli.seeds import generator
-from nba_cli.training import Compiling, Event, Plan, compiling, fit
+from nba_cli.training import Compiling, Event, Plan, compiling, cross_entropy, fit
 from nba_cli.victims import WideResNet
 
 
@@ -94,11 +94,18 @@ def test_a_compiled_defense_makes_the_same_network_by_the_same_passes(
     assert change > 1e-3 and difference < change / 100
 
 
-def test_every_layer_is_left_in_training_mode(tiny: Data, traced: list[object]) -> None:
-    network = WideResNet(depth=10).build(3, tiny).eval()
-    plan = Plan(steps=1, batch=4)
-    fit(network, tiny, plan, augment=Augment(), generator=generator(0, "train"), compiling=Compiling.on)
-    assert traced and all(module.training for module in network.modules())
+def test_every_layer_is_in_training_mode_while_it_trains_and_in_eval_mode_afterwards(
+    tiny: Data, traced: list[object]
+) -> None:
+    network, modes = WideResNet(depth=10).build(3, tiny).eval(), []
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        modes.extend(module.training for each in (model, network) for module in each.modules())
+        return cross_entropy(model, x, y)
+
+    given = {"augment": Augment(), "generator": generator(0, "train"), "compiling": Compiling.on}
+    fit(network, tiny, Plan(steps=1, batch=4), objective, **given)  # type: ignore[arg-type]
+    assert traced and all(modes) and not any(module.training for module in network.modules())
 
 
 def test_copies_of_a_compiled_network_are_plain(tiny: Data, traced: list[object]) -> None:
