@@ -48,13 +48,21 @@ class Attack:
 
     def __post_init__(self) -> None:
         domains.check(self, "attack")
-        if not 0 < self.rate <= 1:
-            raise Refused(f"attack.rate={self.rate}: a poison rate lies in (0,1]. For a clean victim use attack=none.")
+        self.check_rate()
         if self.target < 0:
             raise Refused(f"attack.target={self.target}: classes count from 0.")
         if self.mode not in self.modes:
             fitting = ", ".join(mode.value for mode in self.modes)
             raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
+
+    def check_rate(self) -> None:
+        """Refuse a poison rate that is none.
+
+        Raises:
+            Refused: it lies outside (0,1].
+        """
+        if not 0 < self.rate <= 1:
+            raise Refused(f"attack.rate={self.rate}: a poison rate lies in (0,1]. For a clean victim use attack=none.")
 
     def check(self, num_classes: int, shape: tuple[int, int, int] | None = None) -> None:
         """Refuse what does not suit a data set with so many classes and, where given, images of this shape (C,H,W).

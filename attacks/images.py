@@ -34,11 +34,9 @@ class Images(Attack):
     rate: float = 0.0
     path: str | None = options.folder(options.unnamed(None))  # the content names the run, not its place
 
-    def __post_init__(self) -> None:
+    def check_rate(self) -> None:
         if self.rate != 0:
             raise Refused(f"attack.rate={self.rate}: attack=images poisons nothing; leave it out.")
-        if self.target < 0:
-            raise Refused(f"attack.target={self.target}: classes count from 0.")
 
     @property
     def folder(self) -> Path:

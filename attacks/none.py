@@ -21,7 +21,7 @@ class NoAttack(Attack):
 
     rate: float = 0.0
 
-    def __post_init__(self) -> None:
+    def check_rate(self) -> None:
         if self.rate != 0:
             raise Refused(
                 f"attack.rate={self.rate}: this attack poisons nothing. Choose an attack, such as attack=badnets."

@@ -169,6 +169,7 @@ def test_impossible_settings_are_refused() -> None:
         ("inputaware", {"rate": 0.6, "cross_rate": 0.5}),
         ("inputaware", {"density": 0.0}),
         ("inputaware", {"rate": 0.001}),
+        *((name, options) for name in ("none", "unknown", "images") for options in ({"target": -1}, {"rate": 0.1})),
     ],
 )
 def test_settings_are_checked(name: str, settings: dict) -> None:
