@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from builders import ATTACK, made, untrained
 
-from attacks import ATTACKS, poison, stamped
+from attacks import ATTACKS, Attack, BadNets, poison, stamped
 from nba_cli.data import Data, FashionMini, Splits
 from nba_cli.data.mapped import Mapped, mapped
+from nba_cli.defenses import Defense, Evidence
+from nba_cli.devices import Precision
 from nba_cli.errors import Refused
 from nba_cli.metrics import Meter
-from nba_cli.pipeline import collective
+from nba_cli.pipeline import cleaning, collective
 from nba_cli.pipeline.collective import Copied
+from nba_cli.pipeline.workbench import Workbench
 from nba_cli.ranks import ALONE, Ranks
-from nba_cli.runs.settings import AttackRun
-from nba_cli.training import Plan
-from nba_cli.victims import MobileNetV2, Victim, WideResNet
+from nba_cli.runs.settings import AttackRun, DefendRun
+from nba_cli.training import Plan, Progress, silent
+from nba_cli.victims import MobileNetV2, Network, Victim, WideResNet
 
 
 def sent(value: object) -> object:
@@ -94,3 +98,34 @@ def test_a_set_in_a_file_arrives_as_the_same_file(tmp_path: Path, tiny: Data) ->
     assert len(buffer.getvalue()) < tiny.images.numel() / 10, "its pixels are not sent"
     arrived = torch.load(io.BytesIO(buffer.getvalue()), weights_only=False)
     assert isinstance(arrived, Mapped) and arrived.digest() == tiny.digest()
+
+
+def test_defense_and_figures_are_computed_in_the_precision_of_the_run(
+    tiny: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.dtype] = []
+
+    class Noting(Defense):
+        def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
+            seen.append(evidence.dtype)
+            return evidence.model
+
+    def measured(network: Network, test: Data, attack: Attack, num_classes: int, dtype: torch.dtype, *_: Any) -> dict:
+        seen.append(dtype)
+        return {}
+
+    monkeypatch.setattr("nba_cli.metrics.backdoor.measure", measured)
+    run = DefendRun(
+        attack=BadNets(), victim=WideResNet(depth=10), dataset=FashionMini(), train=Plan(epochs=1), defense=Noting()
+    )
+    bench = Workbench(
+        stage="defend",
+        run=run,
+        out=tmp_path,
+        device=torch.device("cpu"),
+        precision=Precision.bf16,
+        splits=Splits(tiny, tiny, 3),
+    )
+    network, _ = cleaning.run_defense(bench, untrained(tiny), tiny, silent)
+    bench.measure(network, run.attack)
+    assert seen == [torch.bfloat16, torch.bfloat16]
