@@ -56,7 +56,7 @@ class Attack:
             raise Refused(f"attack.mode={self.mode.value}: this attack works as {fitting} only.")
 
     def check_rate(self) -> None:
-        """Refuse a poison rate that is none.
+        """Refuse an impossible poison rate.
 
         Raises:
             Refused: it lies outside (0,1].

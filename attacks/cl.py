@@ -64,7 +64,7 @@ class CleanLabel(Helped):
     def learn(self, lesson: Lesson, progress: Progress = silent) -> Tensors:
         helper = robust(lesson, self.robust_epochs, self.helper_seed, progress) if self.robust_epochs else lesson.model
         random = seeds.generator(lesson.seed, "pgd")
-        parts = lesson.index.split(scaled_batch(250, lesson.train.images))
+        parts = lesson.index.split(min(250, scaled_batch(250, lesson.train.images)))
         found = []
         for number, part in enumerate(parts):
             images = lesson.train.images[part].to(lesson.device)

@@ -25,5 +25,7 @@ def frozen(model: Network) -> Network:
 def fine_tuned(evidence: Evidence, plan: Plan, common: Training) -> Network:
     """The suspect network fine-tuned on the clean set by `plan`, then frozen in eval mode."""
     model = copy.deepcopy(evidence.model)
-    teacher = fit(model, evidence.clean, plan, phase="teacher", compiling=evidence.compiling, **common)
+    teacher = fit(
+        model, evidence.clean, plan, phase="teacher", option="defense.teacher", compiling=evidence.compiling, **common
+    )
     return teacher.requires_grad_(False)

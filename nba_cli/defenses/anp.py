@@ -106,7 +106,15 @@ class ANP(Defense):
         """Layer -> mask of each of its channels, in [0,1]."""
         masked = Masked(copy.deepcopy(evidence.model).train().requires_grad_(False))
         common = evidence.training(generator, progress)
-        fit(masked, clean, self.train, partial(self.objective, generator), phase="mask", **common)
+        fit(
+            masked,
+            clean,
+            self.train,
+            partial(self.objective, generator),
+            phase="mask",
+            option="defense.train",
+            **common,
+        )
         return {name: masked.mask[flat].detach().clamp(0, 1) for name, flat in masked.flat.items()}
 
     def objective(self, generator: torch.Generator, masked: Masked, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

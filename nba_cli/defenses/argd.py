@@ -122,7 +122,16 @@ class ARGD(Defense):
 
         partner = Partner(embedding, torch.optim.SGD(embedding.parameters(), self.student.lr, 0.9))
         model, objective = copy.deepcopy(evidence.model), self.objective(teacher, embedding)
-        return fit(model, evidence.clean, self.student, objective, phase="student", partner=partner, **common)
+        return fit(
+            model,
+            evidence.clean,
+            self.student,
+            objective,
+            phase="student",
+            option="defense.student",
+            partner=partner,
+            **common,
+        )
 
     def objective(self, teacher: Network, embedding: Embedding) -> Objective:
         """What a student minimises on a batch, as above."""

@@ -33,7 +33,7 @@ class FP(Defense):
     over the hold-out per pruning step, and those of fine-tuning.
 
     Fields:
-        step: share of the channels that a pruning step removes, in (0,1]
+        step: share of the channels that a pruning step removes, in (0,1)
         drop: hold-out accuracy in [0,1] that pruning may cost
         held: share of the clean set that is held out, in (0,1)
         train: how long and how hard to fine-tune
@@ -41,7 +41,7 @@ class FP(Defense):
 
     version: ClassVar[int] = 2
 
-    step: float = domains.within(0.01, "(0,1]")
+    step: float = domains.within(0.01, "(0,1)")
     drop: float = domains.within(0.1, "[0,1]")
     held: float = domains.within(0.2, "(0,1)")
     train: Plan = field(default_factory=lambda: Plan(epochs=100, lr=0.01, schedule=Schedule.cosine))
@@ -70,7 +70,9 @@ class FP(Defense):
         order = activity.argsort()  # ascending
         before = accuracy(model, held, evidence.dtype)
         whole = head.weight.detach().clone()
-        size = max(1, min(round(self.step * len(order)), len(order) - 1))  # one step at least, and one channel left
+        size = max(1, round(self.step * len(order)))
+        if size >= len(order) > 1:
+            raise Refused(f"defense.step={self.step}: one step takes all {len(order)} channels. Choose a smaller one.")
         for count in range(size, len(order), size):
             mask = torch.ones(len(order), device=kept.device)
             mask[order[:count]] = 0
@@ -92,6 +94,7 @@ class FP(Defense):
             evidence.clean,
             self.train,
             phase="fine-tune",
+            option="defense.train",
             compiling=evidence.compiling,
             **evidence.training(generator, progress),
         )

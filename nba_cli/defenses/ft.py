@@ -38,6 +38,7 @@ class FT(Defense):
             self.train,
             self.goal(evidence, generator),
             phase="fine-tune",
+            option="defense.train",
             compiling=evidence.compiling,
             **evidence.training(generator, progress),
         )

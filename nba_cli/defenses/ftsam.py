@@ -55,6 +55,7 @@ class FTSAM(Defense):
             self.train,
             self.objective,
             phase="ft-sam",
+            option="defense.train",
             **evidence.training(generator, progress),
         )
 

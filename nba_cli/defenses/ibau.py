@@ -83,7 +83,7 @@ class IBAU(Defense):
         model = copy.deepcopy(evidence.model).to(memory_format=torch.contiguous_format)
         common = evidence.training(generator, progress)
         objective = partial(self.objective, deltas=self.found_on(evidence.clean, model, generator))
-        fit(model, evidence.clean, self.train, objective, phase="i-bau", **common)
+        fit(model, evidence.clean, self.train, objective, phase="i-bau", option="defense.train", **common)
         return model.to(memory_format=torch.channels_last)
 
     def objective(self, model: nn.Module, x: Tensor, y: Tensor, deltas: Iterator[Tensor]) -> tuple[Tensor, Tensor]:

@@ -86,12 +86,14 @@ class MCR(Defense):
 
     def __call__(self, evidence: Evidence, generator: torch.Generator, progress: Progress = silent) -> Network:
         common = evidence.training(generator, progress)
-        end = fit(copy.deepcopy(evidence.model), evidence.clean, self.tune, phase="fine-tune", **common)
+        end = fit(
+            copy.deepcopy(evidence.model), evidence.clean, self.tune, phase="fine-tune", option="defense.tune", **common
+        )
         curve = Curve(copy.deepcopy(evidence.model).train(), evidence.model, end)
 
         def objective(curve: Curve, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             logits = curve(x, torch.rand((), generator=generator, device=x.device)).float()
             return F.cross_entropy(logits, y), logits
 
-        fit(curve, evidence.clean, self.train, objective, phase="curve", **common)
+        fit(curve, evidence.clean, self.train, objective, phase="curve", option="defense.train", **common)
         return curve.point(self.t, evidence.clean, lambda images: evidence.augment(images, generator), evidence.dtype)

@@ -72,6 +72,7 @@ class NAD(Defense):
             self.student,
             self.objective(teacher),
             phase="student",
+            option="defense.student",
             compiling=evidence.compiling,
             **common,
         )

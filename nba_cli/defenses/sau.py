@@ -80,6 +80,7 @@ class SAU(Defense):
             self.train,
             self.objective(frozen(evidence.model)),
             phase="unlearn",
+            option="defense.train",
             **evidence.training(generator, progress),
         )
 

@@ -10,7 +10,7 @@ from torch import nn
 from attacks import Attack, stamped
 from nba_cli.data import Data
 from nba_cli.ranks import ALONE, Ranks
-from nba_cli.training import agreement, batch_size, predict
+from nba_cli.training import batch_size, predict, share_equal
 
 
 def measure(
@@ -33,7 +33,7 @@ def measure(
     """
     goal, index = attack.goal(test.labels, num_classes), attack.meant_for(test.labels, num_classes)
     figures: dict[str, Any] = {
-        "acc": agreement(predict(model, test.images, dtype, ranks=ranks), test.labels),
+        "acc": share_equal(predict(model, test.images, dtype, ranks=ranks), test.labels),
         "asr": None,
         "ra": None,
         "triggered": len(index),
@@ -45,10 +45,10 @@ def measure(
         classes = ranks.deal(parts, lambda part: predict(model, stamped(attack, test.images[part], part), dtype))
         labels, wanted = test.labels[index], goal[index]
         figures |= {
-            "asr": agreement(classes, wanted),
-            "ra": agreement(classes, labels),
+            "asr": share_equal(classes, wanted),
+            "ra": share_equal(classes, labels),
             "asr_by_class": [
-                agreement(classes[labels == label], wanted[labels == label]) if (labels == label).any() else None
+                share_equal(classes[labels == label], wanted[labels == label]) if (labels == label).any() else None
                 for label in range(num_classes)
             ],
         }

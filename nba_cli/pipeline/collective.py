@@ -90,6 +90,7 @@ def train(
         dtype=dtype,
         progress=progress,
         phase="victim",
+        option="train",
         checkpoint=checkpoint,
         partner=partner,
         ranks=ranks,

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import Helped
 from nba_cli.data import Splits
 from nba_cli.devices import memory
 from nba_cli.errors import Refused
@@ -44,8 +43,6 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         return
     if isinstance(run, DefendRun):
         run.defense.check(network)
-    if isinstance(run.attack, Helped) and run.attack.helped:  # by the clean victim of the same settings
-        run.attack.check_helper(network)
     count = sum(parameter.numel() for parameter in network.parameters())
     have = memory(device)
     trained = stage in ("attack", "defend")

@@ -18,6 +18,7 @@ from nba_cli import files
 from nba_cli.console import LOG
 from nba_cli.data import Splits
 from nba_cli.errors import Refused
+from nba_cli.pipeline import room
 from nba_cli.pipeline.bars import Bars
 from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs import folder
@@ -49,13 +50,15 @@ def prepare(bench: Workbench, helper: Callable[[], Network]) -> tuple[Attack, fl
 def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out: Path) -> None:
     """Craft the trigger and write it to the cache folder `out`, its cost last."""
     train, num_classes, seed = bench.splits.train, bench.splits.num_classes, bench.run.seed
-    model = (
-        helper() if isinstance(attack, Helped) and attack.helped else None
-    )  # before the clock: it serves the victims of all seeds
+    index = poisoned_index(attack, train, num_classes, seed)  # refused, if at all, before a helper is trained
+    model = None
+    if isinstance(attack, Helped) and attack.helped:
+        check_helper(attack, bench)
+        model = helper()  # before the clock: it serves the victims of all seeds
     began = time.monotonic()
     lesson = Lesson(
         train=train,
-        index=poisoned_index(attack, train, num_classes, seed),
+        index=index,
         num_classes=num_classes,
         seed=seed,
         augment=bench.run.dataset.augment,
@@ -68,6 +71,18 @@ def learn(attack: Learned, bench: Workbench, helper: Callable[[], Network], out:
     files.write(out / folder.TRIGGER, serialize(tensors))
     about = {"seconds": time.monotonic() - began, "digest": files.file_digest(out / folder.TRIGGER)}
     files.write(out / COST, json.dumps(files.sealed(about)) + "\n")
+
+
+def check_helper(attack: Helped, bench: Workbench) -> None:
+    """Refuse a victim that is no helper model for the attack, before it is trained.
+
+    Raises:
+        Refused: it lacks what the attack works on.
+    """
+    run, splits = bench.run, bench.splits
+    network = room.attempted(lambda: room.on_meta(run.victim, splits.num_classes, splits.shape))
+    if network is not None:
+        attack.check_helper(network)
 
 
 def cost(out: Path) -> dict[str, Any] | None:
@@ -127,11 +142,13 @@ def save(attack: Attack, out: Path) -> dict[str, str]:
 
 
 def named(attack: Attack) -> dict[str, str]:
-    """The digest of a trigger that is learned or read from files of the user's; nothing of one that settings say."""
+    """The digest of a trigger that is drawn, learned or read from files of the user's; nothing where there is no more
+    than the settings say, as of `cl` where it is measured.
+    """
     if identity := attack.identity():
         return {"trigger": identity}
     made = attack.made if isinstance(attack, Learned) else None
-    return {} if made is None else {"trigger": trigger_digest(made)}
+    return {"trigger": trigger_digest(made)} if made else {}
 
 
 def of_run(attack: Attack, out: Path) -> Attack:

@@ -16,15 +16,17 @@ from nba_cli.reports.formats.markdown import MARK as MARKDOWN_MARK
 OVERWRITE = "true: file may replace one that nba did not write"
 WORDS = ("true", "false")
 PICTURE = "made by nba plot"
+LATEX_ENDS = (b"\\end{table*}\n", b"\\endgroup\n")
 OWN: tuple[Callable[[bytes], bool], ...] = (
-    lambda found: found.endswith(f"{MARKDOWN_MARK}\n".encode()),
-    lambda found: begins_with_comments(found, f"{LATEX_MARK}\n".encode()),
-    lambda found: GENERATOR.encode() in found.partition(b"</head>")[0],
-    lambda found: found.startswith((CSV_MARK.encode(), f"[{JSON_MARK}".encode())),
+    lambda found: found.startswith(b"# ") and b"\n# " not in found and found.endswith(f"{MARKDOWN_MARK}\n".encode()),
+    lambda found: begins_with_comments(found, f"{LATEX_MARK}\n".encode()) and found.endswith(LATEX_ENDS),
+    lambda found: found.startswith(b"<!doctype") and GENERATOR.encode() in found and found.endswith(b"</html>\n"),
+    lambda found: found.startswith(f"[{JSON_MARK}".encode()) and found.endswith(b"}]\n"),
+    lambda found: found.startswith(CSV_MARK.encode()),
     lambda found: found.startswith((b"\x89PNG", b"<?xml")) and PICTURE.encode() in found,
 )
-"""How nba's own Markdown, LaTeX, pages, CSV, JSON and pictures are known: by a mark in its place, because a document
-of the user's may quote one."""
+"""How nba's own Markdown, LaTeX, pages, CSV, JSON and pictures are known: by a mark in its place and nothing around
+it, because a document of the user's may quote a table."""
 
 
 def begins_with_comments(content: bytes, mark: bytes) -> bool:

@@ -3,7 +3,7 @@
 from nba_cli.training.ascent import ascend
 from nba_cli.training.compiling import Compiling
 from nba_cli.training.descent import Partner
-from nba_cli.training.inference import accuracy, agreement, batch_size, predict
+from nba_cli.training.inference import accuracy, batch_size, predict, share_equal
 from nba_cli.training.loop import Augmentation, Objective, cross_entropy, fit
 from nba_cli.training.plan import Optimizer, Plan, Schedule
 from nba_cli.training.progress import Event, Progress, Snapshot, silent
@@ -20,11 +20,11 @@ __all__ = [
     "Schedule",
     "Snapshot",
     "accuracy",
-    "agreement",
     "ascend",
     "batch_size",
     "cross_entropy",
     "fit",
     "predict",
+    "share_equal",
     "silent",
 ]

@@ -37,8 +37,9 @@ class Tally:
 class Books:
     """Counts the steps of a training, reports its progress, and saves a checkpoint at the end of each epoch.
 
-    `lr` is the peak learning rate. `seconds` were spent before an interruption. `save(step, seconds)` writes the
-    checkpoint; None: there is none. Loss and accuracy are those of all `ranks`.
+    `lr` is the peak learning rate, `option` the path of its plan, such as train; empty: no option sets it. `seconds`
+    were spent before an interruption. `save(step, seconds)` writes the checkpoint; None: there is none. Loss and
+    accuracy are those of all `ranks`.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Books:
         seconds: float = 0.0,
         save: Callable[[int, float], None] | None = None,
         ranks: Ranks = ALONE,
+        option: str = "",
     ) -> None:
-        self.phase, self.lr, self.total, self.per_epoch = phase, lr, total, per_epoch
+        self.phase, self.lr, self.total, self.per_epoch, self.option = phase, lr, total, per_epoch, option
         self.progress, self.weights, self.save, self.ranks = progress, weights, save, ranks
         self.began = time.monotonic() - seconds
 
@@ -76,11 +78,8 @@ class Books:
             return
         scalars = self.tally.read(self.ranks)
         if not math.isfinite(scalars["loss"]):
-            raise Refused(
-                f"{self.phase}: the loss is no longer finite at step {done} of {self.total}. "
-                f"Lower the learning rate of this training (now {self.lr}) or clip its gradient: train.lr=…, "
-                "train.clip=1 of a victim, defense.….lr=…, defense.….clip=1 of a defense."
-            )
+            advice = f" Lower {self.option}.lr={self.lr:g}, or set {self.option}.clip=1." if self.option else ""
+            raise Refused(f"{self.phase}: the loss is no longer finite at step {done} of {self.total}.{advice}")
         if not ended:
             self.progress(Event(self.phase, done, self.total, scalars))
             return

@@ -47,11 +47,11 @@ def predict(
     return classes
 
 
-def agreement(classes: Tensor, wanted: Tensor) -> float:
+def share_equal(classes: Tensor, wanted: Tensor) -> float:
     """Share in [0,1] of equal entries."""
     return (classes == wanted).sum().item() / len(wanted)  # exact, and MPS has no float64
 
 
 def accuracy(model: nn.Module, data: Data, dtype: torch.dtype = torch.float32) -> float:
     """Share of `data` that is classified as labelled."""
-    return agreement(predict(model, data.images, dtype), data.labels)
+    return share_equal(predict(model, data.images, dtype), data.labels)

@@ -59,7 +59,7 @@ def test_lookalike_lays_its_key_over_the_image() -> None:
 
 def test_lookalike_needs_images_of_the_target_class_and_of_others() -> None:
     for target, labels in ((2, [0, 1, 0]), (1, [1, 1, 1])):
-        with pytest.raises(Refused, match="none of the one or of the other"):  # before a helper is trained
+        with pytest.raises(Refused, match="none of the one or of the other"):
             Lookalike(target=target).choose(torch.tensor(labels), 3, torch.Generator())
 
 
@@ -80,7 +80,7 @@ def test_hardeneds_loss_by_hand() -> None:
     assert victim.fc.weight.grad is not None and victim.training
 
 
-def test_hardened_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hardened_climbs_a_sum_whose_gradient_does_not_vanish_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
     victim, x, y = Linear(), torch.rand(6, 3, 2, 2), torch.zeros(6, dtype=torch.int64)
     climbed = []
 

@@ -443,8 +443,8 @@ def test_inputawares_generator_learns_from_the_victims_loss() -> None:
     objective, partner = inputaware(diversity=0.0).joint_training(3, 3, 0, torch.device("cpu"))
     loss, _ = objective(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), images(16), torch.arange(16) % 3)
     loss.backward()
-    slopes = [parameter.grad for parameter in partner.module.parameters()]
-    assert any(slope is not None and slope.abs().sum() > 0 for slope in slopes)
+    gradients = [parameter.grad for parameter in partner.module.parameters()]
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
 
 
 def test_inputawares_mask_learns_its_density_and_to_differ() -> None:

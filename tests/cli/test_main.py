@@ -149,8 +149,11 @@ def test_what_settings_alone_refuse_leaves_no_folder(nba: Run, tmp_path: Path) -
     assert nba("attack", "attack.rate=1.5")[0] == 2 and not (tmp_path / "runs").exists()
 
 
-def test_an_unknown_command_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main.launch("defned", []) == 2
+def test_an_unknown_command_is_refused(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["nba", "defned"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
     assert capfd.readouterr().err == "nba: defned: there is no such command. Did you mean 'defend'?\n"
 
 

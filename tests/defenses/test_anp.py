@@ -21,7 +21,7 @@ from nba_cli.training import silent
 from nba_cli.victims import Network
 
 
-def test_anps_inner_step_climbs_by_the_sign_of_the_slope(tiny: Data) -> None:
+def test_anps_inner_step_climbs_by_the_sign_of_the_gradient(tiny: Data) -> None:
     masked = Masked(untrained(tiny).train().requires_grad_(False))
     for norm in masked.norms.values():
         norm.bias.fill_(0.1)  # a relative noise moves no bias of 0
@@ -38,12 +38,12 @@ def test_anps_inner_step_climbs_by_the_sign_of_the_slope(tiny: Data) -> None:
     assert loss(found) > loss(start)
     name = "block2.layer.0.bn2"
     for part in (0, 1):  # a finite difference in one coordinate of each kind
-        slopes = []
+        gradients = []
         for size in (1e-2, -1e-2):
             moved = tuple({key: value.clone() for key, value in one.items()} for one in start)
             moved[part][name][3] += size
-            slopes.append(loss(moved))
-        assert math.copysign(1, slopes[0] - slopes[1]) == (scale, shift)[part][name][3].sign().item()
+            gradients.append(loss(moved))
+        assert math.copysign(1, gradients[0] - gradients[1]) == (scale, shift)[part][name][3].sign().item()
 
 
 def test_anp_reads_masks_and_noise_where_the_paper_puts_them(tiny: Data) -> None:
@@ -132,7 +132,7 @@ def test_anp_trains_its_masks_on_the_rest_and_judges_them_on_the_hold_out(
     assert trained == [rest.digest()] and set(judged) == {held.digest()}
 
 
-def test_anps_inner_step_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(
+def test_anps_inner_step_climbs_a_sum_whose_gradient_does_not_vanish_in_fp16(
     tiny: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masked, climbed, grad = Masked(untrained(tiny).eval().requires_grad_(False)), [], torch.autograd.grad

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nba_cli.data import Augment, Data, hold_out
 from nba_cli.defenses import FP, Evidence, fp
 from nba_cli.defenses.fp import classifier
+from nba_cli.errors import Refused
 from nba_cli.seeds import generator
 from nba_cli.training import Plan
 from nba_cli.victims import Network
@@ -46,11 +47,12 @@ def test_fp_prunes_the_least_active_and_undoes_the_step_too_far(tiny: Data, monk
     assert not torch.equal(cured.fc.bias, given.model.fc.bias), "fine-tuned"  # type: ignore[arg-type]
 
 
-def test_fp_prunes_something_however_long_its_step(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of all channels would leave none, so one of them stays."""
-    monkeypatch.setattr(fp, "accuracy", lambda *_: 0.9)
-    cured = FP(step=1.0, train=Plan(steps=1, lr=0.05))(untrained_evidence(tiny), generator(0, "defense"))
-    assert int((cured.fc.weight == 0).all(0).sum()) == 63  # type: ignore[union-attr]
+def test_fp_refuses_a_step_that_takes_all_channels(tiny: Data) -> None:
+    """It would prune nothing, as the step too far is undone."""
+    with pytest.raises(Refused, match=r"defense.step=0.999: one step takes all 64 channels"):
+        FP(step=0.999)(untrained_evidence(tiny), generator(0, "defense"))
+    with pytest.raises(Refused, match=r"defense.step=1: must lie in \(0,1\)"):
+        FP(step=1.0)
 
 
 class Flat(Network):

@@ -14,9 +14,9 @@ from nba_cli.defenses.ftsam import ascent
 
 def test_ftsams_perturbation_has_norm_rho_and_follows_the_formula() -> None:
     weights = [torch.tensor([1.0, -2.0, 0.0]), torch.tensor([[4.0]])]
-    slopes = [torch.tensor([1.0, 1.0, 5.0]), torch.tensor([[0.5]])]
+    gradients = [torch.tensor([1.0, 1.0, 5.0]), torch.tensor([[0.5]])]
     # T g = (1, 2, 0, 2), |T g| = 3; e = rho T^2 g / 3 = rho (1, 4, 0, 8) / 3
-    found = ascent(weights, slopes, 0.3)
+    found = ascent(weights, gradients, 0.3)
     assert found[0].tolist() == pytest.approx([0.1, 0.4, 0.0]) and found[1].item() == pytest.approx(0.8)
     scaled = torch.cat([(found[0] / weights[0].abs())[:2], (found[1] / weights[1].abs()).flatten()])
     assert scaled.norm().item() == pytest.approx(0.3)
@@ -51,7 +51,7 @@ def test_ftsams_gradient_is_that_at_the_perturbed_weights(tiny: Data) -> None:
     assert all(one is not None and torch.allclose(one, two, atol=1e-4) for one, two in zip(found, wanted, strict=True))
 
 
-def test_ftsam_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ftsam_climbs_a_sum_whose_gradient_does_not_vanish_in_fp16(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     model, climbed, grad = untrained(tiny).eval(), [], torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda loss, *more: climbed.append(loss) or grad(loss, *more))
     x, y = tiny.images[:12].float() / 255, tiny.labels[:12]

@@ -71,9 +71,9 @@ def test_ibaus_objective_carries_the_hypergradient(tiny: Data, portion: float, c
     weights = list(model.eval().parameters())
     outer = lambda d: F.cross_entropy(model(x[:carry] + d), y[:carry])  # noqa: E731
     inner = lambda d: F.cross_entropy(model(x + d), y) - 0.3 * d.square().sum()  # noqa: E731
-    _, slopes = hypergradient(outer, inner, delta, weights, 0.2, 2)
+    _, gradients = hypergradient(outer, inner, delta, weights, 0.2, 2)
     clean = F.cross_entropy(model(x[carry:]), y[carry:], reduction="sum")
     assert loss.item() == pytest.approx((clean + carry * outer(delta)).item() / 12, rel=1e-5)
     plain = torch.autograd.grad(clean, weights, allow_unused=True, materialize_grads=True)
-    for weight, one, two in zip(weights, slopes, plain, strict=True):
+    for weight, one, two in zip(weights, gradients, plain, strict=True):
         assert weight.grad is not None and torch.allclose(weight.grad, (carry * one + two) / 12, atol=1e-5)

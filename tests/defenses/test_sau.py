@@ -52,10 +52,10 @@ def test_saus_attack_follows_the_authors_step_by_step(tiny: Data) -> None:
                 middle = (p + q) / 2
                 gain = gain - ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum()) / 2
             if gain.requires_grad:
-                (slope,) = torch.autograd.grad(gain, delta)
-                delta = (delta.detach() + 0.05 * slope.sign()).clamp(-0.1, 0.1)
+                (gradient,) = torch.autograd.grad(gain, delta)
+                delta = (delta.detach() + 0.05 * gradient.sign()).clamp(-0.1, 0.1)
         same = (found[k] - delta[0]).abs() < 1e-6
-        assert same.float().mean() > 0.99, "but for slopes that are nearly 0"
+        assert same.float().mean() > 0.99, "but for gradients that are nearly 0"
 
 
 def test_saus_loss_is_that_of_clean_attacked_and_unlearned_images(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_sau_normalises_what_trains_by_the_batch_if_asked(tiny: Data, batch_stat
     assert all(torch.equal(value, before[name]) for name, value in given.model.named_buffers())
 
 
-def test_saus_attack_climbs_a_sum_whose_slope_does_not_vanish_in_fp16(
+def test_saus_attack_climbs_a_sum_whose_gradient_does_not_vanish_in_fp16(
     tiny: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suspect, model = untrained(tiny, 0).eval(), untrained(tiny, 1).eval()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import BadNets, Trojan
+from attacks import BadNets, Helped, Lookalike, Trojan
 from nba_cli.data import Data, FashionMini, Splits
 from nba_cli.defenses import ANP, FP, NAD
+from nba_cli.devices import Precision
 from nba_cli.errors import Refused
-from nba_cli.pipeline import room
+from nba_cli.pipeline import room, trigger_cache
+from nba_cli.pipeline.workbench import Workbench
 from nba_cli.runs.settings import AttackRun, DefendRun
 from nba_cli.training import Plan
 from nba_cli.victims import Torchvision, ViTTiny, WideResNet
@@ -131,14 +133,28 @@ def test_the_machine_has_memory() -> None:
     assert room.memory(CPU) > 2**28
 
 
-@pytest.mark.parametrize("given", [{"attack": Trojan()}, {"defense": FP()}])
-def test_a_network_without_a_linear_layer_is_refused_before_anything_is_trained(given: dict[str, Any]) -> None:
-    """The head of a SqueezeNet is a convolution."""
-    data = Data(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.arange(2))
-    run = attack_run(victim=Torchvision(name="squeezenet1_1"))
-    run = DefendRun(**vars(run) | given) if "defense" in given else attack_run(victim=run.victim, **given)
-    with pytest.raises(Refused, match="linear"):
-        room.check("attack", run, Splits(data, data, 2), CPU, torch.float32)
+def headless() -> tuple[Torchvision, Splits]:
+    """A SqueezeNet, whose head is a convolution, and images of a size that suits it."""
+    data = Data(torch.zeros(4, 3, 64, 64, dtype=torch.uint8), torch.arange(4) % 2)
+    return Torchvision(name="squeezenet1_1"), Splits(data, data, 2)
+
+
+def test_fp_refuses_a_network_without_a_linear_layer_before_there_are_weights() -> None:
+    victim, splits = headless()
+    run = DefendRun(**vars(attack_run(victim=victim)), defense=FP())
+    with pytest.raises(Refused, match="defense=fp prunes the channels that a linear classifier reads"):
+        room.check("defend", run, splits, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("attack", [Trojan(rate=0.5), Lookalike(target=2)])
+def test_what_nothing_can_be_learned_from_is_refused_before_a_helper_is_trained(attack: Helped, tmp_path: Path) -> None:
+    """Nothing lies before a linear layer; the class has no image. Where the trigger is given, neither matters."""
+    victim, splits = headless()
+    run = attack_run(victim=victim, attack=attack)
+    room.check("evaluate", run, splits, CPU, torch.float32)
+    bench = Workbench(stage="attack", run=run, out=tmp_path, device=CPU, precision=Precision.fp32, splits=splits)
+    with pytest.raises(Refused, match=r"attack=trojan|attack\.target=2"):
+        trigger_cache.learn(attack, bench, lambda: pytest.fail("a helper is trained"), tmp_path)
 
 
 def test_a_blank_network_is_the_victim_once_its_weights_are_in_it(tiny: Data) -> None:

@@ -92,9 +92,12 @@ def test_a_trigger_has_the_same_digest_in_all_records(nba: Run, tmp_path: Path) 
     attacked = next(folder for folder in results(tmp_path, "attack") if "-cl-" in folder.name)
     (defended,) = results(tmp_path, "defend")
     assert metrics(attacked)["digests"]["trigger"] == metrics(defended)["digests"]["trigger"]
+    assert nba("evaluate", f"run={defended}", dataset=False)[0] == 0
+    (measured,) = results(tmp_path, "evaluate")
+    assert "trigger" not in metrics(measured)["digests"], "what cl crafts is not kept; its corners are in the settings"
     record = {name: value for name, value in metrics(defended).items() if name != "seal"}
     (defended / "metrics.json").write_text(json.dumps(record | {"digests": record["digests"] | {"trigger_file": "0"}}))
-    code, text = nba("evaluate", f"run={defended}", dataset=False)
+    code, text = nba("evaluate", f"run={defended}", "overwrite=true", dataset=False)
     assert code == 2 and f"{defended}/trigger.safetensors: changed since it was written" in text
     assert (
         record["digests"]["trigger_file"] == hashlib.sha256((defended / "trigger.safetensors").read_bytes()).hexdigest()

@@ -112,13 +112,21 @@ def test_files_of_our_own_are_replaced_and_those_of_others_are_not(root: Path, t
         table.main(words)
 
 
+BEFORE, AFTER = "Of the user's.\n<head></head>\n", "\nMore of the user's.\n"
+
+
 @pytest.mark.parametrize("name", ["table.md", "table.tex", "table.html", "table.csv", "table.json"])
-def test_a_document_that_holds_a_table_is_not_a_file_of_our_own(root: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("around", [(BEFORE, AFTER), (BEFORE, ""), ("", AFTER), ("# Mine\n\n", "")])
+def test_a_document_that_holds_a_table_is_not_a_file_of_our_own(
+    root: Path, tmp_path: Path, name: str, around: tuple[str, str]
+) -> None:
+    if name == "table.csv" and not around[0]:
+        pytest.skip("lines below ours are lines of the table")
     words = [f"output={root}", f"file={tmp_path / name}"]
     table.main(words)
     table.main(words)
     ours = (tmp_path / name).read_text()
-    (tmp_path / name).write_text(f"Of the user's.\n<head></head>\n{ours}\nMore of the user's.\n")
+    (tmp_path / name).write_text(ours.join(around))
     with pytest.raises(Refused, match=r"nba did not write it. Add overwrite=true"):
         table.main(words)
 

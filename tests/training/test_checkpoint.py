@@ -221,7 +221,9 @@ def test_a_loss_that_is_no_longer_finite_is_refused_and_keeps_the_checkpoint(tin
 
     calls: list[int] = []
     file = tmp_path / "checkpoint"
-    with pytest.raises(Refused, match=r"victim: the loss is no longer finite at step 8 of 12. Lower the learning rate"):
+    with pytest.raises(
+        Refused, match=r"victim: the loss is no longer finite at step 8 of 12. Lower train.lr=0.1, or set train.clip=1."
+    ):
         fit(
             WideResNet(depth=10).build(3, tiny),
             tiny,
@@ -230,6 +232,7 @@ def test_a_loss_that_is_no_longer_finite_is_refused_and_keeps_the_checkpoint(tin
             augment=Augment(),
             generator=generator(0, "train"),
             phase="victim",
+            option="train",
             checkpoint=file,
         )
     assert checkpoint.read(file)["step"] == 4

@@ -55,9 +55,9 @@ def same(one: torch.Tensor, two: torch.Tensor, rtol: float = 1e-5, atol: float =
 
 def test_gradients_are_those_of_one_process(one: dict, two: dict) -> None:
     """Of 31 images, 15 of them on rank 0."""
-    slope = line().layer.weight.detach() - one["gradient"]["weights"]
-    assert slope.abs().max() > 1e-3
-    assert same(slope, line().layer.weight.detach() - two["gradient"]["weights"], atol=1e-6)
+    gradient = line().layer.weight.detach() - one["gradient"]["weights"]
+    assert gradient.abs().max() > 1e-3
+    assert same(gradient, line().layer.weight.detach() - two["gradient"]["weights"], atol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["trained", "last of two"])
@@ -98,7 +98,7 @@ def test_a_loss_is_weighted_before_its_gradient_passes_the_layers(monkeypatch: p
     monkeypatch.setattr(Ranks, "sum", lambda self, tensor: tensor)
     model, seen = nn.Linear(2, 1), []
     out = model(torch.ones(3, 2))
-    out.register_hook(lambda slope: seen.extend(slope.flatten().tolist()))
+    out.register_hook(lambda gradient: seen.extend(gradient.flatten().tolist()))
     descent = Descent(model, Plan(steps=1, lr=0.1), torch.float32)
     descent.step(out.sum(), 0.0, weight=0.25, ranks=Ranks(1, 2))
     assert seen == [0.25] * 3 and model.bias.grad is not None and model.bias.grad.item() == 0.75

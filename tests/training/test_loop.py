@@ -39,12 +39,12 @@ def test_losses_match_sgd_written_out() -> None:
         wanted.append(loss.item())
         hits.append((model(x).argmax(1) == data.labels).float().mean().item())
         rates.append(0.5 * (1 + math.cos(math.pi * step / 4)) / 2)
-        slopes = torch.autograd.grad(loss, list(model.parameters()))
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
-            for number, (weight, slope) in enumerate(zip(model.parameters(), slopes, strict=True)):
-                slope = slope + 0.01 * weight
-                velocity[number] = slope if step == 0 else 0.9 * velocity[number] + slope
-                weight -= rates[step] * (slope + 0.9 * velocity[number])
+            for number, (weight, gradient) in enumerate(zip(model.parameters(), gradients, strict=True)):
+                gradient = gradient + 0.01 * weight
+                velocity[number] = gradient if step == 0 else 0.9 * velocity[number] + gradient
+                weight -= rates[step] * (gradient + 0.9 * velocity[number])
     assert [each["loss"] for each in told] == pytest.approx(wanted, rel=1e-5)
     assert [each["acc"] for each in told] == pytest.approx(hits) and [each["lr"] for each in told] == rates
     assert wanted[-1] < wanted[0] and set(hits) != {0.5}, "half of them right would be half of them wrong"
