@@ -3,7 +3,8 @@
 A victim, that is an attack with a seed, is the unit. A difference is that of two figures of the same victim, its
 interval Student's with 95 %. What is judged is the mean over all victims of the plan; until they are all there a goal
 is open. Victims of one attack are alike, so two more intervals stand beside that one: for other attacks, and for other
-seeds of these. A last one is over the victims of those attacks on which no setting was chosen.
+seeds of these. One more is over the victims of other attacks than those on which NBA's form and the selected settings
+were chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Values = Mapping[Any, float]
 """(attack, seed), with the machine where seconds are compared -> a figure."""
 
 CHOSEN_ON = ("blend", "sig")
-"""The attacks of the development victims, on which settings of all defenses were chosen."""
+"""The attacks of the development victims, on which NBA's form and the selected settings were chosen."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def judged(ours: Values, theirs: Values, wanted: str, planned: int, met: Says, u
     gap = averaged(list(gaps.values()))
     if gap is None:
         return Goal(wanted)
-    unseen = averaged([own for victim, own in gaps.items() if victim[0] not in CHOSEN_ON])
+    others = [own for victim, own in gaps.items() if victim[0] not in CHOSEN_ON]
+    unseen = averaged(others) if len(others) < len(gaps) else None
     beside = (interval(between_attacks(gaps)), interval(within_attacks(gaps)), shown(unseen))
     return Goal(wanted, shown(gap), gap.n, *beside, met(gap) if gap.n == planned else None, unsure(gap))
 

@@ -118,6 +118,9 @@ def test_the_last_number_leaves_out_the_attacks_on_which_settings_were_chosen() 
     half = 2.20099 * (12 / 11) ** 0.5 / 12**0.5
     assert goal.unseen == f"+2.00 ({2 - half:+.2f} to {2 + half:+.2f})"
     assert {gaps[attack] for attack in judging.CHOSEN_ON} == {50}
+    clean = [run("nba", "none", seed) for seed in goals.SEEDS]
+    (goal,) = [goal for goal in goals.goals(clean) if goal.wanted.startswith("the same of clean models")]
+    assert goal.number and goal.unseen == "", "there is nothing to leave out"
 
 
 def test_the_interval_for_the_same_attacks_knows_the_spread_within_them_alone() -> None:

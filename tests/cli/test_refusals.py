@@ -60,7 +60,7 @@ def test_a_yaml_file_with_an_option_that_does_not_exist(nba: Run, tmp_path: Path
 def test_what_one_may_not_look_at_is_named_by_its_option(
     nba: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, option: str, said: str
 ) -> None:
-    """As in a folder of somebody else's. Permissions do not stop root, so they are put in its place."""
+    """As in a folder of somebody else's. Root ignores permissions, so the error is raised by hand."""
     place, usual = tmp_path / "theirs", Path.stat
 
     def stat(path: Path, **options: bool) -> os.stat_result:
