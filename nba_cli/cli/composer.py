@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -30,7 +29,7 @@ class Composer(ConfigLoaderImpl):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.composed: dict[tuple[str, ...], bytes] = {}  # pickled, which is quicker than copy.deepcopy
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Parallel launchers send the loader along with each job; what it has composed would be sent as often."""
@@ -88,8 +87,10 @@ class Composer(ConfigLoaderImpl):
         values = [word for word in sweep_overrides if is_value(parsed(word), groups)]
         choices = tuple(word for word in sweep_overrides if word not in values)
         if choices not in self.composed:
-            self.composed[choices] = pickle.dumps(super().load_sweep_config(master_config, list(choices)))
-        config: DictConfig = pickle.loads(self.composed[choices])
+            self.composed[choices] = super().load_sweep_config(master_config, list(choices))
+        # no pickled copies, though they are quicker: in a worker of joblib Hydra has loaded its plugins twice, so that
+        # a launcher's settings are of a class that is not the one found by its name
+        config = copy.deepcopy(self.composed[choices])
         if not all(parsed(word).key_or_group in config.hydra.runtime.choices for word in choices):
             return super().load_sweep_config(master_config, sweep_overrides)  # +option=value and the like
         try:

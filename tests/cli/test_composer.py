@@ -149,3 +149,16 @@ def test_a_run_is_typed_as_hydra_has_composed_it(loaders: Loaders, monkeypatch: 
     for name in ("merge", "structured", "masked_copy"):
         monkeypatch.delattr(OmegaConf, name)
     assert compose.typed_run(config, "defend").seed == 0  # type: ignore[attr-defined]
+
+
+def test_a_launchers_class_may_have_been_loaded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker of joblib, where its settings are of a class that is not the one found by its name."""
+    config = pytest.importorskip("hydra_plugins.hydra_joblib_launcher.config")
+    compose.install()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        master = hydra_compose("defend", ["hydra/launcher=joblib"], return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, ConfigLoaderImpl)
+        monkeypatch.setattr(config, "JobLibLauncherConf", type("JobLibLauncherConf", (), {}))
+        one, two = (Composer(loader.get_search_path()).job(master, [f"seed={seed}"]) for seed in (1, 2))
+    assert (one.seed, two.seed) == (1, 2)
