@@ -18,8 +18,7 @@ from running import NBA
 TINY = ("victim.depth=10", "train.epochs=2", "train.batch=40", "dataset.clean_ratio=0.3", "dataset.crop=1")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["parallel", "processes"])
+@pytest.mark.parametrize("launcher", ["parallel", pytest.param("processes", marks=pytest.mark.slow)])
 def test_parallel_launchers_train_a_victim_once_and_end_like_the_basic_one(
     launcher: str, tmp_path: Path, tiny_file: Path
 ) -> None:
