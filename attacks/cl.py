@@ -110,18 +110,14 @@ def robust(lesson: Lesson, epochs: float, seed: int, progress: Progress) -> nn.M
         logits = model.train()(x + delta).float()
         return F.cross_entropy(logits, y), logits
 
-    return (
-        fit(
-            copy.deepcopy(lesson.model).requires_grad_(True),
-            lesson.train,
-            Plan(epochs=epochs, lr=0.1),
-            objective,
-            augment=lesson.augment,
-            generator=seeds.generator(seed, "robust batches", lesson.device),
-            dtype=lesson.dtype,
-            progress=progress,
-            phase="robust",
-        )
-        .eval()
-        .requires_grad_(False)
-    )
+    return fit(
+        copy.deepcopy(lesson.model).requires_grad_(True),
+        lesson.train,
+        Plan(epochs=epochs, lr=0.1),
+        objective,
+        augment=lesson.augment,
+        generator=seeds.generator(seed, "robust batches", lesson.device),
+        dtype=lesson.dtype,
+        progress=progress,
+        phase="robust",
+    ).requires_grad_(False)

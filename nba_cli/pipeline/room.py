@@ -38,7 +38,7 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
         Refused: that is more than the memory of the machine, or the GPU; or `victim.mean`, `victim.std` or the victim
             itself does not suit the images, or the defense not the victim.
     """
-    network = attempted(lambda: on_meta(run.victim, splits.num_classes, splits.shape))
+    network = blank(run.victim, splits)
     if network is None:
         return
     if isinstance(run, DefendRun):
@@ -67,6 +67,11 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
             f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "
             f"{have / 1e9:,.0f}. Choose a smaller one."
         )
+
+
+def blank(victim: Victim, splits: Splits) -> Network | None:
+    """The victim's network for these images, on the meta device; what is refused, and when it is None: `attempted`."""
+    return attempted(lambda: on_meta(victim, splits.num_classes, splits.shape))
 
 
 @dataclass(frozen=True)

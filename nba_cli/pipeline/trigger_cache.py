@@ -79,8 +79,7 @@ def check_helper(attack: Helped, bench: Workbench) -> None:
     Raises:
         Refused: it lacks what the attack works on.
     """
-    run, splits = bench.run, bench.splits
-    network = room.attempted(lambda: room.on_meta(run.victim, splits.num_classes, splits.shape))
+    network = room.blank(bench.run.victim, bench.splits)
     if network is not None:
         attack.check_helper(network)
 
