@@ -12,7 +12,8 @@ def apart(record: Record, split: Sequence[str], rows: Sequence[str]) -> tuple[st
     """The words of a line beside its `rows`: for the settings in `split`, as one writes them, each `name=value`.
 
     A part that the rows speak of says only those options that are not at the default of today's version. If a file
-    conf/PART/FOLDER/KIND.yaml sets just those, FOLDER stands for them, even where no run of the same kind is near.
+    conf/PART/FOLDER/KIND.yaml sets just those, FOLDER stands for them, even where no run of the same kind is near,
+    unless the rows say them all.
     """
     folders: list[str] = []
     words: list[str] = []
@@ -20,8 +21,9 @@ def apart(record: Record, split: Sequence[str], rows: Sequence[str]) -> tuple[st
     changed = {part: deviations(record, part) for part in dict.fromkeys(name.partition(".")[0] for name in rows)}
     for part in (part for part in changed if part in rows):
         if folder := preset(record, part):
-            folders.append(folder)
-            names = [name for name in names if name not in (changed[part] or {})]
+            said = changed[part] or {}
+            folders += [] if said.keys() <= set(rows) else [folder]
+            names = [name for name in names if name not in said]
     for name in names:
         part, dot, option = name.partition(".")
         options = changed.get(part)

@@ -119,7 +119,8 @@ def place_of(record: Record, shape: Shape, split: Mapping[Key, Sequence[str]]) -
 
 
 def key_of(record: Record, names: Iterable[str]) -> Key:
-    return tuple(to_text(record.get(name)) for name in names)
+    """The settings of a run as text; n/a where it has no such setting, as an option of another defense."""
+    return tuple(to_text(record.get(name)) if name in record.settings else "n/a" for name in names)
 
 
 def ordered(keys: Iterable[Key], names: Sequence[str], shape: Shape) -> list[Key]:

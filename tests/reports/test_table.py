@@ -112,6 +112,19 @@ def test_a_line_says_what_is_not_at_its_default_and_names_the_folder_of_a_preset
     )
     rates, _ = compose_table(Request(output=str(tmp_path), rows="defense.train.lr"), {})
     assert [each.label for each in rates.sections[0].lines] == ["0.05", "0.05 defense.train.steps=40", "0.2"]
+    steps, _ = compose_table(
+        Request(output=str(tmp_path), rows="defense,defense.train.steps"), {"defense.train.lr": ["0.05"]}
+    )
+    labels = [each.label for each in steps.sections[0].lines]
+    assert sorted(labels) == [f"ft {usual['train']['steps']}", "ft 40"], "the rows say all that the folder stands for"
+
+
+def test_a_row_setting_that_another_defense_does_not_have_is_not_called_null(tmp_path: Path) -> None:
+    put(tmp_path, "with", "blend", "nba", 0, (0.5, 0.1, 0.5), defense__pseudo="none", defense__eps=None)
+    put(tmp_path, "without", "blend", "ft_nba", 0, (0.5, 0.1, 0.5))
+    for setting, value in (("pseudo", "none"), ("eps", "null")):
+        made, _ = compose_table(Request(output=str(tmp_path), rows=f"defense,defense.{setting}"), {})
+        assert [each.label.split(" defense")[0] for each in made.sections[0].lines] == ["ft_nba n/a", f"nba {value}"]
 
 
 def test_there_is_no_average_over_seeds(root: Path) -> None:
