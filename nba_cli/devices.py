@@ -109,8 +109,7 @@ def prepare(device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-        if ranks.launched() > 1:
-            torch.cuda.set_device(device)  # what pins memory and sums over ranks would otherwise use the first one
+        torch.cuda.set_device(device)  # what pins memory and sums over ranks would otherwise use the first one
 
 
 def memory(device: torch.device) -> int:

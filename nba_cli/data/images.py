@@ -61,9 +61,10 @@ class Data:
         images, labels = self.images[index], self.labels[index]
         if images.device == device:
             return images, labels
-        if device.type == "cuda":
+        pinned = device.type == "cuda"  # elsewhere an asynchronous copy may read what has been freed (PyTorch 189690)
+        if pinned:
             images, labels = images.pin_memory(), labels.pin_memory()
-        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        return images.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)
 
     def digest(self) -> str:
         """SHA-256 over shape, pixels and labels; equal exactly when the sets are equal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -124,7 +125,7 @@ class SAU(Defense):
 def jensen_shannon(one: Tensor, two: Tensor) -> Tensor:
     """Jensen-Shannon divergence of two predictions from logits [N,K]: [N], in [0, log 2]."""
     p, q = F.log_softmax(one, 1), F.log_softmax(two, 1)
-    middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, device=p.device))
+    middle = torch.logaddexp(p, q) - math.log(2)
     return ((p.exp() * (p - middle)).sum(1) + (q.exp() * (q - middle)).sum(1)) / 2
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nba_cli.data import Splits
 from nba_cli.devices import memory
 from nba_cli.errors import Refused
+from nba_cli.ranks import launched
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun, DefendRun, default_of
 from nba_cli.training import Plan
@@ -61,7 +62,8 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
     each = attempted(lambda: kept(network, splits, dtype))
     if each is None:
         return
-    need += batch * each
+    parts = launched() if stage == "attack" and device.type == "cuda" else 1  # each process has a GPU of its own
+    need += -(-batch // parts) * each
     if need > have:
         raise Refused(
             f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "

@@ -77,6 +77,11 @@ def one_line(error: BaseException) -> str | None:
     if isinstance(error, OSError) and (error.errno in DISK | NAMES or _raised_in(error, "mkdir")):
         hint = " Set output=FOLDER to one that can be written." if error.errno not in NAMES else ""
         return f"{error.filename or 'output'}: {error.strerror}.{hint}"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, by name: much that asks here has not loaded torch
+        return (
+            "the GPU's memory is full. Choose a smaller batch (train.batch=…, or that of the defense, "
+            "such as defense.train.batch=…), or dataset.device=cpu, which leaves the images in the machine's memory."
+        )
     if not _expected(error):
         return None
 

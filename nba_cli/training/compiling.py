@@ -133,9 +133,8 @@ def race(models: Sequence[nn.Module], x: Tensor, dtype: torch.dtype) -> list[flo
 def seconds(model: nn.Module, x: Tensor, dtype: torch.dtype) -> float:
     """Of a pass forward and backward."""
     model.train()
+    model.zero_grad()  # as a training does: one graph on CUDA may not add to the gradients of another
     began = time.perf_counter()
-    if x.device.type == "cuda":
-        torch.compiler.cudagraph_mark_step_begin()
     with devices.autocast(x.device, dtype):
         model(x).float().logsumexp(1).mean().backward()
     if x.device.type == "cuda":

@@ -66,7 +66,7 @@ class Descent:
         if self.clip is not None:
             self.scaler.unscale_(self.optimizers[0])
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-        for optimizer in self.optimizers:
+        for optimizer in filter(has_gradients, self.optimizers):  # the scaler takes no others
             self.scaler.step(optimizer)
         self.scaler.update()
         if self.average is not None:
@@ -76,6 +76,11 @@ class Descent:
         """Give the model the weights that are the result."""
         if self.average is not None:
             self.model.load_state_dict(self.weights.state_dict())
+
+
+def has_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it has anything to do: an attack's generators may have no part in a small batch."""
+    return any(each.grad is not None for group in optimizer.param_groups for each in group["params"])
 
 
 def add_up(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:

@@ -72,7 +72,9 @@ def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], sha
         raise ValueError(f"shape={tuple(shape)}: (C,H,W) of the images, each 1 or more")
     if len(mean) != shape[0] or len(std) != shape[0] or not all(0 < value < math.inf for value in std):
         raise ValueError(f"mean={list(mean)}, std={list(std)}: {shape[0]} values each, one a channel; std above 0")
-    return Tapped(network, Normalise(torch.tensor(mean), torch.tensor(std)), shape)
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    normalise = Normalise(torch.tensor(mean, device=device), torch.tensor(std, device=device))
+    return Tapped(network, normalise, shape)
 
 
 def _drop_prefix(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

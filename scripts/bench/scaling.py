@@ -57,7 +57,13 @@ def learning(at: Setting, count: int, side: int = 32, batch: int = BATCH, steps:
 def reading(at: Setting, count: int) -> float:
     """Seconds of predictions of `count` images."""
     data, network = noise(count).to(at.device), at.network()
-    return timed(lambda: predict(network, data.images, at.dtype))
+
+    def read() -> None:
+        predict(network, data.images, at.dtype)
+        if at.device.type == "cuda":
+            torch.cuda.synchronize(at.device)
+
+    return timed(read)
 
 
 def jobs(counts: list[int], device: str) -> tuple[Series, Series]:

@@ -257,6 +257,12 @@ def test_an_output_where_no_folder_can_be_made(nba: Run) -> None:
     refused(nba("attack", "output=/proc/nba"), "/proc/nba", "Set output=FOLDER")
 
 
+def test_a_gpu_without_room_says_what_to_choose() -> None:
+    line = hydra_errors.one_line(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
+    assert line is not None and "train.batch=" in line and "dataset.device=cpu" in line
+    assert hydra_errors.one_line(RuntimeError("CUDA error: an illegal memory access")) is None
+
+
 def test_a_missing_file_of_ours_is_a_defect() -> None:
     try:
         Path("/nonexistent").read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -33,6 +35,18 @@ def test_data_checks_types() -> None:
         Data(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64))
     with pytest.raises(ValueError, match="labels must be int64"):
         Data(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+
+
+def test_what_is_not_pinned_is_copied_before_anything_else_happens(tiny: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, to = [], torch.Tensor.to
+
+    def noted(tensor: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
+        asked.append(more.get("non_blocking", False))
+        return to(tensor, *given, **more)
+
+    monkeypatch.setattr(torch.Tensor, "to", noted)
+    images, labels = tiny.batch(torch.tensor([3, 1]), torch.device("meta"))
+    assert images.is_meta and labels.is_meta and asked and not any(asked)
 
 
 def test_batches_follow_the_model_from_the_cpu(tiny: Data) -> None:

@@ -72,6 +72,27 @@ def test_a_batch_that_does_not_fit_is_named(splits: Splits, monkeypatch: pytest.
     assert check("defend", run, splits, 20e6, monkeypatch) == "", "there are 12 clean images"
 
 
+def test_a_process_on_a_gpu_needs_room_for_its_part_of_a_batch(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = room.on_meta(WideResNet(depth=10), splits.num_classes, splits.shape)
+    weights = sum(each.numel() for each in network.parameters())
+    monkeypatch.setattr(room, "memory", lambda device: 12 * weights + 100 * room.kept(network, splits, torch.float32))
+
+    def fits(stage: str, run: AttackRun, device: str, processes: int) -> bool:
+        monkeypatch.setattr(room, "launched", lambda: processes)
+        try:
+            room.check(stage, run, splits, torch.device(device), torch.float32)
+        except Refused:
+            return False
+        return True
+
+    run = attack_run(train=Plan(epochs=1, batch=128))
+    assert fits("attack", run, "cuda", 2) and not fits("attack", run, "cuda", 1)
+    assert not fits("attack", run, "cpu", 2), "on one machine the processes share its memory"
+    cleaning = DefendRun(**vars(run), defense=FP(train=Plan(steps=1, batch=128)))
+    cleaning.dataset.clean_ratio = 1.0
+    assert not fits("defend", cleaning, "cuda", 2), "one process alone defends"
+
+
 def test_a_network_that_is_no_good_without_values_is_not_estimated(
     splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,11 @@ def switches() -> Iterator[None]:
 def test_a_result_of_a_gpu_says_that_fp32_means_tf32(switches: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     gpu = torch.device("cuda", 0)
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     torch.backends.cuda.matmul.allow_tf32 = False
     assert provenance(gpu)["tf32"] is False
     devices.prepare(gpu)
+    assert current == [gpu], "whatever asks for no device takes this one"
     assert provenance(gpu)["tf32"] is True and provenance(gpu)["processor"] == "a GPU"
     assert "tf32" not in provenance(torch.device("cpu"))

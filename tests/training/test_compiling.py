@@ -208,6 +208,18 @@ def test_the_two_networks_of_a_trial_take_turns_and_their_fastest_passes_count(
     assert timed == [plain, compiled] * compiling.TIMED
 
 
+def test_no_pass_of_a_trial_adds_to_the_gradients_of_another(tiny: Data) -> None:
+    """A graph on CUDA refuses to."""
+    network, x = WideResNet(depth=10).build(3, tiny), torch.rand(4, 3, 16, 16)
+    found = []
+    for _ in range(2):
+        compiling.seconds(network, x, torch.float32)
+        grad = network.get_parameter("fc.weight").grad
+        assert grad is not None
+        found.append(grad.clone())
+    assert found[0].any() and torch.equal(*found)
+
+
 def test_auto_leaves_a_gpu_alone() -> None:
     """Nobody has measured it there."""
     network, x = nn.Identity(), torch.zeros(2, 3, 8, 8, device="meta")

@@ -13,7 +13,7 @@ from torch import nn
 
 from nba_cli.data import Augment, Data
 from nba_cli.seeds import generator
-from nba_cli.training import Event, Optimizer, Plan, Schedule, fit
+from nba_cli.training import Event, Optimizer, Partner, Plan, Schedule, fit
 from nba_cli.victims import Network, WideResNet
 
 PLAIN = Augment(crop=0, flip=False)
@@ -191,3 +191,13 @@ def test_fit_gives_a_snapshot_at_each_epoch_of_what_it_would_return(tiny: Data) 
         )
         assert len(seen) == 3 and not torch.equal(seen[0]["layer.weight"], seen[2]["layer.weight"])
         assert torch.equal(seen[2]["layer.weight"], model.layer.weight), "of the average where one is kept"
+
+
+def test_a_partner_without_a_part_in_a_batch_stays_as_it_is() -> None:
+    """The gradient scaler of fp16 refuses an optimizer that has no gradients."""
+    own = nn.Linear(2, 2)
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    partner = Partner(own, torch.optim.Adam(own.parameters(), 0.1))
+    given = {"augment": PLAIN, "generator": torch.Generator(), "dtype": torch.float16, "partner": partner}
+    fit(Linear(), tiny_linear(), Plan(steps=2, batch=6, lr=0.1), **given)
+    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())

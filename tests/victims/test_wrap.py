@@ -58,6 +58,12 @@ def test_a_network_that_can_be_one() -> None:
     assert model.taps == ["first.1", "second.1"] or model.taps == ["first", "second"]
 
 
+def test_the_normalisation_goes_where_the_network_is() -> None:
+    model = wrap(Small().to("meta"), **GIVEN)
+    assert {value.device.type for value in model.state_dict().values()} == {"meta"}
+    assert model(torch.zeros(2, 3, 16, 16, device="meta")).is_meta
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [
