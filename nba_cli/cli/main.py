@@ -70,7 +70,7 @@ def launch(command: str, arguments: list[str]) -> int:
 def attempt(command: str, arguments: list[str]) -> int:
     """Run `command`, and say in a line what went wrong; returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that errors become our one line
-    from nba_cli.runs.hydra_errors import killed, one_line
+    from nba_cli.runs.hydra_errors import one_line, stopped
 
     try:
         return run(command, arguments)
@@ -78,8 +78,8 @@ def attempt(command: str, arguments: list[str]) -> int:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
-        if died := killed(error):
-            print(f"nba: {died}", file=sys.stderr)
+        if why := stopped(error):
+            print(f"nba: {why}", file=sys.stderr)
             return 1
         line = one_line(error)
         if line is None:

@@ -34,7 +34,7 @@ from nba_cli.pipeline.perform import perform
 from nba_cli.runs import folder, foreign, summary
 from nba_cli.runs.compose import REFUSED, install, typed_run
 from nba_cli.runs.declared import declared
-from nba_cli.runs.hydra_errors import one_line
+from nba_cli.runs.hydra_errors import one_line, stopped
 from nba_cli.runs.naming import folder_of
 from nba_cli.runs.settings import AttackRun, EvaluateRun, Machine
 
@@ -179,10 +179,11 @@ def _attempt(stage: str, run: Machine, job: Job, parallel: bool) -> Job:
 
 def _failed(job: Job, error: Exception) -> Job:
     """The job that ended in `error`: refused if it was bad input, failed if it is a defect or the machine's."""
-    line = one_line(error)
+    why = stopped(error)
+    line = why or one_line(error)
     return replace(
         job,
-        end="failed" if line is None or isinstance(error, OSError) else "refused",
+        end="failed" if why or line is None or isinstance(error, OSError) else "refused",
         why=line or f"{type(error).__name__}: {error}",
         trace=None if line else "".join(traceback.format_exception(error)),
     )

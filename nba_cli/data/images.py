@@ -56,12 +56,12 @@ class Data:
         return Data(images, self.labels)
 
     def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images and labels at `index` on `device`; copies from the CPU to a GPU are pinned and asynchronous."""
+        """Images and labels at `index` on `device`; copies from the CPU to CUDA are pinned and asynchronous."""
         index = index.to(self.images.device)
         images, labels = self.images[index], self.labels[index]
         if images.device == device:
             return images, labels
-        pinned = device.type == "cuda"  # elsewhere an asynchronous copy may read what has been freed (PyTorch 189690)
+        pinned = device.type == "cuda"  # to Apple's GPU, unpinned, it could read what has been freed (PyTorch 189690)
         if pinned:
             images, labels = images.pin_memory(), labels.pin_memory()
         return images.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nba_cli.data import Splits
 from nba_cli.devices import memory
 from nba_cli.errors import Refused
-from nba_cli.ranks import launched
+from nba_cli.ranks import Ranks, launched
 from nba_cli.runs.registry import kind
 from nba_cli.runs.settings import AttackRun, DefendRun, default_of
 from nba_cli.training import Plan
@@ -45,8 +45,7 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
     if isinstance(run, DefendRun):
         run.defense.check(network)
     count = sum(parameter.numel() for parameter in network.parameters())
-    have = memory(device)
-    trained = stage in ("attack", "defend")
+    have, trained = memory(device), stage in ("attack", "defend")
     need = count * WEIGHT * (COPIES if trained else 1)
     if need > have:
         raise Refused(
@@ -62,12 +61,13 @@ def check(stage: str, run: AttackRun, splits: Splits, device: torch.device, dtyp
     each = attempted(lambda: kept(network, splits, dtype))
     if each is None:
         return
-    parts = launched() if stage == "attack" and device.type == "cuda" else 1  # each process has a GPU of its own
-    need += -(-batch // parts) * each
+    size = launched() if stage == "attack" and device.type == "cuda" else 1  # each process has a GPU of its own
+    largest = Ranks(size - 1, size).part(batch)[0]
+    need += (largest.stop - largest.start) * each
     if need > have:
         raise Refused(
-            f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB; there are "
-            f"{have / 1e9:,.0f}. Choose a smaller one."
+            f"{option}.batch={plans[option].batch}: a batch of {batch:,} images takes {need / 1e9:,.0f} GB"
+            f"{f' on each of {size} GPUs' if size > 1 else ''}; there are {have / 1e9:,.0f}. Choose a smaller one."
         )
 
 

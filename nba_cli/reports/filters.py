@@ -10,7 +10,7 @@ from typing import Any
 from nba_cli import domains
 from nba_cli.console import LOG
 from nba_cli.errors import Refused, did_you_mean
-from nba_cli.runs.record import Record, setting_names, to_text
+from nba_cli.runs.record import Record, setting_names, text_of
 
 NAMES = ("file", "output", "compare")  # options that name a file
 
@@ -53,12 +53,12 @@ def as_number(value: str) -> float | None:
 
 def matches(settings: Mapping[str, Any], filters: Mapping[str, Sequence[str]]) -> bool:
     """Whether each setting that is filtered by has one of the values asked for."""
-    return all(is_among(to_text(settings.get(name)), wanted) for name, wanted in filters.items())
+    return all(is_among(text_of(settings, name), wanted) for name, wanted in filters.items())
 
 
 def values_of(name: str, found: Sequence[Record]) -> set[str]:
     """The values of a setting among the records, as text."""
-    return {to_text(each.get(name)) for each in found}
+    return {text_of(each.settings, name) for each in found}
 
 
 def has_one(known: Iterable[str], wanted: Sequence[str]) -> bool:

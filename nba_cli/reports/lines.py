@@ -13,7 +13,7 @@ from nba_cli.reports.published import Published
 from nba_cli.reports.rows import in_units
 from nba_cli.reports.significance import Summary, by_victim, summary
 from nba_cli.runs.declared import declared
-from nba_cli.runs.presets import value_of
+from nba_cli.runs.presets import value_of, words_of
 from nba_cli.runs.record import Record, to_text
 
 COMPARABLE = ("attack", "defense", "dataset", "attack.rate")  # what published figures say of themselves
@@ -76,7 +76,7 @@ def axis_of(having: Sequence[Record], x: str) -> Axis:
 
 def in_order(having: Sequence[Record], name: str) -> list[str]:
     """The values of a setting in words, in the order of a table."""
-    values = sorted({to_text(value_of(run, name)) for run in having})  # a preset follows its kind
+    values = sorted({words_of(run, name) for run in having})  # a preset follows its kind
     order = [value for kind in declared().parts.get(name, {}) for value in values if value.split(" ")[0] == kind]
     shape = Shape(rows=[name], cols=[], figures=[], order={name: order})
     return [word for (word,) in ordered([(value,) for value in values], [name], shape)]
@@ -94,7 +94,7 @@ def lines_of(having: Sequence[Record], axis: Axis, split: str, compare: str | No
     labels = in_order(having, split)
     cells: dict[tuple[str, str], list[Record]] = {}
     for run in having:
-        cells.setdefault((to_text(value_of(run, split)), to_text(value_of(run, axis.name))), []).append(run)
+        cells.setdefault((words_of(run, split), words_of(run, axis.name)), []).append(run)
     lines = []
     for number, label in enumerate(labels):
         runs: dict[float, list[Record]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nba_cli.runs.declared import declared
-from nba_cli.runs.presets import preset, value_of
+from nba_cli.runs.presets import preset, words_of
 from nba_cli.runs.record import Record, differing, distinct, to_text
 
 
@@ -18,7 +18,7 @@ def mixed(records: Sequence[Record], rows: Sequence[str], cols: Sequence[str]) -
     for own, others in ((rows, cols), (cols, rows)):
         groups: dict[tuple[str, ...], list[Record]] = {}
         for record in records:
-            groups.setdefault(tuple(to_text(value_of(record, name)) for name in own), []).append(record)
+            groups.setdefault(tuple(words_of(record, name) for name in own), []).append(record)
         for group in groups.values():
             for name, values in differing(group).items():
                 if not any(goes_with(name, axis) for axis in others):

@@ -10,7 +10,7 @@ from nba_cli.reports.differences import compared
 from nba_cli.reports.mixtures import by_preset, differing_origins, goes_with, mixed
 from nba_cli.reports.report import Key, Line, Report, Section, Values, summarised
 from nba_cli.reports.significance import by_victim
-from nba_cli.runs.record import Record, differing, to_text
+from nba_cli.runs.record import Record, differing, text_of
 
 Lines = dict[tuple[Key, Key], list[Record]]
 """(section, line) -> the runs of the line."""
@@ -119,8 +119,7 @@ def place_of(record: Record, shape: Shape, split: Mapping[Key, Sequence[str]]) -
 
 
 def key_of(record: Record, names: Iterable[str]) -> Key:
-    """The settings of a run as text; n/a where it has no such setting, as an option of another defense."""
-    return tuple(to_text(record.get(name)) if name in record.settings else "n/a" for name in names)
+    return tuple(text_of(record.settings, name) for name in names)
 
 
 def ordered(keys: Iterable[Key], names: Sequence[str], shape: Shape) -> list[Key]:

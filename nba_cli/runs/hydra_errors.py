@@ -56,11 +56,17 @@ KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
 """What parallel launchers raise when one of their processes is gone; known by name, as the launchers are optional."""
 
 
-def killed(error: BaseException) -> str | None:
-    """The line to show when a process of a parallel launcher was killed from outside."""
-    if type(error).__name__ not in KILLED:
-        return None
-    return "a worker process was killed, often out of memory; run the same command to do what is left"
+def stopped(error: BaseException) -> str | None:
+    """The line to show when the machine ended what was asked for rightly, and may do it another time."""
+    name = type(error).__name__
+    if name in KILLED:
+        return "a worker process was killed, often out of memory; run the same command to do what is left"
+    if f"{type(error).__module__}.{name}" == "torch.OutOfMemoryError":  # by name: torch may not have been loaded
+        return (
+            "the GPU's memory is full. Run fewer jobs on it at a time, or choose a smaller batch: train.batch=… of a "
+            "victim; what a defense has is shown by nba defend defense=… --help."
+        )
+    return None
 
 
 def one_line(error: BaseException) -> str | None:
@@ -77,11 +83,6 @@ def one_line(error: BaseException) -> str | None:
     if isinstance(error, OSError) and (error.errno in DISK | NAMES or _raised_in(error, "mkdir")):
         hint = " Set output=FOLDER to one that can be written." if error.errno not in NAMES else ""
         return f"{error.filename or 'output'}: {error.strerror}.{hint}"
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, by name: much that asks here has not loaded torch
-        return (
-            "the GPU's memory is full. Choose a smaller batch (train.batch=…, or that of the defense, "
-            "such as defense.train.batch=…), or dataset.device=cpu, which leaves the images in the machine's memory."
-        )
     if not _expected(error):
         return None
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from nba_cli.files import conf_dir
 from nba_cli.runs.declared import declared
-from nba_cli.runs.record import Record, to_text
+from nba_cli.runs.record import Record, text_of, to_text
 from nba_cli.runs.sound import flatten
 
 
@@ -23,6 +23,11 @@ def called(record: Record, part: str) -> str:
 def value_of(record: Record, name: str) -> Any:
     """A setting; of a part, what it is called."""
     return called(record, name) if name in declared().parts else record.get(name)
+
+
+def words_of(record: Record, name: str) -> str:
+    """A setting as text; of a part, what it is called."""
+    return called(record, name) if name in declared().parts else text_of(record.settings, name)
 
 
 def beyond(record: Record, settings: dict[str, Any]) -> dict[str, Any]:

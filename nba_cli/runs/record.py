@@ -89,6 +89,11 @@ def to_text(value: Any) -> str:
     return "[" + ",".join(map(to_text, value)) + "]" if isinstance(value, list) else str(value)
 
 
+def text_of(settings: Mapping[str, Any], name: str) -> str:
+    """A setting as text; n/a where there is none of that name, as an option of another defense."""
+    return to_text(settings[name]) if name in settings else "n/a"
+
+
 def distinguishing(record: Record, others: Sequence[Record], kinds: Sequence[str]) -> dict[str, Any]:
     """The settings, seeds too, that tell a run from those of the same kinds: settings of another kind always differ."""
     peers = [other for other in others if all(other.get(name) == record.get(name) for name in kinds)]

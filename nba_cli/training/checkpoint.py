@@ -1,4 +1,4 @@
-"""The state of an unfinished training, complete: continuing from it ends in the same weights."""
+"""The state of an unfinished training, complete: continuing from it ends in the same weights, on a CPU."""
 
 from __future__ import annotations
 

@@ -59,10 +59,10 @@ def fit(
     `data` is on the model's device, or on the CPU, from where batches are copied. `generator`, on the model's device,
     feeds the order of images and the augmentation; dropout inside the model is seeded from it too, and torch's global
     state is left as it was. With `checkpoint`, the state is saved there after each epoch and an existing file is
-    continued from: the result is the same as without the interruption, on CUDA up to rounding. A `partner`, already on
-    that device, is trained by the same loss. `option`, the path of the plan, is for refusals. `compiling` says whether
-    the objective gets a compiled twin of the model; it must not reach into its layers then, nor may they have hooks.
-    With a partner or several ranks there is none.
+    continued from: the result is the same as without the interruption, on a CPU. A `partner`, already on that device,
+    is trained by the same loss. `option`, the path of the plan, is for refusals. `compiling` says whether the objective
+    gets a compiled twin of the model; it must not reach into its layers then, nor may they have hooks. With a partner
+    or several ranks there is none.
 
     Several `ranks`, each of which has to call this with equal weights, data, plan and generator, draw the same batches
     and augmentation. Each passes its part of a batch through the model, then their gradients are added up: the weights

@@ -57,7 +57,7 @@ def wrap(network: nn.Module, *, mean: Sequence[float], std: Sequence[float], sha
         shape: (C,H,W) of the images.
 
     Returns:
-        A victim that takes images in [0,1]; your network is its `net`.
+        A victim that takes images in [0,1], where the network's parameters are; your network is its `net`.
 
     Raises:
         ValueError: `network` is no module or a scripted one, or `shape`, `mean` or `std` does not fit.

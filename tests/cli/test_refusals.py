@@ -15,6 +15,8 @@ from builders import tiny_arrays
 from conftest import Run
 from PIL import Image
 
+from nba_cli.cli import main, tasks
+from nba_cli.cli.journal import Job
 from nba_cli.data import Data
 from nba_cli.runs import hydra_errors
 from nba_cli.training.checkpoint import read
@@ -257,10 +259,21 @@ def test_an_output_where_no_folder_can_be_made(nba: Run) -> None:
     refused(nba("attack", "output=/proc/nba"), "/proc/nba", "Set output=FOLDER")
 
 
-def test_a_gpu_without_room_says_what_to_choose() -> None:
-    line = hydra_errors.one_line(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
-    assert line is not None and "train.batch=" in line and "dataset.device=cpu" in line
-    assert hydra_errors.one_line(RuntimeError("CUDA error: an illegal memory access")) is None
+def test_a_full_gpu_is_the_machines_and_may_have_room_another_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+    line = hydra_errors.stopped(full)
+    assert line is not None and "train.batch=" in line and "fewer jobs" in line
+    assert hydra_errors.stopped(type("OutOfMemoryError", (Exception,), {})()) is None, "of a launcher, it is no GPU's"
+    job = tasks._failed(Job(number=0, overrides=["seed=1"], label="seed=1"), full)
+    assert (job.end, job.why, job.trace) == ("failed", line, None), "so that it is among those to run again"
+
+    def fail(*_: object) -> int:
+        raise full
+
+    monkeypatch.setattr(main, "run", fail)
+    assert main.attempt("attack", []) == 1 and capsys.readouterr().err == f"nba: {line}\n"
 
 
 def test_a_missing_file_of_ours_is_a_defect() -> None:

@@ -77,20 +77,22 @@ def test_a_process_on_a_gpu_needs_room_for_its_part_of_a_batch(splits: Splits, m
     weights = sum(each.numel() for each in network.parameters())
     monkeypatch.setattr(room, "memory", lambda device: 12 * weights + 100 * room.kept(network, splits, torch.float32))
 
-    def fits(stage: str, run: AttackRun, device: str, processes: int) -> bool:
+    def said(stage: str, run: AttackRun, device: str, processes: int) -> str:
         monkeypatch.setattr(room, "launched", lambda: processes)
         try:
             room.check(stage, run, splits, torch.device(device), torch.float32)
-        except Refused:
-            return False
-        return True
+        except Refused as error:
+            return str(error)
+        return ""
 
     run = attack_run(train=Plan(epochs=1, batch=128))
-    assert fits("attack", run, "cuda", 2) and not fits("attack", run, "cuda", 1)
-    assert not fits("attack", run, "cpu", 2), "on one machine the processes share its memory"
+    assert said("attack", run, "cuda", 2) == "" != said("attack", run, "cuda", 1)
+    assert said("attack", run, "cuda", 70), "fewer than two images each are not divided"
+    assert " GB on each of 2 GPUs; " in said("attack", attack_run(train=Plan(epochs=1, batch=240)), "cuda", 2)
+    assert said("attack", run, "cpu", 2), "on one machine the processes share its memory"
     cleaning = DefendRun(**vars(run), defense=FP(train=Plan(steps=1, batch=128)))
     cleaning.dataset.clean_ratio = 1.0
-    assert not fits("defend", cleaning, "cuda", 2), "one process alone defends"
+    assert said("defend", cleaning, "cuda", 2), "one process alone defends"
 
 
 def test_a_network_that_is_no_good_without_values_is_not_estimated(

@@ -125,6 +125,9 @@ def test_a_row_setting_that_another_defense_does_not_have_is_not_called_null(tmp
     for setting, value in (("pseudo", "none"), ("eps", "null")):
         made, _ = compose_table(Request(output=str(tmp_path), rows=f"defense,defense.{setting}"), {})
         assert [each.label.split(" defense")[0] for each in made.sections[0].lines] == ["ft_nba n/a", f"nba {value}"]
+        for word, kind in (("n/a", "ft_nba"), (value, "nba")):
+            found, _ = compose_table(Request(output=str(tmp_path)), {f"defense.{setting}": [word]})
+            assert [each.key[0] for each in found.sections[0].lines] == [kind], "as one reads it, so one asks for it"
 
 
 def test_there_is_no_average_over_seeds(root: Path) -> None:
