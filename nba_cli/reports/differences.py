@@ -42,16 +42,17 @@ def difference(line: Line, base: Line | None, figure: str) -> Difference | None:
 def best_lines(lines: Sequence[Line], figure: str, rows: Sequence[str]) -> list[Line]:
     """The lines that are better in `figure` than every other one that they compete with, by the rule of `paired`.
 
-    Where rows stand for several settings, a defense competes with others under the same rest of them.
+    Where rows stand for several settings, a defense competes with all others, whatever their own options, under the
+    same rest of them.
     """
     if figure not in BETTER:
         return []
     place = rows.index("defense") if "defense" in rows else None
+    others = [] if place is None else [k for k, name in enumerate(rows) if name.partition(".")[0] != "defense"]
     groups: dict[Key, list[Line]] = {}
     for line in lines:
         if figure in line.cells and (place is None or line.key[place] != CONTROL):
-            rest = () if place is None else line.key[:place] + line.key[place + 1 : len(rows)]
-            groups.setdefault(rest, []).append(line)
+            groups.setdefault(tuple(line.key[k] for k in others), []).append(line)
     return [best for group in groups.values() if (best := winner(group, figure)) is not None]
 
 

@@ -240,6 +240,16 @@ def test_no_defense_is_left_out_of_the_comparison_and_an_option_called_none_is_n
     assert {each.label: each.cells["asr"].best for each in made.sections[0].lines} == {"none": False, "mixed": True}
 
 
+def test_a_defense_competes_with_all_others_whatever_options_the_rows_show(tmp_path: Path) -> None:
+    for name, kind, asr, options in (("a", "nba", 0.1, {"defense__pseudo": "none"}), ("b", "ft", 0.5, {}),
+                                     ("c", "nba", 0.2, {"defense__pseudo": "mixed"})):  # fmt: skip
+        for seed in range(3):
+            put(tmp_path, f"{name}{seed}", "blend", kind, seed, (0.5, asr + seed / 1000, 0.5), **options)
+    made, _ = compose_table(Request(output=str(tmp_path), rows="defense,defense.pseudo"), {})
+    best = {each.label: each.cells["asr"].best for each in made.sections[0].lines}
+    assert best == {"ft n/a": False, "nba mixed": False, "nba none": True}
+
+
 def test_only_defenses_compete(root: Path) -> None:
     made, _ = compose_table(Request(output=str(root), rows="attack", cols="defense"), {})
     assert {section.label for section in made.sections} >= {"ft"}
