@@ -52,14 +52,13 @@ class NBA(Defense):
     and backward: 1, and for the `pseudo_share` of the images 1 with noise, else 1 + craft_steps, one more for a patch,
     `patch_share` more for mixed; with `resist` the teacher climbs along.
 
-    Chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig of seed 100; results/selection), on unseen
-    images. Mean ACC, ASR, RA: 85.0, 0.5, 73.7; without pseudo samples 85.2, 0.3, 71.5. In one phase, taught by the
-    suspect (source=suspect, answers=teacher, student.lr=0.2): 85.6, 1.0, 75.0; its answers can hand on the backdoor. Of
-    blend on bundled 16x16 images ft_kd, which distils them, leaves 98.9 and 99.1, NBA 24.1 and 33.7, ft 4.3 and 20.1
+    Chosen on two development victims (CIFAR-10, WRN-16-1, blend and sig; results/selection), on unseen images. Mean
+    ACC, ASR, RA: 85.0, 0.5, 73.7; without pseudo samples 85.2, 0.3, 71.5. In one phase, taught by the suspect
+    (source=suspect, answers=teacher, student.lr=0.2): 85.6, 1.0, 75.0; no default: its answers can hand on the
+    backdoor. Of blend on 16x16 images ft_kd, which distils them, leaves 99, NBA 24 and 34, ft 4 and 20
     (results/blend_16). On unseen victims selected/sau is ahead of NBA by 0.4 of DER, without blend and sig by 0.8,
-    which is settled (most of it refool; neither its samples' size nor their search is why: results/refool); NBA leads
-    selected/anp by 1.3, not settled. On three attacks noise does most of what crafted samples do, prediction alone as
-    much as all forms (README).
+    settled (mostly of refool; neither its samples' size nor their search is why: results/refool); NBA's lead of 1.3
+    over selected/anp is not. On three attacks noise does most of what crafted samples do, and prediction suffices.
 
     Fields:
         behavior: the forms of knowledge, a list of response, learning, prediction, attention, feature, similarity
