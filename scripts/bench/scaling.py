@@ -17,13 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from nba_cli.data import Augment
 from nba_cli.runs.provenance import provenance
 from nba_cli.seeds import generator
 from nba_cli.training import Plan, fit, predict
 from scripts.bench import sweeps
+from scripts.bench.race import wait
 from scripts.bench.setting import BATCH, CLASSES, VICTIMS, Setting, noise, setting
 
 Series = dict[int, float]
@@ -47,8 +46,7 @@ def learning(at: Setting, count: int, side: int = 32, batch: int = BATCH, steps:
 
     def train(plan: Plan) -> None:
         fit(network, data, replace(plan, batch=batch), augment=Augment(), generator=random, dtype=at.dtype)
-        if at.device.type == "cuda":
-            torch.cuda.synchronize(at.device)
+        wait(at.device)
 
     train(Plan(steps=2))
     return timed(lambda: train(Plan(steps=steps) if steps else Plan(epochs=1)))
@@ -60,8 +58,7 @@ def reading(at: Setting, count: int) -> float:
 
     def read() -> None:
         predict(network, data.images, at.dtype)
-        if at.device.type == "cuda":
-            torch.cuda.synchronize(at.device)
+        wait(at.device)
 
     return timed(read)
 
