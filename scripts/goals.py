@@ -151,8 +151,6 @@ def page(records: Sequence[Record], folder: Path, file: Path) -> str:
             f"attacks*: for other seeds of these attacks. *Without {' and '.join(CHOSEN_ON)}* leaves out those of the",
             "development victims, on which NBA's form and the `selected` settings were chosen. No interval is",
             "corrected for how many there are: of twenty at 95 %, one may miss the truth.",
-            "`anp published`, `argd selected`, `ftsam selected` and `sau selected` were added after the other rows",
-            "had been measured.",
             f"n: victims so far, of {len(SIX) * len(SEEDS)} ({', '.join(SIX)}; seeds {', '.join(map(str, SEEDS))}),",
             f"of {len(SEEDS)} clean models. Until all are there a goal is open.",
             "",

@@ -9,7 +9,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from pathlib import Path
 
@@ -152,8 +152,11 @@ def record_file(model: nn.Module, x: Tensor, dtype: torch.dtype, graphs: bool) -
 def remembered(file: Path) -> Trial | None:
     """What an earlier trial found; None: there was none, or its file is damaged."""
     try:
-        return Trial(**{name: float(value) for name, value in json.loads(file.read_text()).items()})
-    except (OSError, ValueError, TypeError, AttributeError):
+        found = json.loads(file.read_text())
+        if not files.unbroken(found):
+            return None
+        return Trial(**{each.name: float(found[each.name]) for each in fields(Trial)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -161,4 +164,4 @@ def remember(file: Path, trial: Trial) -> None:
     """Keep a trial, unless the cache folder cannot be written."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        files.write(file, json.dumps(asdict(trial)) + "\n")
+        files.write(file, json.dumps(files.sealed(asdict(trial))) + "\n")
