@@ -15,6 +15,7 @@ from attacks.base import Mode
 from attacks.learned import Helped, Lesson, Tensors
 from nba_cli import devices, domains, seeds
 from nba_cli.data import scaled_batch
+from nba_cli.modes import in_mode
 from nba_cli.training import Event, Plan, Progress, fit, silent
 
 
@@ -106,8 +107,9 @@ def robust(lesson: Lesson, epochs: float, seed: int, progress: Progress) -> nn.M
 
     def objective(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         start = (2 * torch.rand(x.shape, generator=random, device=x.device) - 1) * 8 / 255
-        delta = pgd(model.eval(), x, y, start, eps=8 / 255, step=2 / 255, steps=7)
-        logits = model.train()(x + delta).float()
+        with in_mode(model, training=False):
+            delta = pgd(model, x, y, start, eps=8 / 255, step=2 / 255, steps=7)
+        logits = model(x + delta).float()
         return F.cross_entropy(logits, y), logits
 
     return fit(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attacks.blend import Blend
 from nba_cli import domains
+from nba_cli.modes import in_mode
 from nba_cli.training import Objective, ascend
 
 
@@ -52,9 +53,9 @@ class Hardened(Blend):
                 # a sum: in fp16 the gradient of a mean over the batch would underflow before its sign is taken
                 return F.cross_entropy(under(delta), y[part], reduction="sum")
 
-            victim.eval()
-            delta = ascend(error, torch.zeros_like(x[:1]), torch.full_like(x[0, 0, 0, 0], self.eps), self.craft_steps)
-            victim.train()
+            size = torch.full_like(x[0, 0, 0, 0], self.eps)
+            with in_mode(victim, training=False):
+                delta = ascend(error, torch.zeros_like(x[:1]), size, self.craft_steps)
             logits = victim(x).float()
             return F.cross_entropy(logits, y) + self.weight * F.cross_entropy(under(delta), y[part]), logits
 

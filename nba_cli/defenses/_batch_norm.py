@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nba_cli import devices
 from nba_cli.data import Data
 from nba_cli.errors import Refused
+from nba_cli.modes import in_mode
 
 
 def batch_norms(model: nn.Module, defense: str) -> dict[str, nn.BatchNorm2d]:
@@ -44,13 +45,10 @@ def refresh_statistics(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
-    training = model.training
-    model.train()
     count = len(data) - (len(data) % batch == 1)
-    with devices.autocast(device, dtype):
+    with in_mode(model, training=True), devices.autocast(device, dtype):
         for images in data.images[:count].split(batch):
             model(see(images.to(device)))
-    model.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

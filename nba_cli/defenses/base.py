@@ -12,6 +12,7 @@ from torch import Tensor
 from nba_cli import domains
 from nba_cli.data import Augment, Data, to_float
 from nba_cli.errors import Refused
+from nba_cli.modes import in_mode
 from nba_cli.training import Compiling, Plan, Progress, silent
 from nba_cli.victims import Network, Normalise
 
@@ -77,15 +78,13 @@ def logits_of(model: Network, images: Tensor) -> Tensor:
     Raises:
         ValueError: it cannot take them.
     """
-    some, modes = next(model.parameters(), images), [(module, module.training) for module in model.modules()]
+    some = next(model.parameters(), images)
     try:
-        return model.eval()(to_float(images.to(some.device)))
+        with in_mode(model, training=False):
+            return model(to_float(images.to(some.device)))
     except RuntimeError as error:
         shape = "x".join(map(str, images.shape[1:]))
         raise ValueError(f"clean: the model does not take images of {shape} ({str(error).splitlines()[0]})") from error
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @dataclass(kw_only=True)

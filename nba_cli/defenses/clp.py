@@ -13,6 +13,7 @@ from nba_cli import domains
 from nba_cli.data import to_float
 from nba_cli.defenses._batch_norm import batch_norms
 from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.modes import in_mode
 from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
@@ -87,11 +88,10 @@ def readers(model: Network, x: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]
                 found.append((conv, module))
 
     handles = [module.register_forward_hook(note) for module in model.modules()]
-    training = model.training
     try:
-        model.eval()(x)
+        with in_mode(model, training=False):
+            model(x)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
     return found

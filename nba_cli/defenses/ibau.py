@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from nba_cli import devices, domains
 from nba_cli.data import Data, to_float
 from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.modes import in_mode
 from nba_cli.training import Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -88,8 +89,6 @@ class IBAU(Defense):
 
     def objective(self, model: nn.Module, x: Tensor, y: Tensor, deltas: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean CE of a batch whose first images carry the next d* of `deltas`; its gradient is the hypergradient."""
-        training = model.training
-        model.eval()  # as the authors do: batch statistics would tie the samples of a batch together
         x = x.contiguous()
         weights = [value for value in model.parameters() if value.requires_grad]
         carry = max(1, round(self.portion * len(x)))  # the order of images is random already
@@ -100,12 +99,12 @@ class IBAU(Defense):
         def inner(delta: Tensor) -> Tensor:
             return F.cross_entropy(model(x + delta).float(), y) - self.decay * delta.square().sum()
 
-        logits = model(x).float()
-        clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
-        # second derivatives want fp32, and fused attention has none; d* is searched in fp32, too, as theirs is
-        with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
-            loss, grads = hypergradient(outer, inner, next(deltas), weights, self.step, self.iterations)
-        model.train(training)
+        with in_mode(model, training=False):  # as theirs: batch statistics would tie the samples of a batch together
+            logits = model(x).float()
+            clean = F.cross_entropy(logits[carry:], y[carry:], reduction="sum")
+            # second derivatives want fp32, and fused attention has none; d* is searched in fp32, too, as theirs is
+            with devices.exact(x.device), sdpa_kernel(SDPBackend.MATH):
+                loss, grads = hypergradient(outer, inner, next(deltas), weights, self.step, self.iterations)
         # d/dw of this sum is `grads`; what is added and taken away again makes its value the loss
         carrier = torch.stack([(grad * value).sum() for grad, value in zip(grads, weights, strict=True)]).sum()
         return (clean + carry * (carrier - carrier.detach() + loss.detach())) / len(x), logits

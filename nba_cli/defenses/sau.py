@@ -14,6 +14,7 @@ from torch import Tensor
 from nba_cli import devices, domains
 from nba_cli.defenses._teacher import frozen
 from nba_cli.defenses.base import Defense, Evidence
+from nba_cli.modes import in_mode
 from nba_cli.training import Objective, Optimizer, Plan, Progress, Schedule, fit, silent
 from nba_cli.victims import Network
 
@@ -89,16 +90,14 @@ class SAU(Defense):
         """The outer objective on a batch, at the d that the inner one finds."""
 
         def loss(model: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            training = model.training
-            model.eval()
-            attacked_x = x + self.perturb(suspect, model, x, y)
-            model.train(self.batch_statistics)
-            logits, attacked = model(torch.cat([x, attacked_x])).float().chunk(2)
+            with in_mode(model, training=False):
+                attacked_x = x + self.perturb(suspect, model, x, y)
+            with in_mode(model, training=self.batch_statistics):
+                logits, attacked = model(torch.cat([x, attacked_x])).float().chunk(2)
             with torch.no_grad():
                 before, wrong = suspect(x).argmax(1), suspect(attacked_x).argmax(1)
             found = self.clean * F.cross_entropy(logits, y) + self.adversarial * F.cross_entropy(attacked, y)
             found = found + self.unlearn * unlearning(attacked, wrong, (wrong != y) & (wrong != before))
-            model.train(training)
             return found, logits
 
         return loss

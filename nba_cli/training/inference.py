@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nba_cli import devices
 from nba_cli.data import Data, scaled_batch, to_float
+from nba_cli.modes import in_mode
 from nba_cli.ranks import ALONE, Ranks
 
 TOGETHER = {"cpu": 125}
@@ -37,14 +38,10 @@ def predict(
     """
     device = next(model.parameters()).device
     batch = batch or batch_size(images, device)
-    was_training = model.training
-    model.eval()
-    with devices.autocast(device, dtype):
-        classes = ranks.deal(
+    with in_mode(model, training=False), devices.autocast(device, dtype):
+        return ranks.deal(
             images.split(batch), lambda part: model(to_float(part.to(device))).argmax(1).to(images.device)
         )
-    model.train(was_training)
-    return classes
 
 
 def share_equal(classes: Tensor, wanted: Tensor) -> float:

@@ -18,6 +18,13 @@ def test_predict_keeps_the_mode_and_ignores_the_batch_size() -> None:
     assert model.training
 
 
+def test_predict_leaves_a_layer_in_the_mode_that_it_alone_is_in(tiny: Data) -> None:
+    network = WideResNet(depth=10).build(3, tiny).train()
+    network.bn1.eval()  # type: ignore[union-attr]
+    predict(network, tiny.images[:8])
+    assert network.training and network.conv1.training and not network.bn1.training  # type: ignore[union-attr]
+
+
 def test_predict_runs_on_the_meta_device(tiny: Data) -> None:
     network = WideResNet(depth=10).build(3, tiny).to("meta")
     assert predict(network, tiny.images[:8].to("meta"), batch=4).is_meta
