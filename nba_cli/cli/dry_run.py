@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from nba_cli.cli import planning
 from nba_cli.cli.agenda import FINISHED, REFUSED, first
 from nba_cli.cli.composer import Composer
-from nba_cli.cli.forecast import Outlook, expected, in_words
+from nba_cli.cli.forecast import Outlook, estimate, in_words
 from nba_cli.cli.launchers import check_launcher, workers
 from nba_cli.cli.planning import OPTION
 from nba_cli.cli.words import asks_for_a_sweep, composable, flags
@@ -95,5 +95,5 @@ def show(loader: ConfigLoader, config: DictConfig, jobs: Jobs) -> None:
 
 def time_of(work: Workload, outlook: Outlook) -> str:
     """Of one run by itself; nothing if no run like it has finished."""
-    span = expected(work, outlook.experience)
+    span = estimate(work, outlook.experience)
     return in_words(replace(span, bare=False)) if span.high else ""  # the last line says it once

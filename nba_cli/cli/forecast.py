@@ -28,7 +28,7 @@ class Span:
     bare: bool = False
 
 
-def together(spans: Iterable[Span], workers: int = 1) -> Span:
+def combined(spans: Iterable[Span], workers: int = 1) -> Span:
     """Of several runs that `workers` processes share: no less than the longest of them."""
     every = list(spans)
     return Span(
@@ -39,7 +39,7 @@ def together(spans: Iterable[Span], workers: int = 1) -> Span:
     )
 
 
-def expected(work: Workload, experience: Experience, elapsed: float = 0.0) -> Span:
+def estimate(work: Workload, experience: Experience, elapsed: float = 0.0) -> Span:
     """What is left of a run that somebody has worked on for `elapsed` seconds.
 
     A run that took no longer than that is no example any more. Checkpoints tell how far the training of a victim is.
@@ -73,7 +73,7 @@ def training_left(work: Workload, running: bool) -> float | None:
     return max(0.0, spent * (work.epochs / done - 1) - since)
 
 
-def left(agenda: Agenda, jobs: Mapping[int, Job], experience: Experience, workers: int = 1) -> Span:
+def time_left(agenda: Agenda, jobs: Mapping[int, Job], experience: Experience, workers: int = 1) -> Span:
     """What is left of a sweep whose `jobs`, by number, have begun. A run that several of them need counts once."""
     experience.look({planned.own.kind.rpartition(" ")[2] for planned in agenda if planned.own})
     due: dict[str, Span] = {}
@@ -85,8 +85,8 @@ def left(agenda: Agenda, jobs: Mapping[int, Job], experience: Experience, worker
         for place, work in enumerate(works):
             current = job is not None and place == 0  # the others have to wait for it
             if work.folder not in due or current:
-                due[work.folder] = expected(work, experience, elapsed(planned, job) if job and current else 0.0)
-    return together(due.values(), workers)
+                due[work.folder] = estimate(work, experience, elapsed(planned, job) if job and current else 0.0)
+    return combined(due.values(), workers)
 
 
 def to_do(planned: Planned, job: Job | None) -> list[Workload]:
@@ -105,13 +105,13 @@ def elapsed(planned: Planned, job: Job) -> float:
     return max(0.0, time.time() - max([job.began, *(file.stat().st_mtime for file in records if file.is_file())]))
 
 
-def in_words(span: Span, left: str = "") -> str:
-    """Such as "about 12 to 18 min left", with `left` where it stands; nothing where nothing is left to do."""
+def in_words(span: Span, suffix: str = "") -> str:
+    """Such as "about 12 to 18 min left", with `suffix` after the time; nothing where nothing is left to do."""
     if not span.high:
-        return f"time{left} unknown: no run like these has finished yet" if span.unknown else ""
+        return f"time{suffix} unknown: no run like these has finished yet" if span.unknown else ""
     more = f" and {plural(span.unknown, 'run')} of unknown length" if span.unknown else ""
     bare = ", loading and measuring not counted" if span.bare else ""
-    return f"about {between(span.low, span.high)}{left}{more}{bare}"
+    return f"about {between(span.low, span.high)}{suffix}{more}{bare}"
 
 
 def between(low: float, high: float) -> str:
@@ -147,11 +147,11 @@ class Outlook:
 
         None: nobody knows how many workers share them.
         """
-        span = left(self.agenda, {}, self.experience, workers or 1)
-        expected = in_words(span) + (" one after another" if span.high and workers is None else "")
-        return ", ".join([heading(self.agenda), *([expected] if expected else [])])
+        span = time_left(self.agenda, {}, self.experience, workers or 1)
+        words = in_words(span) + (" one after another" if span.high and workers is None else "")
+        return ", ".join([heading(self.agenda), *([words] if words else [])])
 
     def left(self, jobs: Mapping[int, Job]) -> str:
         """Such as "about 12 to 18 min left"; of a sweep of which nothing is left, nothing."""
         running = sum(job.end is None for job in jobs.values())
-        return in_words(left(self.agenda, jobs, self.experience, max(1, running)), " left")
+        return in_words(time_left(self.agenda, jobs, self.experience, max(1, running)), " left")

@@ -47,7 +47,7 @@ def defend(run: DefendRun, out: Path) -> None:
         defense=f"{kind(run.defense)}, sees {len(clean):,} clean images "
         f"({100 * len(clean) / len(train):.4g} % of the training set)",
     )
-    network = bench.load(folder.intact(source, folder.WEIGHTS))
+    network = bench.load_network(folder.intact(source, folder.WEIGHTS))
     with tracked(bench) as onward:
         bench.begin()
         before, reference = made["figures"], made.get("reference")

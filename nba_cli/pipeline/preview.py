@@ -34,7 +34,7 @@ def previewed(run: PreviewRun, again: Callable[[Path], None] | None = None) -> P
 
 def preview(run: PreviewRun, out: Path) -> None:
     """Draw triggers on test images. A learned trigger is shown if a run has learned it."""
-    splits = workbench.load(run)
+    splits = workbench.load_data(run)
     index = choose_images(splits.test, run.images)
     clean = splits.test.images[index]
     every = (cls() for cls in GROUPS["attack"].values())

@@ -84,7 +84,7 @@ class Workbench:
         """Nothing can be refused any more: mark the run unfinished, write its settings."""
         folder.begin(self.out, self.stage, to_plain(self.run), overwrite=self.run.overwrite)
 
-    def load(self, file: Path) -> Network:
+    def load_network(self, file: Path) -> Network:
         """The victim with the weights in `file`, on the run's device."""
         network = self.run.victim.blank(self.splits.num_classes, self.splits.shape)
         weights.load(network, file)
@@ -142,7 +142,7 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     device = devices.resolve(run.device)
     devices.prepare(device)
     precision = devices.resolve_precision(run.precision, device)
-    splits = load(run)
+    splits = load_data(run)
     room.check(stage, run, splits, device, devices.DTYPES[precision])
     return Workbench(
         stage=stage,
@@ -155,7 +155,7 @@ def open_workbench(stage: str, run: AttackRun, out: Path) -> Workbench:
     )
 
 
-def load(run: AttackRun | PreviewRun) -> Splits:
+def load_data(run: AttackRun | PreviewRun) -> Splits:
     """The run's data.
 
     Raises:

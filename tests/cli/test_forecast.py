@@ -15,7 +15,7 @@ from records import put
 
 from nba_cli.cli import agenda
 from nba_cli.cli.agenda import FINISHED, TO_DO, Need, Planned
-from nba_cli.cli.forecast import Outlook, Span, between, expected, in_words, together
+from nba_cli.cli.forecast import Outlook, Span, between, combined, estimate, in_words
 from nba_cli.cli.journal import Job
 from nba_cli.runs.durations import Experience, Workload
 
@@ -72,23 +72,23 @@ def test_a_run_takes_as_long_as_the_quickest_to_the_slowest_of_its_like(tmp_path
     took(tmp_path, "a", defense=30.0, rest=20.0)
     took(tmp_path, "b", defense=60.0, rest=30.0)
     took(tmp_path, "other", "nba", defense=1000.0, rest=20.0)
-    assert expected(due(tmp_path, "new"), known(tmp_path)) == Span(50.0, 90.0)
+    assert estimate(due(tmp_path, "new"), known(tmp_path)) == Span(50.0, 90.0)
 
 
 def test_where_nothing_is_known_nothing_is_said(tmp_path: Path) -> None:
     took(tmp_path, "other", "nba", defense=1000.0, rest=20.0)
-    span = expected(due(tmp_path, "new"), known(tmp_path))
+    span = estimate(due(tmp_path, "new"), known(tmp_path))
     assert span == Span(unknown=1) and in_words(span) == "time unknown: no run like these has finished yet"
-    both = together([span, Span(720.0, 1080.0)])
+    both = combined([span, Span(720.0, 1080.0)])
     assert in_words(both, " left") == "about 12 to 18 min left and 1 run of unknown length"
     assert in_words(Span()) == ""
 
 
 def test_another_length_scales_the_training_and_not_the_rest(tmp_path: Path) -> None:
     took(tmp_path, "a", defense=30.0, rest=20.0)
-    assert expected(due(tmp_path, "new", images=400 * 128), known(tmp_path)) == Span(80.0, 80.0)
+    assert estimate(due(tmp_path, "new", images=400 * 128), known(tmp_path)) == Span(80.0, 80.0)
     unlike = replace(due(tmp_path, "new"), epochs=1.0, images=0.0)
-    assert expected(unlike, known(tmp_path)).unknown == 1, "epochs and steps cannot be compared"
+    assert estimate(unlike, known(tmp_path)).unknown == 1, "epochs and steps cannot be compared"
 
 
 def changed(out: Path, *path: str, value: object) -> None:
@@ -103,26 +103,26 @@ def changed(out: Path, *path: str, value: object) -> None:
 
 def test_images_of_another_size_tell_nothing(tmp_path: Path) -> None:
     changed(took(tmp_path, "small", defense=3.0, rest=2.0), "settings", "dataset", "size", value=16)
-    assert expected(due(tmp_path, "new"), known(tmp_path)) == Span(unknown=1)
+    assert estimate(due(tmp_path, "new"), known(tmp_path)) == Span(unknown=1)
     kind = "defend ft published wrn_16_1 16 cifar10"
-    assert expected(replace(due(tmp_path, "new"), kind=kind), known(tmp_path)) == Span(5.0, 5.0)
+    assert estimate(replace(due(tmp_path, "new"), kind=kind), known(tmp_path)) == Span(5.0, 5.0)
 
 
 def test_runs_on_as_many_threads_are_closer(tmp_path: Path) -> None:
     changed(took(tmp_path, "one", defense=60.0, rest=20.0), "made", "threads", value=1)
     changed(took(tmp_path, "two", defense=30.0, rest=20.0), "made", "threads", value=2)
     experience = known(tmp_path)
-    assert expected(replace(due(tmp_path, "new"), threads=1), experience) == Span(80.0, 80.0)
-    assert expected(replace(due(tmp_path, "new"), threads=4), experience) == Span(50.0, 80.0), "none is closer"
-    assert expected(replace(due(tmp_path, "new"), threads=None), experience) == Span(50.0, 80.0), "nobody knows"
+    assert estimate(replace(due(tmp_path, "new"), threads=1), experience) == Span(80.0, 80.0)
+    assert estimate(replace(due(tmp_path, "new"), threads=4), experience) == Span(50.0, 80.0), "none is closer"
+    assert estimate(replace(due(tmp_path, "new"), threads=None), experience) == Span(50.0, 80.0), "nobody knows"
 
 
 def test_older_records_lack_what_loading_and_measuring_took(tmp_path: Path) -> None:
     took(tmp_path, "old", defense=120.0)
-    span = expected(due(tmp_path, "new"), known(tmp_path))
+    span = estimate(due(tmp_path, "new"), known(tmp_path))
     assert in_words(span) == "about 2 min, loading and measuring not counted"
     took(tmp_path, "new", defense=130.0, rest=50.0)
-    assert expected(due(tmp_path, "x"), known(tmp_path)) == Span(180.0, 180.0), "what tells all is believed"
+    assert estimate(due(tmp_path, "x"), known(tmp_path)) == Span(180.0, 180.0), "what tells all is believed"
 
 
 def test_victims_of_the_same_attack_are_closer_and_untimed_ones_tell_nothing(tmp_path: Path) -> None:
@@ -130,19 +130,19 @@ def test_victims_of_the_same_attack_are_closer_and_untimed_ones_tell_nothing(tmp
     trained(tmp_path, "b", "inputaware", 20.0, 1700.0)
     trained(tmp_path, "c", "blend", 20.0, 0.0)
     trained(tmp_path, "d", "blend", 20.0, 0.04)  # whoever resumed it lost the rest
-    assert expected(victim(tmp_path, "new", epochs=10.0), known(tmp_path)) == Span(310.0, 310.0)
-    assert expected(victim(tmp_path, "new", "sig"), known(tmp_path)) == Span(610.0, 1710.0)
+    assert estimate(victim(tmp_path, "new", epochs=10.0), known(tmp_path)) == Span(310.0, 310.0)
+    assert estimate(victim(tmp_path, "new", "sig"), known(tmp_path)) == Span(610.0, 1710.0)
     trained(tmp_path, "e", "wanet", 20.0, 0.2)  # of a few images
-    assert expected(victim(tmp_path, "new", "wanet"), known(tmp_path)) == Span(10.2, 10.2)
+    assert estimate(victim(tmp_path, "new", "wanet"), known(tmp_path)) == Span(10.2, 10.2)
 
 
 def test_a_run_that_takes_longer_than_all_before_has_no_known_end(tmp_path: Path) -> None:
     took(tmp_path, "a", defense=30.0, rest=20.0)
     took(tmp_path, "b", defense=60.0, rest=30.0)
     experience = known(tmp_path)
-    assert expected(due(tmp_path, "new"), experience, 20.0) == Span(30.0, 70.0)
-    assert expected(due(tmp_path, "new"), experience, 60.0) == Span(30.0, 30.0), "the quick one is no example any more"
-    assert expected(due(tmp_path, "new"), experience, 91.0) == Span(unknown=1)
+    assert estimate(due(tmp_path, "new"), experience, 20.0) == Span(30.0, 70.0)
+    assert estimate(due(tmp_path, "new"), experience, 60.0) == Span(30.0, 30.0), "the quick one is no example any more"
+    assert estimate(due(tmp_path, "new"), experience, 91.0) == Span(unknown=1)
 
 
 def test_a_victim_in_training_tells_its_own_speed(tmp_path: Path) -> None:
@@ -151,15 +151,15 @@ def test_a_victim_in_training_tells_its_own_speed(tmp_path: Path) -> None:
     out.mkdir(parents=True)
     (out / "history.jsonl").write_text('{"phase": "victim", "step": 1, "epoch": 5, "seconds": 100.0}\n')
     (out / "checkpoint").touch()
-    span = expected(victim(tmp_path, "busy"), known(tmp_path))
+    span = estimate(victim(tmp_path, "busy"), known(tmp_path))
     assert (span.low, span.unknown) == (300.0, 0), "interrupted: it continues there"
     os.utime(out / "history.jsonl", (time.time() - 40, time.time() - 40))
-    assert expected(victim(tmp_path, "busy"), known(tmp_path), 140.0).low == pytest.approx(260.0, abs=5)
+    assert estimate(victim(tmp_path, "busy"), known(tmp_path), 140.0).low == pytest.approx(260.0, abs=5)
     for damaged in ("0", "-1", "false"):
         (out / "history.jsonl").write_text(f'{{"phase": "victim", "step": 1, "epoch": {damaged}, "seconds": 100.0}}\n')
-        assert expected(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1
+        assert estimate(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1
     (out / "checkpoint").unlink()
-    assert expected(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1, "a history of an earlier run"
+    assert estimate(victim(tmp_path, "busy"), known(tmp_path)).unknown == 1, "a history of an earlier run"
 
 
 def outlook(root: Path) -> Outlook:
@@ -227,7 +227,7 @@ def test_a_record_whose_settings_are_of_other_types_tells_nothing(
     (other / "metrics.json").write_text(text.replace('"epochs": 20.0', f'"epochs": {json.dumps(epochs)}'))
     experience = known(tmp_path)
     for work in (replace(due(tmp_path, "new"), epochs=1.0, images=0.0), victim(tmp_path, "new")):
-        assert expected(work, experience) == Span(unknown=1)
+        assert estimate(work, experience) == Span(unknown=1)
 
 
 def test_a_range_in_words() -> None:
