@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """All of `model` in training or eval mode; afterwards each layer is in its own again, were it not the model's."""
+    """All of `model` in one mode; afterwards each layer is in its own again, even where that is not the model's."""
     before = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:
