@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from nba_cli import domains
 from nba_cli.data import to_float
 from nba_cli.defenses._batch_norm import batch_norms
+from nba_cli.defenses._watching import watched
 from nba_cli.defenses.base import Defense, Evidence
-from nba_cli.modes import in_mode
 from nba_cli.training import Event, Progress, silent
 from nba_cli.victims import Network
 
@@ -87,11 +87,6 @@ def readers(model: Network, x: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]
             if conv is not None and conv.out_channels == module.num_features:
                 found.append((conv, module))
 
-    handles = [module.register_forward_hook(note) for module in model.modules()]
-    try:
-        with in_mode(model, training=False):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(model, note):
+        model(x)
     return found

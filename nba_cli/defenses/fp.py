@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from nba_cli import devices, domains
 from nba_cli.data import Data, check_hold_out, hold_out, scaled_batch, to_float
+from nba_cli.defenses._watching import watched
 from nba_cli.defenses.base import Defense, Evidence
 from nba_cli.errors import Refused
-from nba_cli.modes import in_mode
 from nba_cli.training import Event, Plan, Progress, Schedule, accuracy, fit, silent
 from nba_cli.victims import Network
 
@@ -123,20 +123,16 @@ def classifier(model: Network, clean: Data, dtype: torch.dtype, batch: int = 500
         elif isinstance(out, Tensor) and out.ndim == 4:
             maps.append(out.shape[1])
 
-    handles = [module.register_forward_hook(note) for module in model.modules()]
     total, head, channels = torch.zeros((), device=device), None, 0
-    try:
+    with watched(model, note):
         for images in clean.images.split(scaled_batch(batch, clean.images)):
             read.clear()
             maps.clear()
-            with in_mode(model, training=False), devices.autocast(device, dtype):
+            with devices.autocast(device, dtype):
                 model(to_float(images.to(device)))
             if not read or read[0][0].in_features % read[0][1]:
                 raise Refused(NO_LINEAR)
             head, channels, seen = read[0]
             total = total + seen.view(len(seen), channels, -1).mean(2).sum(0)
-    finally:
-        for handle in handles:
-            handle.remove()
     assert head is not None
     return head, total / len(clean)
