@@ -31,11 +31,20 @@ def register() -> None:
     Once a process: each job of a sweep asks for it.
     """
     store = ConfigStore.instance()
+    setattr(store, "__deepcopy__", itself)  # noqa: B010 (no attribute that Hydra declares)
     for stage, cls in RUNS.items():
         store.store(group="hydra/schema", name=stage, node=cls)
     for group, registry in CHOICES.items():
         for name, cls in registry.items():
             store.store(group=f"hydra/schema/{group}", name=name, node=cls)
+
+
+def itself(_: dict[int, Any]) -> ConfigStore:
+    """The copy of the store of schemas that Hydra makes before each composition: the store, because it only reads it.
+
+    To copy all schemas takes nearly as long as to compose a run.
+    """
+    return ConfigStore.instance()
 
 
 def unknown_keys(node: Any, keys: Iterable[Any], cls: type, where: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from nba_cli.cli.help import field_texts
+from nba_cli.defenses import FT
 from nba_cli.files import conf_dir
 from nba_cli.runs import compose
 from nba_cli.runs.registry import GROUPS, KINDS
-from nba_cli.runs.settings import RUNS
+from nba_cli.runs.settings import RUNS, DefendRun
 from nba_cli.training import Plan
 
 CHOICES = [(path.parent.name, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
@@ -28,6 +31,16 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 @pytest.fixture(autouse=True)
 def installed() -> None:
     compose.install()
+
+
+def test_hydra_does_not_copy_the_schemas_and_a_run_does_not_change_them() -> None:
+    store = ConfigStore.instance()
+    assert copy.deepcopy(store) is store
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        first = hydra_compose("defend", ["defense=ft"])
+        first.defense.train.lr = first.seed = 7
+        second = hydra_compose("defend", ["defense=ft"])
+    assert (second.defense.train.lr, second.seed) == (FT().train.lr, DefendRun.seed)
 
 
 @functools.cache
